@@ -1,0 +1,1 @@
+"""Devices: protocols, transports, device clocks, recordings and emulated devices."""

@@ -1,0 +1,1 @@
+"""Emulated devices: motions, sensor physics, and devices that speak the real protocols."""

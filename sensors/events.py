@@ -1,0 +1,64 @@
+"""What comes out of a rig, in one order: samples, changes of a sensor's state, ticks, true activities.
+
+A live run and its replay are the same fold over these events, which is why a replay sees the same windows.
+All times are nanoseconds of the host's monotonic clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Union
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One measurement of one sensor.
+
+    Attributes:
+        sensor: the sensor's name in the rig: ``imu``, ``depth`` or ``radar``.
+        stamp_ns: when it was measured: the device's clock mapped to the host's, or the arrival without one.
+        arrival_ns: when its first bytes (serial) or its frame (camera) reached the host.
+        data: by sensor:
+            ``imu``: (9,) float32: acceleration x, y, z in m/s², angular rate x, y, z in rad/s, magnetic field
+            x, y, z in µT; a field that the device does not send is NaN.
+            ``radar``: (n, 5) float32, n >= 0 points: x, y, z in m (y away from the radar, z up), radial speed in
+            m/s (positive: receding), signal to noise ratio in dB (NaN where the device does not send it).
+            ``depth``: (height, width) uint16 in steps of the camera's depth scale, 0 where nothing was measured.
+        raw: the bytes read from the device since the sample before, for recordings; empty for cameras.
+    """
+
+    sensor: str
+    stamp_ns: int
+    arrival_ns: int
+    data: np.ndarray
+    raw: bytes = b""
+
+
+@dataclass(frozen=True)
+class StateChange:
+    """A sensor became ``ok`` or ``lost``; ``reason`` is for people."""
+
+    sensor: str
+    at_ns: int
+    state: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """From ``stamp_ns`` on, the person does ``activity``; known only of emulated rigs and labelled sessions."""
+
+    stamp_ns: int
+    activity: str
+
+
+@dataclass(frozen=True)
+class Tick:
+    """The host's clock reads ``now_ns``; a window that waited too long for a sensor closes on a tick."""
+
+    now_ns: int
+
+
+Event = Union[Sample, StateChange, Truth, Tick]

@@ -1,0 +1,1 @@
+"""Inertial measurement units on a serial port: WitMotion 0x55 and Xsens MTData2."""

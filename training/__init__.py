@@ -1,0 +1,1 @@
+"""Learning: data sets, losses, both stages of Cosmo, quality of modality, export to ONNX."""
