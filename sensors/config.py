@@ -48,3 +48,13 @@ class DepthConfig(_Section):
     decimation: int = Field(2, ge=1, le=8, description="pixels merged along each axis")
     min_m: float = Field(0.3, ge=0)
     max_m: float = Field(6.0, gt=0)
+
+
+class RigConfig(BaseModel):
+    """The sensors of one rig."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    imu: ImuConfig = ImuConfig()
+    depth: DepthConfig = DepthConfig()
+    radar: RadarConfig = RadarConfig()

@@ -1,0 +1,102 @@
+"""The recognition loop: events in, predictions out to the sinks."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC
+from dataclasses import dataclass
+from typing import Dict, Iterable, Mapping, Optional, Sequence
+
+from runtime.aligner import Aligner, Window
+from runtime.recognizer import Prediction, Recognizer
+from runtime.truth import TruthLine
+from sensors.events import Event, StateChange, Tick, Truth
+from sensors.sensor import SensorInfo
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A prediction with what was known around it.
+
+    Attributes:
+        prediction: of the window.
+        window: what it was made from.
+        sensors: by sensor of the rig: ``ok`` (it had enough data in the window), ``absent`` or ``lost``.
+        truth: the true activity at the window's middle; None when it is not known.
+        inside: the window lies wholly inside one true activity.
+    """
+
+    prediction: Prediction
+    window: Window
+    sensors: Mapping[str, str]
+    truth: Optional[str]
+    inside: bool
+
+
+class Sink(ABC):
+    """Takes what a run brings; each kind takes what it needs."""
+
+    def event(self, event: Event) -> None:
+        """Takes one event, in the order in which the aligner took it; ticks only if they closed a window."""
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Takes one prediction."""
+
+    def idle(self) -> None:
+        """Called when no window is due for a while: the time for slow work."""
+
+    def close(self) -> None:
+        """Ends the sink."""
+
+
+def recognise(
+    events: Iterable[Event],
+    aligner: Aligner,
+    recognizer: Optional[Recognizer],
+    infos: Mapping[str, SensorInfo],
+    sinks: Sequence[Sink],
+    live: bool,
+) -> None:
+    """Runs until the events end.
+
+    Args:
+        events: from live sensors or a recording.
+        aligner: cuts them into windows.
+        recognizer: answers each window; without one the events only pass to the sinks.
+        infos: of the sensors; gives the scale of depth images.
+        sinks: get every event and every outcome.
+        live: whether events carry the present time, so that waiting counts into the latency.
+    """
+    truths = TruthLine()
+    lost: Dict[str, bool] = dict.fromkeys(infos, False)
+    window_ns, hop_ns = aligner.spec.window_ns, aligner.spec.hop_ns
+    idle_at_ns = 0
+    for event in events:
+        if isinstance(event, Truth):
+            truths.add(event)
+        elif isinstance(event, StateChange):
+            lost[event.sensor] = event.state == "lost"
+        windows = aligner.feed(event) if recognizer else []
+        if windows or not isinstance(event, Tick):
+            for sink in sinks:
+                sink.event(event)
+        for window in windows:
+            assert recognizer
+            depth = infos.get("depth")
+            waited_ns = time.monotonic_ns() - window.complete_ns if live else 0
+            prediction = recognizer.predict(window, depth.depth_scale_m if depth else 0.0, waited_ns)
+            states = {
+                name: "lost" if lost.get(name) else "ok" if present else "absent"
+                for name, present in window.present.items()
+                if name in infos
+            }
+            truth = truths.at(window.end_ns - window_ns // 2)
+            inside = truths.throughout(window.end_ns - window_ns, window.end_ns) is not None
+            outcome = Outcome(prediction, window, states, truth, inside)
+            for sink in sinks:
+                sink.outcome(outcome)
+            idle_at_ns = 0
+        if live and isinstance(event, Tick) and event.now_ns >= idle_at_ns:
+            for sink in sinks:
+                sink.idle()
+            idle_at_ns = time.monotonic_ns() + hop_ns // 2
