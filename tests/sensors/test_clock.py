@@ -1,0 +1,115 @@
+"""The device clock against simulated devices, whose true times are known."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sensors.clock import DeviceClock
+
+_LATENCY_NS = 2_000_000
+
+
+def _simulate(
+    seconds: float, drift: float = 30e-6, drops: float = 0.01, stalls: bool = True, seed: int = 0, tick_ns: float = 1e5
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns true times (ns), device ticks and arrivals (ns) of a 100 Hz device on a host that stalls now and then."""
+    rng = np.random.default_rng(seed)
+    true_ns = np.arange(int(seconds * 100)) * 10_000_000 + 10**12
+    true_ns = true_ns[rng.random(len(true_ns)) >= drops]
+    ticks = np.round((true_ns - true_ns[0]) * (1 + drift) / tick_ns).astype(np.int64) + 5000
+    arrivals = true_ns + _LATENCY_NS + rng.exponential(1e6, len(true_ns)).astype(np.int64)
+    if stalls:  # nothing is read for 50 to 400 ms, about every four seconds
+        for start in np.arange(true_ns[0] + 4_000_000_000, true_ns[-1], 4_000_000_000):
+            end = start + rng.integers(50_000_000, 400_000_000)
+            arrivals[(arrivals >= start) & (arrivals < end)] = end
+    return true_ns, ticks, np.maximum.accumulate(arrivals)
+
+
+def _map(clock: DeviceClock, ticks: np.ndarray, arrivals: np.ndarray) -> np.ndarray:
+    return np.array([clock.to_host(int(tick), int(arrival)) for tick, arrival in zip(ticks, arrivals)])
+
+
+@pytest.mark.parametrize("drift", [30e-6, -30e-6])
+def test_drift_drops_and_stalls_leave_less_than_half_a_millisecond(drift: float) -> None:
+    true_ns, ticks, arrivals = _simulate(600, drift)
+    clock = DeviceClock(1e5)
+    residual_ms = (_map(clock, ticks, arrivals) - true_ns) * 1e-6
+    assert np.std((arrivals - true_ns) * 1e-6) > 10  # what a stamp on arrival would give
+    assert np.std(residual_ms[100:]) < 0.5
+    assert np.abs(np.mean(residual_ms) - _LATENCY_NS * 1e-6) < 0.5  # the least delay is all that is left over
+    assert clock.resets == 0
+
+
+@pytest.mark.parametrize("wrap_ticks", [2**16, 864_000])
+def test_a_counter_that_wraps_gives_the_same_times_as_one_that_does_not(wrap_ticks: int) -> None:
+    _, ticks, arrivals = _simulate(300)
+    clock = DeviceClock(1e5, wrap_ticks)
+    np.testing.assert_array_equal(_map(clock, ticks % wrap_ticks, arrivals), _map(DeviceClock(1e5), ticks, arrivals))
+    assert clock.resets == 0
+
+
+def test_whole_turns_during_a_silence_are_made_up() -> None:
+    _, ticks, arrivals = _simulate(60, stalls=False)
+    kept = (ticks < ticks[2000]) | (ticks > ticks[4500])  # 25 s of silence, almost four turns of 6.5 s
+    clock = DeviceClock(1e5, 2**16)
+    np.testing.assert_array_equal(
+        _map(clock, ticks[kept] % 2**16, arrivals[kept]), _map(DeviceClock(1e5), ticks[kept], arrivals[kept])
+    )
+    assert clock.resets == 0
+
+
+@pytest.mark.parametrize("wrap_ticks", [None, 2**32])
+@pytest.mark.parametrize("step", ["to zero", "30 s back", "30 s ahead", "2 s ahead"])
+def test_a_clock_that_is_set_is_learned_anew(step: str, wrap_ticks: Optional[int]) -> None:
+    true_ns, ticks, arrivals = _simulate(120)
+    shift = {"to zero": -ticks[6000], "30 s back": -300_000, "30 s ahead": 300_000, "2 s ahead": 20_000}[step]
+    ticks[6000:] += shift
+    clock = DeviceClock(1e5, wrap_ticks)
+    residual_ms = (_map(clock, ticks, arrivals) - true_ns) * 1e-6
+    assert clock.resets == 1
+    assert np.std(residual_ms[:6000]) < 0.5
+    assert np.std(residual_ms[6100:]) < 0.5
+
+
+def test_a_clock_that_pauses_is_learned_anew_after_a_second() -> None:
+    true_ns, ticks, arrivals = _simulate(60)
+    silence = (true_ns - true_ns[0] > 20e9) & (true_ns - true_ns[0] < 25e9)
+    ticks[true_ns - true_ns[0] >= 25e9] -= (
+        50_000  # the device was without power for 5 s and its clock went on from there
+    )
+    clock = DeviceClock(1e5)
+    residual_ms = (_map(clock, ticks[~silence], arrivals[~silence]) - true_ns[~silence]) * 1e-6
+    assert clock.resets == 1
+    assert np.std(residual_ms[2300:]) < 0.5
+
+
+def test_a_backlog_after_a_long_stall_of_the_host_keeps_its_true_times() -> None:
+    true_ns, ticks, arrivals = _simulate(60, stalls=False)
+    late = (arrivals > arrivals[2000]) & (arrivals < arrivals[2000] + 3_000_000_000)
+    arrivals[late] = arrivals[late][-1]
+    clock = DeviceClock(1e5)
+    residual_ms = (_map(clock, ticks, arrivals) - true_ns) * 1e-6
+    assert clock.resets == 0
+    assert np.abs(residual_ms[100:] - 2).max() < 0.5
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 3_000_000_000)), min_size=1, max_size=60),
+    st.sampled_from([None, 2**16, 2**32]),
+)
+def test_any_clock_gives_times_that_increase_and_do_not_pass_the_arrival(
+    messages: list[tuple[int, int]], wrap_ticks: Optional[int]
+) -> None:
+    clock = DeviceClock(1e5, wrap_ticks)
+    arrival_ns, together, last = 10**12, 0, 0
+    for ticks, pause_ns in messages:
+        arrival_ns += pause_ns
+        together = together + 1 if pause_ns < len(messages) else 0
+        stamp_ns = clock.to_host(ticks, arrival_ns)
+        assert last < stamp_ns <= arrival_ns + together
+        last = stamp_ns
