@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from typing import Iterator, List, Sequence
+from typing import Dict, Iterator, Sequence
 
 from sensors.events import Event, StateChange, Tick
 from sensors.sensor import Sensor, SensorError, SensorLost
@@ -17,13 +17,13 @@ _BACK_OFF_S = (0.1, 1.0)
 _QUEUE_LENGTH = 2000
 
 
-def connect_all(sensors: Sequence[Sensor]) -> List[SensorError]:
+def connect_all(sensors: Sequence[Sensor]) -> Dict[str, SensorError]:
     """Connects sensors side by side, so that waiting for all takes no longer than for the slowest.
 
     Returns:
-        What went wrong, in the order of the sensors; those that did connect stay connected.
+        What went wrong by sensor name; those that did connect stay connected.
     """
-    errors: dict[str, SensorError] = {}
+    errors: Dict[str, SensorError] = {}
 
     def connect(sensor: Sensor) -> None:
         try:
@@ -36,7 +36,7 @@ def connect_all(sensors: Sequence[Sensor]) -> List[SensorError]:
         thread.start()
     for thread in threads:
         thread.join()
-    return [errors[sensor.info.name] for sensor in sensors if sensor.info.name in errors]
+    return errors
 
 
 class LiveSource:
@@ -129,5 +129,3 @@ class LiveSource:
                 heard = now
             elif now - heard > silence_s:
                 raise SensorLost(f"{sensor.info.device}: silent for {now - heard:.1f} s")
-
-

@@ -13,6 +13,8 @@ from runtime.truth import TruthLine
 from sensors.events import Event, StateChange, Tick, Truth
 from sensors.sensor import SensorInfo
 
+_IDLE_NS = 250_000_000
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -52,7 +54,7 @@ class Sink(ABC):
 def recognise(
     events: Iterable[Event],
     aligner: Aligner,
-    recognizer: Optional[Recognizer],
+    recognizer: Recognizer,
     infos: Mapping[str, SensorInfo],
     sinks: Sequence[Sink],
     live: bool,
@@ -62,26 +64,25 @@ def recognise(
     Args:
         events: from live sensors or a recording.
         aligner: cuts them into windows.
-        recognizer: answers each window; without one the events only pass to the sinks.
+        recognizer: answers each window.
         infos: of the sensors; gives the scale of depth images.
         sinks: get every event and every outcome.
         live: whether events carry the present time, so that waiting counts into the latency.
     """
     truths = TruthLine()
     lost: Dict[str, bool] = dict.fromkeys(infos, False)
-    window_ns, hop_ns = aligner.spec.window_ns, aligner.spec.hop_ns
+    window_ns = aligner.spec.window_ns
     idle_at_ns = 0
     for event in events:
         if isinstance(event, Truth):
             truths.add(event)
         elif isinstance(event, StateChange):
             lost[event.sensor] = event.state == "lost"
-        windows = aligner.feed(event) if recognizer else []
+        windows = aligner.feed(event)
         if windows or not isinstance(event, Tick):
             for sink in sinks:
                 sink.event(event)
         for window in windows:
-            assert recognizer
             depth = infos.get("depth")
             waited_ns = time.monotonic_ns() - window.complete_ns if live else 0
             prediction = recognizer.predict(window, depth.depth_scale_m if depth else 0.0, waited_ns)
@@ -99,4 +100,17 @@ def recognise(
         if live and isinstance(event, Tick) and event.now_ns >= idle_at_ns:
             for sink in sinks:
                 sink.idle()
-            idle_at_ns = time.monotonic_ns() + hop_ns // 2
+            idle_at_ns = time.monotonic_ns() + _IDLE_NS
+
+
+def keep(events: Iterable[Event], sinks: Sequence[Sink]) -> None:
+    """Passes live events to the sinks without recognising anything."""
+    idle_at_ns = 0
+    for event in events:
+        if not isinstance(event, Tick):
+            for sink in sinks:
+                sink.event(event)
+        elif event.now_ns >= idle_at_ns:
+            for sink in sinks:
+                sink.idle()
+            idle_at_ns = time.monotonic_ns() + _IDLE_NS

@@ -67,7 +67,7 @@ class WindowCheck(Sink):
         self.same = 0
         self.different: list[int] = []
         self.missing: Dict[int, str] = {
-            message["end_ns"]: message["digest"] for message in recording.messages("/windows")
+            message["end_ns"]: message["digest"] for _, message in recording.messages("/windows")
         }
 
     def outcome(self, outcome: Outcome) -> None:

@@ -117,14 +117,18 @@ class Summary(Sink):
                 lines.append("{}: p50 {p50:.1f} ms, p99 {p99:.1f} ms, max {max:.1f} ms".format(words, **figures[name]))  # type: ignore[arg-type]
         if self.inside:
             share = self.inside_right / self.inside
-            lines.append(f"windows wholly inside one activity: {self.inside_right} of {self.inside} right ({share:.1%})")
+            lines.append(
+                f"windows wholly inside one activity: {self.inside_right} of {self.inside} right ({share:.1%})"
+            )
         activities = self.activities()
         if activities:
             right, total = activities
             lines.append(f"activities whose most confident window is right: {right} of {total} ({right / total:.1%})")
         table = Table("sensor", "samples", "lost", "absent windows", "also counted", box=None, header_style="dim")
         for name, info in self._infos.items():
-            rest = {key: value for key, value in info.counts.items() if key not in ("samples", "lost_samples") and value}
+            rest = {
+                key: value for key, value in info.counts.items() if key not in ("samples", "lost_samples") and value
+            }
             others = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in sorted(rest.items()))
             counts = info.counts
             table.add_row(

@@ -11,14 +11,20 @@ from pydantic import BaseModel, ConfigDict, Field
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    latency_ms: float = Field(0.0, ge=0, description="constant delay from measurement to arrival, subtracted from stamps")
+    latency_ms: float = Field(
+        0.0, ge=0, description="constant delay from measurement to arrival, subtracted from stamps"
+    )
 
 
 class ImuConfig(_Section):
     """``[imu]``: an inertial sensor on a serial port."""
 
-    port: Optional[str] = Field(None, description="for example /dev/ttyUSB0; found by serial number or protocol when absent")
-    serial_number: Optional[str] = Field(None, description="the USB adapter's serial number; follows the device to other ports")
+    port: Optional[str] = Field(
+        None, description="for example /dev/ttyUSB0; found by serial number or protocol when absent"
+    )
+    serial_number: Optional[str] = Field(
+        None, description="the USB adapter's serial number; follows the device to other ports"
+    )
     protocol: Literal["auto", "witmotion", "xsens"] = "auto"
     baud: Optional[int] = Field(None, description="tried from the usual ones when absent")
     rate_hz: Literal[10, 20, 50, 100, 200] = 100
@@ -31,7 +37,9 @@ class RadarConfig(_Section):
     cli_port: Optional[str] = None
     data_port: Optional[str] = None
     serial_number: Optional[str] = Field(None, description="the board's USB serial number; finds both ports")
-    cfg: Optional[Path] = Field(None, description="chirp configuration sent when connecting; the shipped one when absent")
+    cfg: Optional[Path] = Field(
+        None, description="chirp configuration sent when connecting; the shipped one when absent"
+    )
     dialect: Literal["auto", "sdk3", "sdk1", "people"] = Field("auto", description="header of the data port")
     cli_baud: int = 115200
     data_baud: int = 921600
@@ -41,7 +49,9 @@ class DepthConfig(_Section):
     """``[depth]``: a RealSense camera, or a file recorded from one."""
 
     serial_number: Optional[str] = None
-    file: Optional[Path] = Field(None, description="a .bag or .db3 recording, played at its own pace, instead of a camera")
+    file: Optional[Path] = Field(
+        None, description="a .bag or .db3 recording, played at its own pace, instead of a camera"
+    )
     width: int = 480
     height: int = 270
     rate_hz: int = 15

@@ -1,0 +1,330 @@
+"""The command line: ``cosmo-runtime`` recognises, ``record`` keeps what the sensors bring, ``doctor`` checks the machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import signal
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+import models
+from models.bundle import BundleError, load_bundle
+from runtime.aligner import Aligner
+from runtime.config import Config, ConfigError, load_config
+from runtime.doctor import examine
+from runtime.engine import EngineError, OnnxRuntimeEngine
+from runtime.json_lines import JsonLines
+from runtime.live import LiveSource, connect_all
+from runtime.loop import Sink, keep, recognise
+from runtime.recognizer import Recognizer
+from runtime.record import RecordingSink
+from runtime.replay import WindowCheck, is_same_run, replay, windows_key
+from runtime.summary import Summary
+from runtime.view import LiveView
+from sensors.events import Event, Sample, Tick
+from sensors.recording import Recording, RecordingError, RecordingWriter
+from sensors.rig import SENSOR_NAMES, open_sensors
+from sensors.sensor import SensorError, SensorInfo
+
+SHIPPED_BUNDLE = Path(models.__file__).parent / "bundles" / "person"
+
+_DONE, _FAILED, _USAGE = 0, 1, 2
+
+_COMMANDS = """\
+other commands (each has its own --help):
+  cosmo-runtime record     keep what the sensors bring, without recognising
+  cosmo-runtime doctor     what is attached, what is wrong, how to mend it
+
+examples:
+  cosmo-runtime --sensors imu,depth,radar --emulate person      no hardware needed
+  cosmo-runtime --sensors imu,depth,radar --config cosmo.toml --record today.mcap
+  cosmo-runtime --sensors imu,depth,radar --replay today.mcap --speed max --output -
+"""
+
+
+class _UsageError(Exception):
+    """The command line asks for something that makes no sense."""
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Runs a command; returns 0 when it is done, 1 when it failed, 2 on wrong usage."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    command = words.pop(0) if words and words[0] in _PARSERS else ""
+    options = _PARSERS[command]().parse_args(words)
+    errors = Console(stderr=True)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[_log_handler()], force=True)
+    try:
+        return _RUNS[command](options)
+    except _UsageError as error:
+        errors.print(f"cosmo-runtime: {error}", markup=False, highlight=False, soft_wrap=True)
+        return _USAGE
+    except (BundleError, ConfigError, EngineError, RecordingError, SensorError) as error:
+        errors.print(f"cosmo-runtime: {error}", markup=False, highlight=False, soft_wrap=True)
+        return _FAILED
+
+
+def _log_handler() -> logging.Handler:
+    return RichHandler(console=_terminal(), show_path=False) if _terminal().is_terminal else logging.StreamHandler()
+
+
+def _recognise(options: argparse.Namespace) -> int:
+    config = load_config(options.config)
+    bundle = load_bundle(options.bundle or config.recognition.bundle or SHIPPED_BUNDLE)
+    spec = bundle.spec
+    unknown = [name for name in options.sensors if name not in spec.sensors]
+    if unknown:
+        raise _UsageError(f"--sensors: {bundle.path} has no {', '.join(unknown)}; it has {', '.join(spec.sensors)}")
+    if options.replay and (options.emulate or options.record):
+        raise _UsageError("--replay goes with neither --emulate nor --record")
+    if options.speed != "1" and not options.replay:
+        raise _UsageError("--speed goes with --replay only")
+    settings = config.recognition
+    engine = OnnxRuntimeEngine(bundle.onnx, settings.threads)
+    recognizer = Recognizer(spec, engine, settings.min_confidence, settings.smoothing)
+    with ExitStack() as stack:
+        check: Optional[WindowCheck] = None
+        if options.replay:
+            recording = Recording(options.replay)
+            infos = {name: recording.infos[name] for name in options.sensors if name in recording.infos}
+            if not infos:
+                held = ", ".join(recording.infos) or "none"
+                raise _UsageError(f"--sensors: {options.replay} holds none of them; it holds {held}")
+            stop = _stop_on_signals()
+            events = replay(recording, spec, paced=options.speed == "1")
+            if is_same_run(recording, spec) and set(infos) == set(recording.infos):
+                check = WindowCheck(recording)
+            title = f"replay of {options.replay.name}"
+        else:
+            source, infos, stop = _open_live(options, config, stack)
+            events = source.events()
+            title = f"emulated: {options.emulate}" if options.emulate else "live"
+        wall_offset_ns = recording.wall_offset_ns if options.replay else time.time_ns() - time.monotonic_ns()
+        summary = Summary(infos, spec.window_ns)
+        sinks: List[Sink] = [summary]
+        if options.record:
+            run = {"windows": windows_key(spec), "bundle": bundle.path.name, "source": title}
+            sinks.append(
+                RecordingSink(stack.enter_context(RecordingWriter(options.record, infos, run)), wall_offset_ns)
+            )
+        if check:
+            sinks.append(check)
+        sinks += _output(options, wall_offset_ns, stack)
+        if _terminal().is_terminal and str(options.output) != "-":
+            sinks.append(LiveView(spec, infos, title, _terminal()))
+        aligner = Aligner(spec, {name: info.rate_hz for name, info in infos.items()}, settings.lateness_ms / 1e3)
+        try:
+            recognise(
+                _until(events, stop, options.duration), aligner, recognizer, infos, sinks, live=not options.replay
+            )
+        except BrokenPipeError:  # whoever read our lines has seen enough
+            sys.stdout = None  # type: ignore[assignment]
+        finally:
+            for sink in sinks:
+                sink.close()
+    _report(summary, options.summary)
+    if check:
+        _say(
+            f"windows equal to those of the live run, bit for bit: {check.same} of {check.same + len(check.different)}"
+        )
+        return _FAILED if check.different else _DONE
+    return _DONE
+
+
+def _record(options: argparse.Namespace) -> int:
+    config = load_config(options.config)
+    with ExitStack() as stack:
+        source, infos, stop = _open_live(options, config, stack)
+        writer = stack.enter_context(RecordingWriter(options.file, infos, {"source": options.emulate or "live"}))
+        title = f"recording to {options.file}"
+        sinks: List[Sink] = [RecordingSink(writer, 0)]
+        if _terminal().is_terminal:
+            sinks.append(LiveView(None, infos, title, _terminal()))
+        else:
+            _say(title + "; Ctrl-C ends")
+        try:
+            keep(_until(source.events(), stop, options.duration), sinks)
+        finally:
+            for sink in sinks:
+                sink.close()
+    if writer.failure:
+        raise writer.failure
+    counts = ", ".join(f"{name} {info.counts['samples']}" for name, info in infos.items())
+    _say(f"{options.file}: {options.file.stat().st_size / 1e6:.1f} MB, samples: {counts}, dropped: {writer.dropped}")
+    return _DONE
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    bundle = options.bundle or SHIPPED_BUNDLE
+    well = examine(options.sensors, load_config(options.config), bundle, Console(soft_wrap=True))
+    return _DONE if well else _FAILED
+
+
+def _open_live(
+    options: argparse.Namespace, config: Config, stack: ExitStack
+) -> tuple[LiveSource, Dict[str, SensorInfo], threading.Event]:
+    """Connects the sensors, emulated or real; they are released when the stack unwinds."""
+    if options.emulate:
+        from sensors.emulation.rig import EmulatedRig
+
+        rig = stack.enter_context(EmulatedRig(options.emulate, options.sensors, config.imu.protocol))
+        sensors = rig.sensors(config)
+    else:
+        sensors = open_sensors(options.sensors, config)
+    for sensor in sensors:
+        stack.callback(sensor.disconnect)
+    errors = connect_all(sensors)
+    if errors:
+        raise SensorError("\n".join(str(error) for error in errors.values()))
+    stop = _stop_on_signals()
+    source = LiveSource(sensors)
+    if options.emulate:
+        rig.listen(source.put, stop.set)
+    stack.enter_context(source)
+    return source, {sensor.info.name: sensor.info for sensor in sensors}, stop
+
+
+def _stop_on_signals() -> threading.Event:
+    """An event that Ctrl-C or a termination sets, so that a run ends whole; a second Ctrl-C ends it at once."""
+    stop = threading.Event()
+
+    def handle(number: int, _: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, handle)
+        signal.signal(signal.SIGTERM, handle)
+    return stop
+
+
+def _until(events: Iterable[Event], stop: threading.Event, duration_s: Optional[float]) -> Iterator[Event]:
+    """Passes events on until they are stopped or have lasted long enough by their own clock."""
+    end_ns: Optional[int] = None
+    for event in events:
+        if stop.is_set():
+            return
+        if duration_s is not None and isinstance(event, (Sample, Tick)):
+            now_ns = event.arrival_ns if isinstance(event, Sample) else event.now_ns
+            end_ns = now_ns + round(duration_s * 1e9) if end_ns is None else end_ns
+            if now_ns > end_ns:
+                return
+        yield event
+
+
+def _output(options: argparse.Namespace, wall_offset_ns: int, stack: ExitStack) -> List[Sink]:
+    """The sink for machines: a file, or the standard output where nobody watches."""
+    if options.output is None:
+        return [] if _terminal().is_terminal else [JsonLines(sys.stdout, wall_offset_ns)]
+    if str(options.output) == "-":
+        return [JsonLines(sys.stdout, wall_offset_ns)]
+    try:
+        file = stack.enter_context(options.output.open("w", encoding="utf-8"))
+    except OSError as error:
+        raise _UsageError(f"--output {options.output}: {error.strerror}") from error
+    return [JsonLines(file, wall_offset_ns)]
+
+
+def _report(summary: Summary, path: Optional[Path]) -> None:
+    Console(stderr=True).print(summary.render())
+    if path:
+        path.write_text(json.dumps(summary.as_dict(), indent=2) + "\n", encoding="utf-8")
+
+
+def _say(text: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
+
+
+def _terminal() -> Console:
+    return _TERMINAL
+
+
+_TERMINAL = Console()
+
+
+def _recognise_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "cosmo-runtime",
+        description="Recognises what a person does from an IMU, a depth camera and a mmWave radar, live.",
+        epilog=_COMMANDS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_rig(parser)
+    parser.add_argument("--bundle", type=Path, metavar="PATH", help="folder of the model (default: the shipped one)")
+    parser.add_argument("--replay", type=Path, metavar="FILE.mcap", help="a recording instead of sensors")
+    parser.add_argument("--speed", choices=("1", "max"), default="1", help="of a replay (default: 1, real time)")
+    parser.add_argument("--record", type=Path, metavar="FILE.mcap", help="also keep everything in a recording")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE|-", help="JSON lines, one a prediction (default: when not on a terminal)"
+    )
+    parser.add_argument("--summary", type=Path, metavar="FILE.json", help="also write the closing figures to a file")
+    return parser
+
+
+def _record_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "cosmo-runtime record",
+        description="Keeps what the sensors bring in an MCAP file, for Foxglove, Rerun, --replay.",
+    )
+    _add_rig(parser)
+    parser.add_argument("file", type=Path, metavar="FILE.mcap", help="the new recording")
+    return parser
+
+
+def _doctor_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "cosmo-runtime doctor", description="Says what is attached, what is wrong and how to mend it."
+    )
+    parser.add_argument("--sensors", type=_sensor_names, default=SENSOR_NAMES, metavar="NAMES", help=_SENSORS_HELP)
+    parser.add_argument("--config", type=Path, metavar="FILE.toml", help="configuration (default: find everything)")
+    parser.add_argument("--bundle", type=Path, metavar="PATH", help="folder of the model (default: the shipped one)")
+    return parser
+
+
+def _add_rig(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--sensors", type=_sensor_names, required=True, metavar="NAMES", help=_SENSORS_HELP)
+    parser.add_argument("--config", type=Path, metavar="FILE.toml", help="configuration (default: find everything)")
+    parser.add_argument(
+        "--emulate",
+        metavar="MOTION",
+        help="emulated devices: person[:SEED], or utd:PATH[:SUBJECTS] (real IMU and depth, synthesised radar)",
+    )
+    parser.add_argument("--duration", type=_seconds, metavar="S", help="stop after so many seconds")
+
+
+_SENSORS_HELP = "any of imu,depth,radar"
+
+
+def _sensor_names(text: str) -> List[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in SENSOR_NAMES]
+    if unknown or not names:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected any of {', '.join(SENSOR_NAMES)}, separated by commas")
+    return [name for name in SENSOR_NAMES if name in names]
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number of seconds above 0")
+    return seconds
+
+
+_PARSERS = {"": _recognise_parser, "record": _record_parser, "doctor": _doctor_parser}
+_RUNS = {"": _recognise, "record": _record, "doctor": _doctor}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

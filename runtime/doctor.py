@@ -1,0 +1,167 @@
+"""Looks at the machine as a rig: devices, permissions, engines, disk; says how to mend what is wrong."""
+
+from __future__ import annotations
+
+import getpass
+import grp
+import importlib
+import os
+import platform
+import shutil
+import time
+from pathlib import Path
+from typing import List, NamedTuple, Optional, Sequence
+
+import numpy as np
+import onnxruntime
+from rich.console import Console
+from rich.table import Table
+from serial.tools import list_ports
+
+from models.bundle import BundleError, load_bundle
+from runtime.config import Config
+from runtime.engine import EngineError, OnnxRuntimeEngine
+from runtime.live import connect_all
+from sensors.rig import open_sensors
+from sensors.sensor import SensorError
+
+_LOW_DISK_BYTES = 2 * 10**9
+_FIRST_SAMPLE_S = 3.0
+_SIGNS = {"good": "[green]✓[/]", "bad": "[red]✗[/]", "note": "[yellow]•[/]"}
+
+
+class Finding(NamedTuple):
+    """One line of the report: ``good``, ``bad`` (the rig cannot run) or ``note``."""
+
+    verdict: str
+    subject: str
+    words: str
+
+
+def examine(names: Sequence[str], config: Config, bundle: Path, console: Console) -> bool:
+    """Prints what it finds and returns whether the named sensors could run."""
+    findings = _machine() + _model(bundle, config) + _ports() + _cameras() + _sensors(names, config)
+    table = Table.grid(padding=(0, 1))
+    for finding in findings:
+        table.add_row(_SIGNS[finding.verdict], f"[bold]{finding.subject}[/]", finding.words)
+    console.print(table)
+    well = not any(finding.verdict == "bad" for finding in findings)
+    wanted = ",".join(names)
+    console.print(
+        f"\n[green]ready:[/] cosmo-runtime --sensors {wanted}"
+        if well
+        else f"\n[red]not ready.[/] Without hardware: cosmo-runtime --sensors {wanted} --emulate person"
+    )
+    return well
+
+
+def _machine() -> List[Finding]:
+    free = shutil.disk_usage(".").free
+    return [
+        Finding("good", "machine", f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}"),
+        Finding("good" if free > _LOW_DISK_BYTES else "note", "disk", f"{free / 1e9:.1f} GB free in this folder"),
+    ]
+
+
+def _model(path: Path, config: Config) -> List[Finding]:
+    findings = []
+    try:
+        bundle = load_bundle(path)
+        engine = OnnxRuntimeEngine(bundle.onnx, config.recognition.threads)
+        zeros = {
+            item.sensor: np.zeros((bundle.spec.steps(item), *item.shape), np.float32) for item in bundle.spec.modalities
+        }
+        zeros["presence"] = np.ones(len(bundle.spec.sensors), np.float32)
+        times = []
+        for _ in range(20):
+            began = time.perf_counter()
+            engine.infer(zeros)
+            times.append(time.perf_counter() - began)
+        words = (
+            f"{bundle.path.name}: {len(bundle.spec.classes)} activities; one window in {np.median(times) * 1e3:.1f} ms"
+        )
+        findings.append(Finding("good", "model", words))
+        findings.append(
+            Finding("good", "onnxruntime", f"{onnxruntime.__version__}, {config.recognition.threads} thread(s)")
+        )
+    except (BundleError, EngineError) as error:
+        findings.append(Finding("bad", "model", str(error)))
+    try:
+        version = importlib.import_module("tensorrt").__version__
+        findings.append(Finding("note", "tensorrt", f"{version} installed"))
+    except Exception as error:  # its libraries fail in many ways on a machine without a GPU
+        words = "not installed" if isinstance(error, ImportError) else f"installed but does not load: {error}"
+        findings.append(Finding("note", "tensorrt", f"{words}; needed on a GPU only"))
+    return findings
+
+
+def _ports() -> List[Finding]:
+    findings = []
+    for port in list_ports.comports():
+        if not port.vid:  # a UART of the board itself, not a device on a cable
+            continue
+        words = f"{port.manufacturer or ''} {port.product or port.description}, serial number {port.serial_number or 'none'}"
+        allowed = os.access(port.device, os.R_OK | os.W_OK)
+        findings.append(
+            Finding(
+                "good" if allowed else "bad", port.device, words.strip() + ("" if allowed else _permission(port.device))
+            )
+        )
+    if not findings:
+        findings.append(Finding("note", "serial ports", "no USB serial device is attached"))
+    elif _runs("ModemManager"):
+        words = "runs and may probe the ports; `sudo systemctl disable --now ModemManager`, or install sensors/99-cosmo.rules"
+        findings.append(Finding("note", "ModemManager", words))
+    return findings
+
+
+def _permission(device: str) -> str:
+    group = grp.getgrgid(os.stat(device).st_gid).gr_name
+    return f": permission denied. Mend: `sudo usermod -aG {group} {getpass.getuser()}`, then log in again"
+
+
+def _runs(program: str) -> bool:
+    def name(process: Path) -> Optional[str]:
+        try:
+            return (process / "comm").read_text().strip()
+        except OSError:
+            return None
+
+    return any(name(process) == program for process in Path("/proc").glob("[0-9]*"))
+
+
+def _cameras() -> List[Finding]:
+    try:
+        from sensors.depth.librealsense import load
+
+        rs = load()
+    except SensorError as error:
+        return [Finding("note", "pyrealsense2", str(error))]
+    found = [
+        Finding(
+            "good",
+            "camera",
+            f"{device.get_info(rs.camera_info.name)}, serial number {device.get_info(rs.camera_info.serial_number)}",
+        )
+        for device in rs.context().query_devices()
+    ]
+    return found or [Finding("note", "camera", "no RealSense camera is attached")]
+
+
+def _sensors(names: Sequence[str], config: Config) -> List[Finding]:
+    """Connects each asked-for sensor and waits for its first sample."""
+    sensors = open_sensors(names, config)
+    errors = connect_all(sensors)
+    findings = []
+    for sensor in sensors:
+        info = sensor.info
+        try:
+            if info.name in errors:
+                raise errors[info.name]
+            if not sensor.read(_FIRST_SAMPLE_S):
+                raise SensorError(f"{info.device}: connected, but nothing comes")
+            findings.append(Finding("good", info.name, f"{info.device}, {info.rate_hz:g} Hz"))
+        except SensorError as error:
+            findings.append(Finding("bad", info.name, str(error)))
+        sensor.disconnect()
+    return findings
