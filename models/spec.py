@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class ModalitySpec(BaseModel):
@@ -13,8 +13,8 @@ class ModalitySpec(BaseModel):
     A window's raw array (from ``runtime.aligner``) and the network's input (from ``models.features``) are, with
     ``steps`` = window x rate:
         ``imu``: (steps, channels) float32 in m/s², rad/s, µT -> the same.
-        ``depth``: (steps, height, width) uint16 as the driver gives it -> (steps, rows, columns) float32 in metres, 0 where
-        nothing was measured.
+        ``depth``: (steps, height, width) uint16 as the driver gives it -> (steps, rows, columns) float32 in metres, 0
+        where nothing was measured.
         ``radar``: list of ``steps`` arrays (n, 5) -> (steps, points, 5) float32: x, y, z, radial speed, SNR of
         the strongest points; a missing point is all zero.
     """
@@ -23,7 +23,21 @@ class ModalitySpec(BaseModel):
 
     sensor: Literal["imu", "depth", "radar"]
     rate_hz: float = Field(gt=0, description="steps a second on the window's own time grid")
-    shape: tuple[int, ...] = Field(description="of one step of the network's input: (channels,), (rows, columns), (points, 5)")
+    shape: tuple[int, ...] = Field(
+        description="of one step of the network's input: (channels,), (rows, columns), (points, 5)"
+    )
+
+    @model_validator(mode="after")
+    def _shape_fits_sensor(self) -> ModalitySpec:
+        fits = {
+            "imu": len(self.shape) == 1 and self.shape[0] in (3, 6, 9),
+            "depth": len(self.shape) == 2,
+            "radar": len(self.shape) == 2 and self.shape[1] == 5,
+        }
+        if not fits[self.sensor] or min(self.shape) < 1:
+            expected = "(3, 6 or 9 channels,) for imu, (rows, columns) for depth, (points, 5) for radar"
+            raise ValueError(f"{self.sensor} cannot have the shape {self.shape}; give {expected}")
+        return self
 
 
 class ModelSpec(BaseModel):
@@ -47,16 +61,29 @@ class ModelSpec(BaseModel):
     quality: tuple[float, ...]
     quality_share: float = Field(0.5, ge=0, le=1)
 
+    @model_validator(mode="after")
+    def _modalities_and_quality_agree(self) -> ModelSpec:
+        if not self.modalities or len(set(self.sensors)) != len(self.modalities):
+            raise ValueError(f"modalities must be one or more different sensors, not {self.sensors}")
+        if len(self.quality) != len(self.modalities) or min(self.quality) <= 0 or abs(sum(self.quality) - 1) > 1e-3:
+            raise ValueError(
+                f"quality must be one positive weight for each of {self.sensors}, of sum 1: {self.quality}"
+            )
+        return self
+
     @property
     def sensors(self) -> list[str]:
+        """Names of the sensors in the order of the modalities."""
         return [modality.sensor for modality in self.modalities]
 
     @property
     def window_ns(self) -> int:
+        """Length of a window in nanoseconds."""
         return round(self.window_s * 1e9)
 
     @property
     def hop_ns(self) -> int:
+        """Time between windows in nanoseconds."""
         return round(self.hop_s * 1e9)
 
     def steps(self, modality: ModalitySpec) -> int:

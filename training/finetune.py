@@ -1,0 +1,115 @@
+"""Stage 2, iterative fusion learning: encoders and classifier learn in turns from labelled windows (Cosmo, 2022)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from rich.progress import Progress
+from torch import Tensor, nn
+
+from models.networks import CosmoNetwork, Encoders
+from training.augment import augment, drop_modalities
+from training.windows import Windows
+
+
+def finetune(
+    network: CosmoNetwork,
+    windows: Windows,
+    *,
+    rounds: int,
+    seed: int,
+    progress: Progress,
+    turn: int = 5,
+    batch: int = 64,
+    learning_rate: float = 2e-3,
+) -> list[float]:
+    """Train the network in place: each round, ``turn`` epochs of the encoders, then ``turn`` epochs of the classifier.
+
+    The part that waits is frozen, parameters and batch statistics alike. While the encoders wait, their embeddings are
+    computed once a turn. The fusion's attention belongs to the classifier.
+
+    Args:
+        network: encoders from stage 1 (normalisation fitted), classifier at random.
+        windows: labelled windows.
+        rounds: pairs of turns.
+        seed: of order, augmentation and dropped modalities.
+        progress: shows the epochs.
+        turn: T_iter of the paper, epochs of a turn.
+        batch: windows in a minibatch.
+        learning_rate: at the start; it falls as a cosine over all turns of a part.
+
+    Returns:
+        The mean loss of each epoch, in order.
+    """
+    order = np.random.default_rng(seed)
+    generator = torch.Generator().manual_seed(seed)
+    encoders, classifier = network.encoders, network.classifier
+    steps = max(1, rounds * turn * -(-len(windows) // batch))
+    task = progress.add_task("stage 2", total=2 * rounds * turn)
+    losses: list[float] = []
+
+    def epoch_done(total: list[float]) -> None:
+        losses.append(float(np.mean(total)))
+        progress.update(task, advance=1, description=f"stage 2: loss {losses[-1]:.3f}")
+
+    def loss_of(z: Tensor, presence: Tensor, labels: Tensor) -> Tensor:
+        logits, _ = classifier(z, drop_modalities(presence, generator))
+        return nn.functional.cross_entropy(logits, labels, label_smoothing=0.05)
+
+    train_encoders = _Descent(encoders, learning_rate, steps)
+    train_classifier = _Descent(classifier, learning_rate, steps)
+    for _ in range(rounds):
+        freeze(classifier)
+        unfreeze(encoders)
+        for _ in range(turn):
+            total = []
+            for features, presence, labels in windows.shuffled_batches(batch, order):
+                total.append(train_encoders.step(loss_of(encoders(augment(features, generator)), presence, labels)))
+            epoch_done(total)
+
+        freeze(encoders)
+        unfreeze(classifier)
+        z, presence, labels = embed(encoders, windows)
+        for _ in range(turn):
+            total = []
+            for chosen in torch.from_numpy(order.permutation(len(windows))).split(batch):
+                total.append(train_classifier.step(loss_of(z[chosen], presence[chosen], labels[chosen])))
+            epoch_done(total)
+    freeze(classifier)
+    return losses
+
+
+def freeze(part: nn.Module) -> None:
+    """Stop parameters and batch statistics of a part; gradients still pass through it."""
+    part.eval()
+    part.requires_grad_(False)
+
+
+def unfreeze(part: nn.Module) -> None:
+    """Let a part learn again."""
+    part.train()
+    part.requires_grad_(True)
+
+
+@torch.no_grad()
+def embed(encoders: Encoders, windows: Windows, batch: int = 256) -> tuple[Tensor, Tensor, Tensor]:
+    """Embeddings z (N, M, D), presence (N, M) and labels (N,) of all windows, unaugmented, encoders in eval mode."""
+    encoders.eval()
+    parts = [(encoders(features), presence, labels) for features, presence, labels in windows.batches(batch)]
+    z, presence, labels = (torch.cat(part) for part in zip(*parts))
+    return z, presence, labels
+
+
+class _Descent:
+    """AdamW on one part, its learning rate falling as a cosine to zero over ``steps``."""
+
+    def __init__(self, part: nn.Module, learning_rate: float, steps: int):
+        self._optimiser = torch.optim.AdamW(part.parameters(), lr=learning_rate, weight_decay=1e-3)
+        self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self._optimiser, steps)
+
+    def step(self, loss: Tensor) -> float:
+        self._optimiser.zero_grad()
+        loss.backward()
+        self._optimiser.step()
+        self._schedule.step()
+        return loss.item()

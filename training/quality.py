@@ -1,0 +1,80 @@
+"""Quality of modality (Cosmo, MobiCom 2022): do unlabelled features cluster, and about as often as there are classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.metrics import silhouette_score
+from sklearn.neighbors import NearestNeighbors
+
+MOST_WINDOWS = 1000
+COMPONENTS = 8
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What was found in one modality: the Hopkins statistic, the number of clusters, and q = H / c."""
+
+    hopkins: float
+    clusters: int
+    q: float
+
+
+def quality_of_modality(features: np.ndarray, classes: int, seed: int) -> Quality:
+    """q = H / c with H the Hopkins statistic and c = |clusters found - classes|, at least 1.
+
+    Both are taken in the first principal components: distances say little in many dimensions, and the box around
+    correlated features is nearly empty, which would call anything clustered.
+
+    Args:
+        features: (N, D) of unlabelled windows.
+        classes: how many activities there are.
+        seed: of the samples and of k-means.
+    """
+    random = np.random.default_rng(seed)
+    if len(features) > MOST_WINDOWS:
+        features = features[random.choice(len(features), MOST_WINDOWS, replace=False)]
+    components = PCA(min(COMPONENTS, *features.shape), random_state=seed).fit_transform(features)
+    hopkins = hopkins_statistic(components, random)
+    clusters = number_of_clusters(components, most=2 * classes, seed=seed)
+    return Quality(hopkins, clusters, hopkins / max(abs(clusters - classes), 1))
+
+
+def hopkins_statistic(points: np.ndarray, random: np.random.Generator) -> float:
+    """Clusterability of points (N, D): about 0.5 when spread evenly, towards 1 when clustered.
+
+    Compares, for a tenth of the points (at least ten), the distance to the nearest other point with that from places
+    drawn uniformly in the points' bounding box (Hopkins and Skellam, 1954; distances to the first power, which stay
+    informative in several dimensions).
+    """
+    count = min(len(points) - 1, max(10, len(points) // 10))
+    neighbours = NearestNeighbors(n_neighbors=2).fit(points)
+    places = random.uniform(points.min(0), points.max(0), (count, points.shape[1]))
+    from_places = neighbours.kneighbors(places, n_neighbors=1)[0][:, 0].sum()
+    chosen = points[random.choice(len(points), count, replace=False)]
+    from_points = neighbours.kneighbors(chosen, n_neighbors=2)[0][:, 1].sum()
+    return float(from_places / (from_places + from_points + 1e-12))
+
+
+def number_of_clusters(points: np.ndarray, most: int, seed: int) -> int:
+    """The k from 2 to ``most`` whose k-means clusters of points (N, D) have the highest mean silhouette.
+
+    The silhouette (Rousseeuw, 1987) is bounded and compares clusterings of different k without a reference, where
+    the within-cluster variance always falls with k.
+    """
+    tried = range(2, min(most, len(points) - 1) + 1)
+
+    def silhouette(k: int) -> float:
+        labels = KMeans(k, n_init=3, random_state=seed).fit_predict(points)
+        return float(silhouette_score(points, labels)) if len(set(labels)) > 1 else -1.0
+
+    return max(tried, key=silhouette, default=1)
+
+
+def quality_weights(qualities: list[Quality]) -> tuple[float, ...]:
+    """beta_QoM_j = q_j / sum q."""
+    total = sum(quality.q for quality in qualities)
+    return tuple(quality.q / total for quality in qualities)

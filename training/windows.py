@@ -1,0 +1,88 @@
+"""The one form in which every data set reaches training: windows of features, stacked by modality."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.spec import ModelSpec
+
+UNLABELLED = -1
+
+
+@dataclass(frozen=True)
+class Windows:
+    """N windows of a model's inputs.
+
+    Attributes:
+        features: by sensor (N, steps, ...), of any float type, as ``models.features`` makes them.
+        presence: (N, M) bool: which modalities, in the spec's order, a window has.
+        labels: (N,) int64: index into the spec's classes, or -1 where nobody labelled the window.
+        groups: (N,): the person or session a window is of; what is held out is held out by group.
+    """
+
+    features: Mapping[str, np.ndarray]
+    presence: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+
+    @classmethod
+    def stack(
+        cls,
+        spec: ModelSpec,
+        features: Sequence[Mapping[str, np.ndarray]],
+        presence: Sequence[Sequence[bool]],
+        labels: Sequence[int],
+        groups: Sequence[object],
+    ) -> Windows:
+        """Stack single windows' features; depth is kept in half precision (2 mm at 2 to 4 m), to halve the memory."""
+        stacked: dict[str, np.ndarray] = {}
+        for m in spec.modalities:
+            dtype = np.float16 if m.sensor == "depth" else np.float32
+            stacked[m.sensor] = np.empty((len(features), spec.steps(m), *m.shape), dtype)
+            for i, window in enumerate(features):
+                stacked[m.sensor][i] = window[m.sensor]
+        return cls(stacked, np.asarray(presence, bool), np.asarray(labels, np.int64), np.asarray(groups))
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.presence), len(self.labels), len(self.groups), *map(len, self.features.values())}
+        if len(lengths) != 1 or self.presence.shape[1] != len(self.features):
+            raise ValueError(f"windows disagree in number or modalities: {lengths}, presence {self.presence.shape}")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def where(self, chosen: np.ndarray) -> Windows:
+        """The windows that a mask or indices (N,) choose."""
+        features = {sensor: array[chosen] for sensor, array in self.features.items()}
+        return Windows(features, self.presence[chosen], self.labels[chosen], self.groups[chosen])
+
+    @property
+    def labelled(self) -> Windows:
+        """The windows that have a label."""
+        return self.where(self.labels != UNLABELLED)
+
+    def tensors(self, chosen: np.ndarray) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Features float32, presence float32 and labels of the chosen windows."""
+        features = {s: torch.from_numpy(np.asarray(a[chosen], np.float32)) for s, a in self.features.items()}
+        presence = torch.from_numpy(self.presence[chosen].astype(np.float32))
+        return features, presence, torch.from_numpy(self.labels[chosen])
+
+    def batches(self, size: int) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
+        """All windows in order, as ``tensors`` of at most ``size``."""
+        for start in range(0, len(self), size):
+            yield self.tensors(np.arange(start, min(start + size, len(self))))
+
+    def shuffled_batches(
+        self, size: int, order: np.random.Generator
+    ) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
+        """All windows in random order; a last batch of one is left out, for batch statistics need two."""
+        indices = order.permutation(len(self))
+        for start in range(0, len(self), size):
+            chosen = indices[start : start + size]
+            if len(chosen) > 1:
+                yield self.tensors(chosen)
