@@ -1,4 +1,4 @@
-"""The command line: ``cosmo-runtime`` recognises, ``record`` keeps what the sensors bring, ``doctor`` checks the machine."""
+"""The command line: ``cosmo-runtime`` recognises, ``record`` keeps what sensors bring, ``doctor`` checks the machine."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _recognise(options: argparse.Namespace) -> int:
                 _until(events, stop, options.duration), aligner, recognizer, infos, sinks, live=not options.replay
             )
         except BrokenPipeError:  # whoever read our lines has seen enough
-            sys.stdout = None  # type: ignore[assignment]
+            sys.stdout = None
         finally:
             for sink in sinks:
                 sink.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import grp
 import importlib
 import os
 import platform
@@ -100,7 +99,7 @@ def _ports() -> List[Finding]:
     for port in list_ports.comports():
         if not port.vid:  # a UART of the board itself, not a device on a cable
             continue
-        words = f"{port.manufacturer or ''} {port.product or port.description}, serial number {port.serial_number or 'none'}"
+        words = f"{port.manufacturer or ''} {port.product or port.description}, serial {port.serial_number or 'none'}"
         allowed = os.access(port.device, os.R_OK | os.W_OK)
         findings.append(
             Finding(
@@ -110,13 +109,13 @@ def _ports() -> List[Finding]:
     if not findings:
         findings.append(Finding("note", "serial ports", "no USB serial device is attached"))
     elif _runs("ModemManager"):
-        words = "runs and may probe the ports; `sudo systemctl disable --now ModemManager`, or install sensors/99-cosmo.rules"
+        words = "runs and may probe the ports; stop it (`sudo systemctl disable --now ModemManager`) or install 99-cosmo.rules"
         findings.append(Finding("note", "ModemManager", words))
     return findings
 
 
 def _permission(device: str) -> str:
-    group = grp.getgrgid(os.stat(device).st_gid).gr_name
+    group = Path(device).group()
     return f": permission denied. Mend: `sudo usermod -aG {group} {getpass.getuser()}`, then log in again"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -79,10 +80,8 @@ class LiveSource:
         """Yields events in the order of their arrival, and a tick at least every 20 ms."""
         next_tick = time.monotonic()
         while not self._stop.is_set():
-            try:
+            with contextlib.suppress(queue.Empty):
                 yield self._queue.get(timeout=_TICK_S)
-            except queue.Empty:
-                pass
             if time.monotonic() >= next_tick:
                 yield Tick(time.monotonic_ns())
                 next_tick = time.monotonic() + _TICK_S

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from abc import ABC
 from dataclasses import dataclass
 from typing import Dict, Iterable, Mapping, Optional, Sequence
 
@@ -35,7 +34,7 @@ class Outcome:
     inside: bool
 
 
-class Sink(ABC):
+class Sink:
     """Takes what a run brings; each kind takes what it needs."""
 
     def event(self, event: Event) -> None:

@@ -94,8 +94,7 @@ class Recognizer:
         )
 
     def _smooth(self, probabilities: np.ndarray, end_ns: int) -> np.ndarray:
-        follows = self._before is not None and end_ns - self._before_end_ns == self.spec.hop_ns
-        if follows:
+        if self._before is not None and end_ns - self._before_end_ns == self.spec.hop_ns:
             probabilities = (1 - self._smoothing) * probabilities + self._smoothing * self._before
         self._before, self._before_end_ns = probabilities, end_ns
         return probabilities

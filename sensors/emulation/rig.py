@@ -126,11 +126,12 @@ class EmulatedRig:
         self._control.send(("corrupt", name, share))
 
     def _receive(self) -> None:
-        sources = [self._control, self._frames]
+        sources: list[Connection] = [self._control, self._frames]
         try:
             while True:
-                for source in wait(sources):
-                    message = source.recv()  # type: ignore[union-attr]
+                ready = wait(sources)
+                for source in (source for source in sources if source in ready):
+                    message = source.recv()
                     if source is self._frames and self._camera:
                         self._camera.push(*message)
                     elif isinstance(message, Truth):

@@ -1,0 +1,52 @@
+# make demo    the emulated rig with the live view, 30 s; needs no hardware, GPU or root
+# make test    every test that is not slow;  make test-all  the slow ones too
+# make lint    style, types, import rules
+# make test38  what a live run needs, on Python 3.8, the Jetson TX2's
+
+PYTHON ?= python3
+PYTHON38 ?= $(shell command -v python3.8 || ls -d $$HOME/.pyenv/versions/3.8.*/bin/python 2>/dev/null | tail -n 1)
+PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test test-all lint test38 clean
+
+demo: .venv-live/ready
+	.venv-live/bin/cosmo-runtime --sensors imu,depth,radar --emulate person --duration 30
+
+test: .venv/ready
+	.venv/bin/python -m pytest -m "not slow"
+
+test-all: .venv/ready
+	.venv/bin/python -m pytest
+
+lint: .venv/ready
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+ifeq ($(PYTHON38),)
+test38:
+	@echo "Python 3.8 was not found: its profile was not tested. Set PYTHON38 to its path."
+else
+test38: .venv38/ready
+	.venv38/bin/python -m pytest tests/sensors tests/runtime tests/models
+endif
+
+.venv-live/ready: pyproject.toml requirements/live.txt
+	$(PYTHON) -m venv .venv-live
+	.venv-live/bin/python $(PIP_INSTALL) -c requirements/live.txt -e ".[depth,emulation]"
+	touch $@
+
+.venv/ready: pyproject.toml requirements/test.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/python $(PIP_INSTALL) -c requirements/test.txt -e ".[depth,emulation,train,dev]"
+	touch $@
+
+.venv38/ready: pyproject.toml requirements/py38.txt
+	$(PYTHON38) -m venv .venv38
+	.venv38/bin/python $(PIP_INSTALL) --upgrade pip
+	.venv38/bin/python $(PIP_INSTALL) -c requirements/py38.txt -e ".[depth,emulation,test]"
+	touch $@
+
+clean:
+	rm -rf .venv .venv-live .venv38 .pytest_cache .mypy_cache .ruff_cache .hypothesis
