@@ -32,20 +32,20 @@ test38: .venv38/ready
 	.venv38/bin/python -m pytest tests/sensors tests/runtime tests/models
 endif
 
-.venv-live/ready: pyproject.toml requirements/live.txt
+.venv-live/ready: pyproject.toml requirements/constraints.txt
 	$(PYTHON) -m venv .venv-live
-	.venv-live/bin/python $(PIP_INSTALL) -c requirements/live.txt -e ".[depth,emulation]"
+	.venv-live/bin/python $(PIP_INSTALL) -c requirements/constraints.txt -e ".[depth,emulation]"
 	touch $@
 
-.venv/ready: pyproject.toml requirements/test.txt
+.venv/ready: pyproject.toml requirements/constraints.txt
 	$(PYTHON) -m venv .venv
-	.venv/bin/python $(PIP_INSTALL) -c requirements/test.txt -e ".[depth,emulation,train,dev]"
+	.venv/bin/python $(PIP_INSTALL) -c requirements/constraints.txt -e ".[depth,emulation,train,dev]"
 	touch $@
 
-.venv38/ready: pyproject.toml requirements/py38.txt
+.venv38/ready: pyproject.toml requirements/constraints.txt
 	$(PYTHON38) -m venv .venv38
 	.venv38/bin/python $(PIP_INSTALL) --upgrade pip
-	.venv38/bin/python $(PIP_INSTALL) -c requirements/py38.txt -e ".[depth,emulation,test]"
+	.venv38/bin/python $(PIP_INSTALL) -c requirements/constraints.txt -e ".[depth,emulation,test]"
 	touch $@
 
 clean:

@@ -113,7 +113,7 @@ class Aligner:
         return windows
 
     def _cut(self, now_ns: int, late: bool) -> Window:
-        arrays = {}
+        arrays: Dict[str, WindowArray] = {}
         for modality in self.spec.modalities:
             array = _content(self.rings[modality.sensor], modality, self.spec, self._end_ns)
             if array is not None:

@@ -9,7 +9,7 @@ import platform
 import shutil
 import time
 from pathlib import Path
-from typing import List, NamedTuple, Optional, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 import onnxruntime
@@ -67,7 +67,7 @@ def _model(path: Path, config: Config) -> List[Finding]:
     try:
         bundle = load_bundle(path)
         engine = OnnxRuntimeEngine(bundle.onnx, config.recognition.threads)
-        zeros = {
+        zeros: Dict[str, np.ndarray] = {
             item.sensor: np.zeros((bundle.spec.steps(item), *item.shape), np.float32) for item in bundle.spec.modalities
         }
         zeros["presence"] = np.ones(len(bundle.spec.sensors), np.float32)

@@ -28,7 +28,7 @@ class RingBuffer:
         self._capacity = capacity
         self._stamps = np.zeros(capacity, np.int64)
         self._rows = np.zeros(capacity, np.int64)
-        self._data = np.empty(0)
+        self._data: np.ndarray = np.empty((0, 0))
         self._count = 0
         self._next = 0
 
