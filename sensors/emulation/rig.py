@@ -14,10 +14,10 @@ import threading
 import time
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Callable, List, Sequence
+from typing import Any, Callable, List, NamedTuple, Sequence
 
 from sensors.config import RigConfig
-from sensors.emulation.motion import Motion
+from sensors.emulation.motion import Camera, Motion
 from sensors.emulation.pty import PtyPort
 from sensors.events import Truth
 from sensors.rig import open_sensors
@@ -27,6 +27,13 @@ _TRUTH_AHEAD_S = 2.0
 _IMU_BAUD = 115200
 _RADAR_CLI_BAUD = 115200
 _RADAR_DATA_BAUD = 921600
+
+
+class _Opened(NamedTuple):
+    """The first word of the devices' process."""
+
+    camera: Camera
+    imu_rate_hz: float
 
 
 class EmulatedRig:
@@ -62,7 +69,7 @@ class EmulatedRig:
         far_control.close()
         far_frames.close()
         try:
-            first = self._control.recv()
+            first: Any = self._control.recv()
         except EOFError:
             first = SensorError(f"the emulated rig died while it opened {self._motion!r}; its error stands above")
         if isinstance(first, Exception):
@@ -71,7 +78,8 @@ class EmulatedRig:
         if "depth" in self._names:
             from sensors.emulation.camera_device import EmulatedCamera
 
-            self._camera = EmulatedCamera(first)
+            self._camera = EmulatedCamera(first.camera)
+        self._imu_rate_hz = first.imu_rate_hz
         threading.Thread(target=self._receive, daemon=True).start()
         return self
 
@@ -90,7 +98,12 @@ class EmulatedRig:
     def sensors(self, config: RigConfig) -> list[Sensor]:
         """Builds the real drivers on the emulated devices; none is connected yet."""
         folder = self._folder.name
-        imu = {"port": f"{folder}/imu", "protocol": self._imu_protocol, "baud": _IMU_BAUD}
+        imu = {
+            "port": f"{folder}/imu",
+            "protocol": self._imu_protocol,
+            "baud": _IMU_BAUD,
+            "rate_hz": round(self._imu_rate_hz),
+        }
         radar = {
             "cli_port": f"{folder}/radar-cli",
             "data_port": f"{folder}/radar-data",
@@ -199,7 +212,7 @@ def _serve(
         devices.append(lambda: _send_frames(motion, frames, stop, start_ns))
     for device in devices:
         threading.Thread(target=device, daemon=True).start()
-    control.send(motion.camera)
+    control.send(_Opened(motion.camera, motion.imu_rate_hz))
     try:
         _steer(motion, ports, control, start_ns)
     except (EOFError, OSError):

@@ -1,0 +1,174 @@
+"""Trains a bundle for an emulated rig: the simulated person, whose bundle ships, or UTD-MHAD.
+
+    python tools/train_bundle.py person --out models/bundles/person
+    python tools/train_bundle.py utd --data PATH/utd-mhad --out PATH/utd-bundle
+
+Motions become events, events become windows in the runtime's own aligner, and windows become features as in a live
+run; both stages of Cosmo learn from them. People (subjects) that test the bundle are never trained on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shlex
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import List, NamedTuple, Tuple
+
+import numpy as np
+from rich.progress import track
+
+from models.features import features
+from models.spec import ModalitySpec, ModelSpec
+from runtime.aligner import Aligner
+from runtime.truth import TruthLine
+from sensors.config import DepthConfig
+from sensors.emulation.motion import Camera, Motion
+from sensors.emulation.offline import events
+from sensors.events import Truth
+from training.train import train_bundle
+from training.windows import Windows
+
+PERSON_CLASSES = (
+    "stand still", "walk", "run on the spot", "sit down", "stand up", "squat", "jump", "wave", "clap", "punch", "bend",
+    "fall", "get up",
+)  # fmt: skip
+PERSON_TRAIN, PERSON_TEST = range(0, 60), range(900, 910)
+PERSON_MINUTES = 3.0
+UTD_TRAIN, UTD_TEST = range(1, 7), range(7, 9)
+
+
+class Job(NamedTuple):
+    """One person's windows to be made."""
+
+    kind: str
+    person: int
+    spec: ModelSpec
+    data: Path
+    seconds: float
+
+
+def person_spec() -> ModelSpec:
+    return ModelSpec(
+        modalities=(
+            ModalitySpec(sensor="imu", rate_hz=50, shape=(6,)),
+            ModalitySpec(sensor="depth", rate_hz=10, shape=(27, 48)),
+            ModalitySpec(sensor="radar", rate_hz=20, shape=(32, 5)),
+        ),
+        window_s=2.0,
+        hop_s=0.5,
+        classes=PERSON_CLASSES,
+        quality=(1 / 3, 1 / 3, 1 / 3),
+    )
+
+
+def utd_spec() -> ModelSpec:
+    from sensors.emulation.utd import ACTIVITIES, REST
+
+    return ModelSpec(
+        modalities=(
+            ModalitySpec(sensor="imu", rate_hz=50, shape=(6,)),
+            ModalitySpec(sensor="depth", rate_hz=10, shape=(30, 40)),
+            ModalitySpec(sensor="radar", rate_hz=20, shape=(32, 5)),
+        ),
+        window_s=3.0,
+        hop_s=0.5,
+        classes=(*ACTIVITIES.values(), REST),
+        quality=(1 / 3, 1 / 3, 1 / 3),
+    )
+
+
+def motion_of(job: Job) -> Motion:
+    if job.kind == "utd":
+        from sensors.emulation.utd import UtdMotion
+
+        return UtdMotion(job.data, [job.person])
+    from sensors.emulation.person import CAMERA, SimulatedPerson
+
+    half = [value / 2 for value in CAMERA[:4]]  # rendered as decimated by two, four times as fast
+    camera = Camera(int(half[0]), int(half[1]), half[2], half[3], CAMERA.cx / 2, CAMERA.cy / 2, *CAMERA[6:])
+    return SimulatedPerson(job.person, camera)
+
+
+def windows_of(job: Job) -> Tuple[List[dict], List[list], List[int]]:
+    """Features, presence and label of one person's windows; a window is labelled by the activity at its middle."""
+    motion = motion_of(job)
+    depth = DepthConfig(decimation=2 if job.kind == "utd" else 1)
+    aligner = Aligner(job.spec, {"imu": motion.imu_rate_hz, "depth": motion.camera.rate_hz, "radar": motion.radar_rate_hz})
+    truths = TruthLine()
+    inputs, presence, labels = [], [], []
+    for event in events(motion, job.seconds, depth):
+        if isinstance(event, Truth):
+            truths.add(event)
+        for window in aligner.feed(event):
+            label = truths.at(window.end_ns - job.spec.window_ns // 2)
+            inside = truths.throughout(window.end_ns - job.spec.window_ns, window.end_ns)
+            inputs.append(features(job.spec, window.arrays, motion.camera.depth_scale_m))
+            presence.append([window.present[name] for name in job.spec.sensors])
+            known = label if job.kind == "utd" else inside  # a person's window with a transition in it stays unlabelled
+            labels.append(job.spec.classes.index(known) if known else -1)
+    return inputs, presence, labels
+
+
+def make(kind: str, people: range, spec: ModelSpec, data: Path, seconds: float, cache: Path) -> Windows:
+    """Windows of several people, each made once and kept in ``cache``."""
+    jobs = [Job(kind, person, spec, data, seconds) for person in people]
+    inputs, presence, labels, groups = [], [], [], []
+    with ProcessPoolExecutor(2) as pool:
+        for job, made in zip(jobs, track(pool.map(_cached, jobs, [cache] * len(jobs)), f"windows of {kind}", len(jobs))):
+            inputs += made[0]
+            presence += made[1]
+            labels += made[2]
+            groups += [job.person] * len(made[2])
+    return Windows.stack(spec, inputs, presence, labels, groups)
+
+
+def _cached(job: Job, cache: Path) -> Tuple[List[dict], List[list], List[int]]:
+    key = hashlib.sha256(repr((job.kind, job.person, job.spec, job.seconds)).encode()).hexdigest()[:16]
+    file = cache / f"{job.kind}-{job.person}-{key}.npz"
+    if file.is_file():
+        with np.load(file) as held:
+            stacked = {name: held[name] for name in job.spec.sensors}
+            inputs = [{name: array[i] for name, array in stacked.items()} for i in range(len(held["labels"]))]
+            return inputs, held["presence"].tolist(), held["labels"].tolist()
+    inputs, presence, labels = windows_of(job)
+    cache.mkdir(parents=True, exist_ok=True)
+    stacked = {name: np.stack([item[name] for item in inputs]) for name in job.spec.sensors}
+    np.savez(file, presence=presence, labels=labels, **stacked)
+    return inputs, presence, labels
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", choices=("person", "utd"))
+    parser.add_argument("--out", type=Path, required=True, help="the bundle's folder")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/utd-mhad"), help="UTD-MHAD (utd only)")
+    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "cosmo-runtime", help="of windows")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--pretrain-epochs", type=int, default=20)
+    parser.add_argument("--finetune-rounds", type=int, default=5)
+    options = parser.parse_args()
+    if options.kind == "person":
+        spec, train, test, seconds = person_spec(), PERSON_TRAIN, PERSON_TEST, 60 * PERSON_MINUTES
+        data = f"simulated people {train[0]} to {train[-1]}, {PERSON_MINUTES:g} minutes each"
+    else:
+        spec, train, test, seconds = utd_spec(), UTD_TRAIN, UTD_TEST, float("inf")
+        data = "UTD-MHAD subjects 1 to 6: real IMU and depth, radar synthesised from the skeleton"
+    bundle = train_bundle(
+        spec,
+        make(options.kind, train, spec, options.data, seconds, options.cache),
+        options.out,
+        held_out={"test people": make(options.kind, test, spec, options.data, seconds, options.cache).labelled},
+        provenance={"command": shlex.join(["python", *sys.argv]), "data": data},
+        seed=options.seed,
+        pretrain_epochs=options.pretrain_epochs,
+        finetune_rounds=options.finetune_rounds,
+    )
+    print(json.dumps(bundle.metrics, indent=2))
+
+
+if __name__ == "__main__":
+    main()
