@@ -26,6 +26,8 @@ and these stand beside them:
 ``/radar/raw``         ``.BytesValue``
 ``/depth/calibration`` ``foxglove``                  the camera's pinhole model, every ten seconds
                        ``.CameraCalibration``
+``/tf``                ``foxglove.FrameTransform``   draws camera and radar at one place, facing one way, every ten
+                                                     seconds: where they truly stand is not known
 ``/clock``             JSON                          ``monotonic_ns`` and ``wall_ns`` read together, once a second
 others                 JSON                          whatever the run has to say: ``/predictions``, ``/windows``
 =====================  ============================  ===============================================================
@@ -37,8 +39,8 @@ never the order of times.
 
 Metadata records: ``cosmo-runtime`` (``format``, the version of this format; ``wall_offset_ns``),
 ``cosmo-runtime.run`` (what the run told of itself), ``cosmo-runtime.sensor.NAME`` (``device``, ``rate_hz``,
-``depth_scale_m``, ``intrinsics``; written again with the sensor's first sample, and the last one holds) and, in a
-file that was closed, ``cosmo-runtime.end`` (``dropped``: events that came faster than the disk took them).
+``depth_scale_m``, ``intrinsics``; written again when they change, and the last one holds) and, in a file that was
+closed, ``cosmo-runtime.end`` (``dropped``: events that came faster than the disk took them).
 """
 
 from __future__ import annotations

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, Dict, List, NamedTuple, Type
 
 import numpy as np
 from foxglove_schemas_protobuf.CameraCalibration_pb2 import CameraCalibration
+from foxglove_schemas_protobuf.FrameTransform_pb2 import FrameTransform
 from foxglove_schemas_protobuf.PackedElementField_pb2 import PackedElementField
 from foxglove_schemas_protobuf.PointCloud_pb2 import PointCloud
 from foxglove_schemas_protobuf.Pose_pb2 import Pose
@@ -34,6 +36,7 @@ _PROTOBUF_TYPES: Dict[str, Type[ProtobufMessage]] = {
     "/depth/image": RawImage,
     "/depth/calibration": CameraCalibration,
     "/radar/points": PointCloud,
+    "/tf": FrameTransform,
     "/radar/raw": BytesValue,
     "/imu/raw": BytesValue,
 }
@@ -116,21 +119,34 @@ def decode_raw(data: bytes) -> bytes:
     return BytesValue.FromString(data).value
 
 
-def encode_calibration(info: SensorInfo, stamp_ns: int, wall_offset_ns: int) -> Message:
-    """Spells a camera's intrinsics; depth images come without distortion."""
-    width, height, fx, fy, cx, cy = (info.intrinsics[k] for k in ("width", "height", "fx", "fy", "cx", "cy"))
-    calibration = CameraCalibration(
-        timestamp=_timestamp(stamp_ns + wall_offset_ns),
-        frame_id=info.name,
-        width=int(width),
-        height=int(height),
-        distortion_model="plumb_bob",
-        D=[0, 0, 0, 0, 0],
-        K=[fx, 0, cx, 0, fy, cy, 0, 0, 1],
-        R=[1, 0, 0, 0, 1, 0, 0, 0, 1],
-        P=[fx, 0, cx, 0, 0, fy, cy, 0, 0, 0, 1, 0],
-    )
-    return Message("/depth/calibration", stamp_ns, stamp_ns, calibration.SerializeToString())
+def encode_geometry(info: SensorInfo, at_ns: int, wall_offset_ns: int) -> List[Message]:
+    """Spells what viewers need to draw a sensor's samples in space: its frame and, of a camera, its intrinsics."""
+    messages = []
+    timestamp = _timestamp(at_ns + wall_offset_ns)
+    if info.name in _ORIENTATIONS:
+        transform = FrameTransform(
+            timestamp=timestamp,
+            parent_frame_id="rig",
+            child_frame_id=info.name,
+            translation=Vector3(),
+            rotation=_ORIENTATIONS[info.name],
+        )
+        messages.append(Message("/tf", at_ns, at_ns, transform.SerializeToString()))
+    if info.intrinsics:
+        width, height, fx, fy, cx, cy = (info.intrinsics[key] for key in ("width", "height", "fx", "fy", "cx", "cy"))
+        calibration = CameraCalibration(
+            timestamp=timestamp,
+            frame_id=info.name,
+            width=int(width),
+            height=int(height),
+            distortion_model="plumb_bob",
+            D=[0, 0, 0, 0, 0],
+            K=[fx, 0, cx, 0, fy, cy, 0, 0, 1],
+            R=[1, 0, 0, 0, 1, 0, 0, 0, 1],
+            P=[fx, 0, cx, 0, 0, fy, cy, 0, 0, 0, 1, 0],
+        )
+        messages.append(Message(f"/{info.name}/calibration", at_ns, at_ns, calibration.SerializeToString()))
+    return messages
 
 
 def encode_info(info: SensorInfo) -> Dict[str, str]:
@@ -205,6 +221,10 @@ def _timestamp(wall_ns: int) -> Timestamp:
     return Timestamp(seconds=wall_ns // 10**9, nanos=wall_ns % 10**9)
 
 
+_ORIENTATIONS = {  # in the rig: x right, y away, z up, as a radar has it; a camera has y down and z away
+    "radar": Quaternion(w=1),
+    "depth": Quaternion(x=-math.sqrt(0.5), w=math.sqrt(0.5)),
+}
 _ORIGIN = Pose(position=Vector3(), orientation=Quaternion(w=1))
 _PACKED_FIELDS = [
     PackedElementField(name=name, offset=4 * i, type=PackedElementField.FLOAT32) for i, name in enumerate(_POINT_FIELDS)

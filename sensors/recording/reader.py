@@ -128,7 +128,7 @@ class Recording:
                 f"{self.path} has version {head['format']} of the recording format, and this cosmo-runtime reads "
                 f"version {FORMAT_VERSION}: use the one that wrote it"
             )
-        self._wall_offset_ns = int(head["wall_offset_ns"])
+        self.wall_offset_ns = int(head["wall_offset_ns"])
         self.metadata = metadata.get("cosmo-runtime.run", {})
         for name, fields in metadata.items():
             if name.startswith(SENSOR_METADATA):
@@ -148,8 +148,8 @@ class Recording:
                     raise self._damaged(offset) from error
                 for record in records:
                     if isinstance(record, McapMessage):
-                        at_ns = record.log_time - self._wall_offset_ns
-                        stamp_ns = record.publish_time - self._wall_offset_ns
+                        at_ns = record.log_time - self.wall_offset_ns
+                        stamp_ns = record.publish_time - self.wall_offset_ns
                         yield Message(topics[record.channel_id], at_ns, stamp_ns, record.data)
                     elif isinstance(record, Channel):
                         topics[record.id] = record.topic

@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Set, Union
+from typing import Any, Dict, Mapping, Optional, Union
 
 from mcap.writer import CompressionType, Writer
 
@@ -19,7 +19,7 @@ from sensors.recording.messages import (
     Message,
     RecordingError,
     encode,
-    encode_calibration,
+    encode_geometry,
     encode_info,
     encode_json,
     register_channel,
@@ -29,7 +29,7 @@ from sensors.sensor import SensorInfo
 _QUEUE_LENGTH = 2000  # some 10 s of an IMU at 100 Hz, a camera at 30, a radar at 20 and what the run adds
 _FLUSH_S = 0.25  # half of what a kill may take
 _CLOCK_NS = 10**9
-_CALIBRATION_NS = 10 * 10**9
+_GEOMETRY_NS = 10 * 10**9
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class RecordingWriter:
 
     Args:
         path: the new file.
-        infos: of the sensors by name; read again at each sensor's first sample, when it is complete.
+        infos: of the sensors by name; what changes in them later is recorded too.
         metadata: what is to be known of the run.
 
     Attributes:
@@ -62,9 +62,9 @@ class RecordingWriter:
         self._infos = infos
         self._wall_offset_ns = time.time_ns() - time.monotonic_ns()
         self._channels: Dict[str, int] = {}
-        self._begun: Set[str] = set()  # sensors whose first sample is written
+        self._recorded_infos: Dict[str, Dict[str, str]] = {}
+        self._next_geometry_ns = dict.fromkeys(infos, 0)
         self._next_clock_ns = 0
-        self._next_calibration_ns = 0
         self._refused = 0  # counted by the caller's thread: the queue was full
         self._unflushed = 0  # counted by the writing thread: not yet safe in the file
         self._queue: queue.Queue[Union[Event, Message, None]] = queue.Queue(_QUEUE_LENGTH)
@@ -121,8 +121,7 @@ class RecordingWriter:
         version = {"format": FORMAT_VERSION, "wall_offset_ns": str(self._wall_offset_ns)}
         self._mcap.add_metadata("cosmo-runtime", version)
         self._mcap.add_metadata("cosmo-runtime.run", dict(metadata))
-        for name in self._infos:
-            self._add_info(name)
+        self._add_changed_infos()
         self._mcap.flush()
 
     def _run(self) -> None:
@@ -151,9 +150,11 @@ class RecordingWriter:
                 self._write(item)
             if time.monotonic() >= flush_at:
                 self._add_clock()
+                self._add_changed_infos()
                 self._mcap.flush()
                 self._unflushed = 0
                 flush_at = time.monotonic() + _FLUSH_S
+        self._add_changed_infos()
         self._mcap.add_metadata("cosmo-runtime.end", {"dropped": str(self._refused)})
         self._mcap.finish()
         self._file.close()
@@ -162,13 +163,10 @@ class RecordingWriter:
         if isinstance(item, Message):
             self._add(item)
             return
-        if isinstance(item, Sample):
-            if item.sensor not in self._begun:
-                self._begun.add(item.sensor)
-                self._add_info(item.sensor)
-            if item.sensor == "depth" and item.arrival_ns >= self._next_calibration_ns:
-                self._next_calibration_ns = item.arrival_ns + _CALIBRATION_NS
-                self._add(encode_calibration(self._infos["depth"], item.stamp_ns, self._wall_offset_ns))
+        if isinstance(item, Sample) and item.arrival_ns >= self._next_geometry_ns[item.sensor]:
+            self._next_geometry_ns[item.sensor] = item.arrival_ns + _GEOMETRY_NS
+            for message in encode_geometry(self._infos[item.sensor], item.stamp_ns, self._wall_offset_ns):
+                self._add(message)
         for message in encode(item, self._wall_offset_ns):
             self._add(message)
 
@@ -182,8 +180,12 @@ class RecordingWriter:
             data=message.data,
         )
 
-    def _add_info(self, name: str) -> None:
-        self._mcap.add_metadata(SENSOR_METADATA + name, encode_info(self._infos[name]))
+    def _add_changed_infos(self) -> None:
+        for name, info in self._infos.items():
+            fields = encode_info(info)
+            if fields != self._recorded_infos.get(name):
+                self._recorded_infos[name] = fields
+                self._mcap.add_metadata(SENSOR_METADATA + name, fields)
 
     def _add_clock(self) -> None:
         now_ns = time.monotonic_ns()
