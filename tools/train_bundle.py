@@ -36,7 +36,7 @@ PERSON_CLASSES = (
     "stand still", "walk", "run on the spot", "sit down", "stand up", "squat", "jump", "wave", "clap", "punch", "bend",
     "fall", "get up",
 )  # fmt: skip
-PERSON_TRAIN, PERSON_TEST = range(0, 60), range(900, 910)
+PERSON_TRAIN, PERSON_TEST = range(60), range(900, 910)
 PERSON_MINUTES = 3.0
 UTD_TRAIN, UTD_TEST = range(1, 7), range(7, 9)
 
@@ -97,7 +97,9 @@ def windows_of(job: Job) -> Tuple[List[dict], List[list], List[int]]:
     """Features, presence and label of one person's windows; a window is labelled by the activity at its middle."""
     motion = motion_of(job)
     depth = DepthConfig(decimation=2 if job.kind == "utd" else 1)
-    aligner = Aligner(job.spec, {"imu": motion.imu_rate_hz, "depth": motion.camera.rate_hz, "radar": motion.radar_rate_hz})
+    aligner = Aligner(
+        job.spec, {"imu": motion.imu_rate_hz, "depth": motion.camera.rate_hz, "radar": motion.radar_rate_hz}
+    )
     truths = TruthLine()
     inputs, presence, labels = [], [], []
     for event in events(motion, job.seconds, depth):
@@ -118,7 +120,9 @@ def make(kind: str, people: range, spec: ModelSpec, data: Path, seconds: float, 
     jobs = [Job(kind, person, spec, data, seconds) for person in people]
     inputs, presence, labels, groups = [], [], [], []
     with ProcessPoolExecutor(2) as pool:
-        for job, made in zip(jobs, track(pool.map(_cached, jobs, [cache] * len(jobs)), f"windows of {kind}", len(jobs))):
+        for job, made in zip(
+            jobs, track(pool.map(_cached, jobs, [cache] * len(jobs)), f"windows of {kind}", len(jobs))
+        ):
             inputs += made[0]
             presence += made[1]
             labels += made[2]
