@@ -7,6 +7,7 @@ samples skip the wire, whose quantisation lies below their noise. Stamps are the
 from __future__ import annotations
 
 import dataclasses
+import threading
 from typing import Iterator
 
 import numpy as np
@@ -36,7 +37,9 @@ def events(motion: Motion, until_s: float, config: DepthConfig) -> Iterator[Even
     imu_times = np.arange(int(until_s * motion.imu_rate_hz) + 1) / motion.imu_rate_hz
     imu = iter(motion.imu(imu_times).astype(np.float32))
     camera = EmulatedCamera(motion.camera)
-    with DepthCamera(config, camera) as driver:
+    driver = DepthCamera(config, camera)
+    try:
+        _connect(driver, camera, motion)
         for time_s, name, activity in sorted(truths + due):
             stamp_ns = round(time_s * 1e9)
             if name == "truth":
@@ -51,3 +54,17 @@ def events(motion: Motion, until_s: float, config: DepthConfig) -> Iterator[Even
                 if not frames:
                     raise SensorError(f"the emulated camera gave no frame within {_FRAME_TIMEOUT_S:.0f} s")
                 yield dataclasses.replace(frames[0], stamp_ns=stamp_ns, arrival_ns=stamp_ns)
+    finally:
+        driver.disconnect()
+
+
+def _connect(driver: DepthCamera, camera: EmulatedCamera, motion: Motion) -> None:
+    """Connects; a driver is connected when it has seen a frame, so one is shown to it until then."""
+    frame = motion.depth(0.0)
+    connecting = threading.Thread(target=driver.connect)
+    connecting.start()
+    while connecting.is_alive():
+        camera.push(frame, 0.0)
+        connecting.join(0.02)
+    while driver.read(0.05):
+        pass
