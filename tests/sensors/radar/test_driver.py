@@ -1,0 +1,241 @@
+"""The driver against the emulated radar, over real pseudo-terminals and pyserial."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from sensors.config import RadarConfig
+from sensors.emulation.pty import PtyPort
+from sensors.emulation.radar_device import EmulatedRadar
+from sensors.events import Sample
+from sensors.radar.driver import DEFAULT_CFG, Radar
+from sensors.sensor import SensorError, SensorLost, SensorNotFound
+
+PERIOD_NS = 50_000_000
+
+
+class Swinging:
+    """Points that tell the time at which they were seen; sometimes there are none."""
+
+    duration_s = float("inf")
+
+    def radar(self, time_s: float) -> np.ndarray:
+        n = round(time_s * 20) % 7
+        points = np.zeros((n, 5), np.float32)
+        points[:, 0] = np.sin(time_s) + 0.1 * np.arange(n)
+        points[:, 1] = 2.0
+        points[:, 3] = np.cos(time_s)
+        points[:, 4] = 20.0 + np.arange(n) / 10
+        return points
+
+
+class Rig:
+    """An emulated radar that runs, and a driver for it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.cli = PtyPort(folder / "cli", 115200)
+        self.data = PtyPort(folder / "data", 921600)
+        self.start_ns = time.monotonic_ns()
+        self._stop = threading.Event()
+        device = EmulatedRadar(self.cli, self.data, Swinging())
+        self._thread = threading.Thread(target=device.run, args=(self._stop, self.start_ns))
+        self._thread.start()
+
+    def config(self, **changes: object) -> RadarConfig:
+        return RadarConfig(**{"cli_port": str(self.cli.link), "data_port": str(self.data.link), **changes})
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+        self.cli.unplug()
+        self.data.unplug()
+
+
+@pytest.fixture()
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    rig = Rig(tmp_path)
+    yield rig
+    rig.close()
+
+
+def collect(radar: Radar, count: int, give_up_s: float = 20.0) -> list[Sample]:
+    samples: list[Sample] = []
+    deadline = time.monotonic() + give_up_s
+    while len(samples) < count and time.monotonic() < deadline:
+        samples += radar.read(0.2)
+    assert len(samples) >= count
+    return samples
+
+
+def numbers(rig: Rig, samples: list[Sample]) -> list[int]:
+    return [round((sample.stamp_ns - rig.start_ns) / PERIOD_NS) for sample in samples]
+
+
+def test_every_frame_arrives_with_its_points_and_its_time(rig: Rig) -> None:
+    with Radar(rig.config()) as radar:
+        samples = collect(radar, 30)
+    late_ns = np.array([(sample.stamp_ns - rig.start_ns) % PERIOD_NS for sample in samples])
+    first, *_ = numbers(rig, samples)
+    assert numbers(rig, samples) == list(range(first, first + len(samples)))
+    assert late_ns.max() < 30e6
+    assert np.ptp(late_ns) < 20e6
+    for number, sample in enumerate(samples, start=first):
+        np.testing.assert_allclose(sample.data, Swinging().radar(number / 20), atol=0.051)
+        np.testing.assert_array_equal(sample.data[:, :4], Swinging().radar(number / 20)[:, :4])
+        assert sample.sensor == "radar"
+        assert sample.stamp_ns <= sample.arrival_ns
+    assert any(len(sample.data) == 0 for sample in samples)
+    assert radar.info.counts["samples"] >= len(samples)
+    assert not radar.info.counts["lost_samples"]
+    assert not radar.info.counts["skipped_bytes"]
+
+
+def test_raw_bytes_are_those_of_the_data_port(rig: Rig) -> None:
+    from sensors.radar.frames import FrameParser
+
+    with Radar(rig.config()) as radar:
+        samples = collect(radar, 10)
+    frames = FrameParser().feed(b"".join(sample.raw for sample in samples), 0)
+    assert len(frames) == len(samples)
+    for frame, sample in zip(frames, samples):
+        np.testing.assert_array_equal(frame.points, sample.data)
+
+
+def test_the_shipped_configuration_tells_the_frame_rate_before_connecting(rig: Rig) -> None:
+    assert Radar(rig.config()).info.rate_hz == pytest.approx(20)
+
+
+def test_latency_is_taken_off_the_stamps(rig: Rig) -> None:
+    with Radar(rig.config(latency_ms=1000)) as radar:
+        (sample, *_) = collect(radar, 1)
+    assert sample.arrival_ns - sample.stamp_ns >= 1e9
+
+
+def test_a_radar_left_running_by_a_killed_program_is_taken_over(rig: Rig) -> None:
+    killed = Radar(rig.config())
+    killed.connect()
+    for port in (killed._cli, killed._data):  # what the kernel does for it
+        port.close()
+    with Radar(rig.config()) as radar:
+        assert np.all(np.diff(numbers(rig, collect(radar, 5))) == 1)
+
+
+def test_an_unplugged_radar_is_lost_and_comes_back(rig: Rig) -> None:
+    radar = Radar(rig.config())
+    radar.connect()
+    before = collect(radar, 5)
+    rig.cli.unplug()
+    rig.data.unplug()
+    with pytest.raises(SensorLost, match="unplugged"):
+        while True:
+            before += radar.read(0.2)
+    radar.disconnect()
+    with pytest.raises(SensorNotFound, match=r"no such device.*--sensors radar --emulate person"):
+        radar.connect()
+    rig.cli.plug()
+    rig.data.plug()
+    radar.connect()
+    after = collect(radar, 5)
+    radar.disconnect()
+    assert np.all(np.diff(numbers(rig, after)) == 1)
+    assert after[0].stamp_ns > before[-1].stamp_ns
+    with pytest.raises(SensorLost, match="not connected"):
+        radar.read(0)
+
+
+def test_corrupt_bytes_cost_frames_and_nothing_else(rig: Rig) -> None:
+    with Radar(rig.config()) as radar:
+        collect(radar, 5)
+        rig.data.corrupt_share = 0.01
+        corrupted = collect(radar, 40)
+        rig.data.corrupt_share = 0.0
+        clean = collect(radar, 20)
+    assert radar.info.counts["lost_samples"] > 0
+    stamps = [sample.stamp_ns for sample in corrupted + clean]
+    assert np.all(np.diff(stamps) > 0)
+    assert np.all(np.diff(numbers(rig, clean[5:])) == 1)
+    for number, sample in zip(numbers(rig, clean[5:]), clean[5:]):
+        np.testing.assert_array_equal(sample.data[:, :4], Swinging().radar(number / 20)[:, :4])
+
+
+def edited_cfg(folder: Path, edit: Callable[[str], str]) -> Path:
+    path = folder / "edited.cfg"
+    path.write_text(edit(DEFAULT_CFG.read_text()))
+    return path
+
+
+def test_a_refused_command_is_named_with_its_line_and_the_firmwares_words(rig: Rig, tmp_path: Path) -> None:
+    cfg = edited_cfg(tmp_path, lambda text: text.replace("clutterRemoval", "clutterRemovel"))
+    line = 1 + next(n for n, text in enumerate(cfg.read_text().splitlines()) if text.startswith("clutterRemovel"))
+    expected = f"edited.cfg, line {line}: `clutterRemovel -1 1`.*'clutterRemovel' is not recognized as a CLI command"
+    with pytest.raises(SensorError, match=expected):
+        Radar(rig.config(cfg=cfg)).connect()
+
+    cfg = edited_cfg(tmp_path, lambda text: text.replace("lowPower 0 0", "lowPower 0"))
+    with pytest.raises(SensorError, match="`lowPower 0`: .*Invalid usage of the CLI command / Error -1"):
+        Radar(rig.config(cfg=cfg)).connect()
+
+
+def test_a_refused_configuration_leaves_the_ports_free(rig: Rig, tmp_path: Path) -> None:
+    cfg = edited_cfg(tmp_path, lambda text: text.replace("flushCfg", "flashCfg"))
+    with pytest.raises(SensorError):
+        Radar(rig.config(cfg=cfg)).connect()
+    with Radar(rig.config()) as radar:
+        collect(radar, 2)
+
+
+def test_swapped_ports_are_named(rig: Rig) -> None:
+    swapped = rig.config(cli_port=str(rig.data.link), data_port=str(rig.cli.link))
+    with pytest.raises(SensorError, match=f'swapped.*cli_port = "{rig.cli.link}"'):
+        Radar(swapped).connect()
+
+
+def test_a_silent_command_line_asks_for_the_reset_button(tmp_path: Path) -> None:
+    ports = [PtyPort(tmp_path / name, baud) for name, baud in (("cli", 115200), ("data", 921600))]
+    with pytest.raises(SensorError, match="heard nothing.*swapped.*reset button"):
+        Radar(RadarConfig(cli_port=str(ports[0].link), data_port=str(ports[1].link))).connect()
+    for port in ports:
+        port.unplug()
+
+
+def test_a_radar_without_frames_says_what_to_check(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sensors.radar.driver._FIRST_FRAME_S", 0.3)
+    with pytest.raises(SensorError, match=r"radar data on .*no byte came.*reset button"):
+        Radar(rig.config(data_port=str(unheard(rig).link))).connect()
+
+
+def unheard(rig: Rig) -> PtyPort:
+    return PtyPort(rig.data.link.with_name("nobody"), 921600)
+
+
+def test_a_data_port_at_the_wrong_speed_is_told_from_a_silent_one(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sensors.radar.driver._FIRST_FRAME_S", 0.3)
+    with pytest.raises(SensorError, match="bytes came, none of them the start of a frame.*115200 baud"):
+        Radar(rig.config(data_baud=115200)).connect()
+
+
+def test_one_port_without_the_other_is_refused(rig: Rig) -> None:
+    with pytest.raises(SensorError, match="both cli_port and data_port"):
+        Radar(RadarConfig(cli_port=str(rig.cli.link))).connect()
+
+
+def test_a_missing_configuration_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SensorError, match="nowhere.cfg"):
+        Radar(RadarConfig(cfg=tmp_path / "nowhere.cfg"))
+
+
+def test_a_configuration_too_big_for_the_data_port_is_warned_of(
+    rig: Rig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cfg = edited_cfg(tmp_path, lambda text: text.replace("guiMonitor -1 1 0 0 0 0 1", "guiMonitor -1 1 0 0 0 1 1"))
+    with caplog.at_level(logging.WARNING), Radar(rig.config(cfg=cfg)):
+        pass
+    assert "edited.cfg: a frame with 200 points" in caplog.text
+    assert "rangeDopplerHeatMap" in caplog.text
