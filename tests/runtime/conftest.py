@@ -1,0 +1,105 @@
+"""A small model whose answers a test can work out, and the streams that it is fed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Callable, Dict, List, Sequence
+
+import numpy as np
+import pytest
+
+from models.bundle import Bundle, write_bundle
+from models.spec import ModalitySpec, ModelSpec
+from sensors.events import Event, Sample
+from sensors.sensor import SensorInfo
+
+TINY_ONNX = Path(__file__).with_name("tiny.onnx")
+
+_DELAY_S = {"imu": 0.005, "depth": 0.04, "radar": 0.06}
+
+Samples = Callable[..., List[Sample]]
+
+
+@pytest.fixture(scope="session")
+def spec() -> ModelSpec:
+    """What ``tiny.onnx`` takes and answers."""
+    return ModelSpec(
+        modalities=(
+            ModalitySpec(sensor="imu", rate_hz=20, shape=(6,)),
+            ModalitySpec(sensor="depth", rate_hz=5, shape=(4, 6)),
+            ModalitySpec(sensor="radar", rate_hz=10, shape=(8, 5)),
+        ),
+        window_s=1,
+        hop_s=0.5,
+        classes=("walk", "wave", "rest"),
+        quality=(0.4, 0.3, 0.3),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_onnx() -> Path:
+    return TINY_ONNX
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(spec: ModelSpec, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle around ``tiny.onnx``."""
+    folder = tmp_path_factory.mktemp("bundles") / "tiny"
+    return write_bundle(folder, spec, onnx=TINY_ONNX.read_bytes(), weights=b"none", provenance={}, metrics={})
+
+
+@pytest.fixture
+def infos() -> Dict[str, SensorInfo]:
+    """Of the sensors whose samples ``samples`` makes."""
+    return {
+        "imu": SensorInfo("imu", "an IMU of numbers", 100),
+        "depth": SensorInfo(
+            "depth",
+            "a camera of numbers",
+            15,
+            depth_scale_m=0.001,
+            intrinsics={"width": 12, "height": 8, "fx": 10.0, "fy": 10.0, "cx": 6.0, "cy": 4.0},
+        ),
+        "radar": SensorInfo("radar", "a radar of numbers", 20),
+    }
+
+
+@pytest.fixture(scope="session")
+def samples() -> Samples:
+    """Makes what a sensor brings from one second to another: noise that depends on the stamp alone."""
+
+    def make(sensor: str, start_s: float, stop_s: float, delay_s: float | None = None) -> List[Sample]:
+        rate_hz = {"imu": 100, "depth": 15, "radar": 20}[sensor]
+        delay_ns = round((_DELAY_S[sensor] if delay_s is None else delay_s) * 1e9)
+        made = []
+        for number in range(int(np.ceil(start_s * rate_hz)), int(np.ceil(stop_s * rate_hz))):
+            stamp_ns = number * 10**9 // rate_hz
+            rng = np.random.default_rng([number, len(sensor)])
+            if sensor == "imu":
+                data = rng.normal(size=9).astype(np.float32)
+            elif sensor == "depth":
+                data = rng.integers(0, 4000, (8, 12)).astype(np.uint16)
+            else:
+                data = rng.normal(size=(int(rng.integers(0, 12)), 5)).astype(np.float32)
+            raw = b"" if sensor == "depth" else rng.bytes(8)
+            made.append(Sample(sensor, stamp_ns, stamp_ns + delay_ns, data, raw))
+        return made
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def by_arrival() -> Callable[..., List[Event]]:
+    """Merges streams in the order in which a host would see them."""
+
+    def merge(*streams: Sequence[Event]) -> List[Event]:
+        return sorted((event for stream in streams for event in stream), key=_arrival_ns)
+
+    return merge
+
+
+def _arrival_ns(event: Event) -> int:
+    for field in "arrival_ns", "at_ns", "now_ns":
+        if hasattr(event, field):
+            return int(getattr(event, field))
+    return event.stamp_ns  # type: ignore[union-attr]
