@@ -10,6 +10,8 @@ import errno
 import os
 import select
 import termios
+from contextlib import suppress
+from pathlib import Path
 
 import serial
 
@@ -38,6 +40,8 @@ class SerialPort:
             self._serial = serial.Serial(path, baud, timeout=0, write_timeout=2, exclusive=True)
         except (OSError, termios.error) as error:
             raise _explain(error, path, self._name) from error
+        with suppress(ValueError):  # not an adapter with a timer
+            self._serial.set_low_latency_mode(True)  # FTDI adapters hold bytes back for up to 16 ms otherwise
 
     def read(self, timeout_s: float) -> bytes:
         """Returns the bytes that are there, waiting up to ``timeout_s`` for the first; empty on a time-out.
@@ -46,13 +50,14 @@ class SerialPort:
             SensorLost: the device was unplugged.
         """
         try:
-            ready, _, _ = select.select([self._serial.fd], [], [], timeout_s)
+            descriptor = self._serial.fileno()
+            ready, _, _ = select.select([descriptor], [], [], timeout_s)
             if not ready:
                 return b""
-            data = os.read(self._serial.fd, _READ_BYTES)
+            data = os.read(descriptor, _READ_BYTES)
         except BlockingIOError:
             return b""
-        except (OSError, TypeError, ValueError, termios.error) as error:  # closed ports give fd None or -1
+        except OSError as error:
             raise SensorLost(f"{self._name}: unplugged ({error})") from error
         if not data:
             raise SensorLost(f"{self._name}: unplugged (end of file)")
@@ -84,15 +89,13 @@ class SerialPort:
 
     def close(self) -> None:
         """Releases the port; never raises."""
-        try:
+        with suppress(OSError, termios.error):
             self._serial.close()
-        except (OSError, termios.error):
-            pass
 
 
 def _explain(error: Exception, path: str, name: str) -> SensorError:
     code = getattr(error, "errno", None) or (error.args[0] if error.args else None)
-    if code == errno.ENOENT or not os.path.exists(path):
+    if code == errno.ENOENT or not Path(path).exists():
         return SensorNotFound(f"{name}: no such device. Is it plugged in? `cosmo-runtime doctor` lists what is.")
     if code == errno.EACCES:
         return SensorError(
@@ -100,5 +103,7 @@ def _explain(error: Exception, path: str, name: str) -> SensorError:
             " `sudo usermod -aG dialout $USER`, and log in again."
         )
     if code in (errno.EBUSY, errno.EAGAIN):
-        return SensorError(f"{name}: in use by another program. `fuser -v {path}` names it; ModemManager is a usual one.")
+        return SensorError(
+            f"{name}: in use by another program. `fuser -v {path}` names it; ModemManager is a usual one."
+        )
     return SensorError(f"{name}: cannot open ({error}).")

@@ -35,12 +35,12 @@ def _map(clock: DeviceClock, ticks: np.ndarray, arrivals: np.ndarray) -> np.ndar
 
 
 @pytest.mark.parametrize("drift", [30e-6, -30e-6])
-def test_drift_drops_and_stalls_leave_less_than_half_a_millisecond(drift: float) -> None:
+def test_drift_drops_and_stalls_leave_less_than_a_tenth_of_a_millisecond(drift: float) -> None:
     true_ns, ticks, arrivals = _simulate(600, drift)
     clock = DeviceClock(1e5)
     residual_ms = (_map(clock, ticks, arrivals) - true_ns) * 1e-6
     assert np.std((arrivals - true_ns) * 1e-6) > 10  # what a stamp on arrival would give
-    assert np.std(residual_ms[100:]) < 0.5
+    assert np.std(residual_ms[100:]) < 0.1
     assert np.abs(np.mean(residual_ms) - _LATENCY_NS * 1e-6) < 0.5  # the least delay is all that is left over
     assert clock.resets == 0
 

@@ -1,0 +1,153 @@
+"""The inertial sensor: finds it, tells its protocol and speed by listening, and stamps what it measures."""
+
+from __future__ import annotations
+
+import time
+from typing import Union
+
+from sensors.clock import DeviceClock
+from sensors.config import ImuConfig
+from sensors.discovery import imu_ports
+from sensors.events import Sample
+from sensors.imu.stream import Reading
+from sensors.imu.witmotion import WitMotionParser
+from sensors.imu.xsens import XsensParser
+from sensors.sensor import Sensor, SensorError, SensorInfo, SensorLost, SensorNotFound
+from sensors.serial_port import SerialPort
+
+_Parser = Union[WitMotionParser, XsensParser]
+_PARSERS: dict[str, type[_Parser]] = {"witmotion": WitMotionParser, "xsens": XsensParser}
+_BAUDS = (115200, 9600, 230400, 921600, 460800)  # the likeliest first: 9600 is WitMotion's default, 115200 Xsens'
+_LISTEN_S = 0.8  # time for the four measurements at 10 Hz that it takes to be sure
+_SILENCE_S = 0.5  # a device that measures is never silent for so long; at a wrong speed it is heard as noise
+_NOISE_BYTES = 1000  # so many bytes hold several measurements, if any
+_COMMAND_PAUSE_S = 0.1  # WitMotion devices miss commands that follow each other faster
+
+
+class Imu(Sensor):
+    """A WitMotion or Xsens IMU on a serial port.
+
+    Args:
+        config: where it is and how to set it up; what is not given is found out.
+        name: of the sensor in its samples.
+    """
+
+    def __init__(self, config: ImuConfig, name: str = "imu") -> None:
+        self._config = config
+        where = config.port or f"the serial port {config.serial_number or 'where one is heard'}"
+        self.info = SensorInfo(name, f"IMU on {where}", config.rate_hz)
+        self._port: SerialPort | None = None
+        self._baud = config.baud  # of the latest connection, the first to try at the next
+        self._parser: _Parser
+        self._clock: DeviceClock
+        self._unread: list[Reading] = []
+        self._stamp_ns = 0
+
+    def connect(self) -> None:
+        """Finds the device, sets it up if asked to, and waits for its first measurement.
+
+        Raises:
+            SensorNotFound: there is no port, or no IMU is heard on it.
+            SensorError: the port cannot be used, or the device does not obey its configuration.
+        """
+        self.disconnect()
+        try:
+            self._open_any([self._config.port] if self._config.port else imu_ports(self._config.serial_number))
+        except SensorNotFound as error:
+            hint = "No hardware at hand? Try `cosmo-runtime --sensors imu --emulate person`"
+            raise SensorNotFound(f"{error} {hint}") from error
+
+    def read(self, timeout_s: float) -> list[Sample]:
+        """Returns the samples that have arrived; see ``Sensor.read``.
+
+        Raises:
+            SensorLost: the device was unplugged, or is not connected.
+        """
+        if self._port is None:
+            raise SensorLost(f"{self.info.device}: not connected")
+        deadline = time.monotonic() + timeout_s
+        readings, self._unread = self._unread, []
+        while not readings:
+            wait_s = deadline - time.monotonic()
+            data = self._port.read(max(0.0, wait_s))
+            readings = self._parser.feed(data, time.monotonic_ns())
+            if wait_s <= 0:
+                break
+        return [self._sample(reading) for reading in readings]
+
+    def disconnect(self) -> None:
+        """Closes the port."""
+        if self._port is not None:
+            self._port.close()
+        self._port = None
+
+    def _open_any(self, paths: list[str]) -> None:
+        """Opens the first port on which an IMU is heard."""
+        failures = []
+        for path in paths:
+            try:
+                return self._open(path)
+            except SensorError as error:
+                self.disconnect()
+                failures.append(error)
+        raise failures[0] if len(failures) == 1 else SensorNotFound(" ".join(map(str, failures)))
+
+    def _open(self, path: str) -> None:
+        """Opens a port and tries speeds until an IMU is heard, then configures it if asked to."""
+        bauds = [self._config.baud] if self._config.baud else sorted(_BAUDS, key=lambda baud: baud != self._baud)
+        self._port = SerialPort(path, bauds[0], "IMU")
+        self._baud = next((baud for baud in bauds if self._hears(self._port, baud)), None)
+        if self._baud is None:
+            protocols = " or ".join(self._protocols())
+            raise SensorNotFound(
+                f"IMU on {path}: bytes arrive, but no {protocols} measurements at {', '.join(map(str, bauds))} baud."
+                " Is it another device?"
+            )
+        if self._config.configure:
+            self._configure(self._port, self._baud)
+        self._parser.counts = self.info.counts  # what was skipped while tuning in was not lost
+        self._clock = DeviceClock(self._parser.tick_ns, self._parser.wrap_ticks)
+        self.info.device = f"IMU on {path}, {self._parser.name}, {self._baud} baud"
+
+    def _protocols(self) -> list[str]:
+        return list(_PARSERS) if self._config.protocol == "auto" else [self._config.protocol]
+
+    def _hears(self, port: SerialPort, baud: int) -> bool:
+        """Listens for measurements in any protocol that may be; keeps the parser and what it read.
+
+        Raises:
+            SensorNotFound: nothing at all is heard.
+        """
+        port.set_baud(baud)
+        parsers = [_PARSERS[protocol]() for protocol in self._protocols()]
+        deadline = time.monotonic() + _LISTEN_S
+        heard_bytes = 0
+        while time.monotonic() < deadline and heard_bytes < _NOISE_BYTES:
+            data = port.read(_SILENCE_S)
+            if not data:
+                raise SensorNotFound(f"IMU on {port.path}: nothing is heard. Is it powered, and does it measure?")
+            heard_bytes += len(data)
+            arrival_ns = time.monotonic_ns()
+            for self._parser in parsers:
+                self._unread = self._parser.feed(data, arrival_ns)
+                if self._unread:
+                    return True
+        return False
+
+    def _configure(self, port: SerialPort, baud: int) -> None:
+        commands, self._baud = self._parser.configuration(self._config.rate_hz, baud)
+        for command in commands:
+            port.write(command)
+            time.sleep(_COMMAND_PAUSE_S)
+        if not self._hears(port, self._baud):
+            raise SensorError(f"IMU on {port.path}: no measurements after it was set to {self._config.rate_hz} Hz.")
+
+    def _sample(self, reading: Reading) -> Sample:
+        stamp_ns = reading.arrival_ns
+        if reading.ticks is not None:
+            resets = self._clock.resets
+            stamp_ns = self._clock.to_host(reading.ticks, reading.arrival_ns)
+            self.info.counts["clock_resets"] += self._clock.resets - resets
+        self._stamp_ns = max(stamp_ns - round(self._config.latency_ms * 1e6), self._stamp_ns + 1)
+        self.info.counts["samples"] += 1
+        return Sample(self.info.name, self._stamp_ns, reading.arrival_ns, reading.values, reading.raw)
