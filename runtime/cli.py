@@ -99,8 +99,9 @@ def _recognise(options: argparse.Namespace) -> int:
                 held = ", ".join(recording.infos) or "none"
                 raise _UsageError(f"--sensors: {options.replay} holds none of them; it holds {held}")
             stop = _stop_on_signals()
-            events = replay(recording, spec, paced=options.speed == "1")
-            if is_same_run(recording, spec) and set(infos) == set(recording.infos):
+            same_run = is_same_run(recording, infos, windows_key(spec, settings.lateness_ms))
+            events = replay(recording, infos, same_run, paced=options.speed == "1")
+            if same_run:
                 check = WindowCheck(recording)
             title = f"replay of {options.replay.name}"
         else:
@@ -111,7 +112,7 @@ def _recognise(options: argparse.Namespace) -> int:
         summary = Summary(infos, spec.window_ns)
         sinks: List[Sink] = [summary]
         if options.record:
-            run = {"windows": windows_key(spec), "bundle": bundle.path.name, "source": title}
+            run = {"windows": windows_key(spec, settings.lateness_ms), "bundle": bundle.path.name, "source": title}
             sinks.append(
                 RecordingSink(stack.enter_context(RecordingWriter(options.record, infos, run)), wall_offset_ns)
             )

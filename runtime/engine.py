@@ -21,7 +21,7 @@ class OnnxRuntimeEngine:
         threads: cores that one inference may use; ONNX Runtime itself would take all of them.
 
     Raises:
-        EngineError: the file cannot be loaded, or another provider than asked for would run it.
+        EngineError: the file cannot be run, or another provider than asked for would run it.
     """
 
     name = "onnxruntime"
@@ -33,12 +33,12 @@ class OnnxRuntimeEngine:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle between two windows
         try:
             self._session = onnxruntime.InferenceSession(str(onnx_path), options, providers=["CPUExecutionProvider"])
+            self._shapes = {item.name: item.shape for item in self._session.get_inputs()}
+            self.infer({name: np.ones(shape[1:], np.float32) for name, shape in self._shapes.items()})
         except Exception as error:  # onnxruntime raises a type of its own for each cause, none of them exported
-            raise EngineError(f"{onnx_path}: ONNX Runtime {onnxruntime.__version__} cannot load it: {error}") from error
+            raise EngineError(f"{onnx_path}: ONNX Runtime {onnxruntime.__version__} cannot run it: {error}") from error
         if self._session.get_providers() != ["CPUExecutionProvider"]:
             raise EngineError(f"{onnx_path}: asked for the CPU, got {self._session.get_providers()}")
-        self._shapes = {item.name: item.shape for item in self._session.get_inputs()}
-        self.infer({name: np.zeros(shape[1:], np.float32) for name, shape in self._shapes.items()})
 
     def infer(self, inputs: Mapping[str, np.ndarray]) -> Tuple[np.ndarray, np.ndarray]:
         """Recognises one window.

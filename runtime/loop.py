@@ -38,7 +38,7 @@ class Sink:
     """Takes what a run brings; each kind takes what it needs."""
 
     def event(self, event: Event) -> None:
-        """Takes one event, in the order in which the aligner took it; ticks only if they closed a window."""
+        """Takes one event, in the order in which the aligner took it; ticks only if they closed one or more windows."""
 
     def outcome(self, outcome: Outcome) -> None:
         """Takes one prediction."""
@@ -77,8 +77,9 @@ def recognise(
             truths.add(event)
         elif isinstance(event, StateChange):
             lost[event.sensor] = event.state == "lost"
+        empty_before = aligner.empty_windows
         windows = aligner.feed(event)
-        if windows or not isinstance(event, Tick):
+        if windows or aligner.empty_windows > empty_before or not isinstance(event, Tick):
             for sink in sinks:
                 sink.event(event)
         for window in windows:
@@ -96,7 +97,7 @@ def recognise(
             for sink in sinks:
                 sink.outcome(outcome)
             idle_at_ns = 0
-        if live and isinstance(event, Tick) and event.now_ns >= idle_at_ns:
+        if (isinstance(event, Tick) or not live) and time.monotonic_ns() >= idle_at_ns:
             for sink in sinks:
                 sink.idle()
             idle_at_ns = time.monotonic_ns() + _IDLE_NS

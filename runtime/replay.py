@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Dict, Iterator
+from typing import Collection, Dict, Iterator
 
 from models.spec import ModelSpec
 from runtime.loop import Outcome, Sink
@@ -11,30 +11,30 @@ from sensors.events import Event, Sample, StateChange, Tick
 from sensors.recording import Recording
 
 
-def is_same_run(recording: Recording, spec: ModelSpec) -> bool:
-    """Whether a recording was made with the same windows, so that its own ticks close them as they did live."""
-    return recording.metadata.get("windows") == windows_key(spec)
+def is_same_run(recording: Recording, names: Collection[str], key: str) -> bool:
+    """Whether the recorded run cut the same windows from the same sensors; then its own ticks close them again."""
+    return recording.metadata.get("windows") == key and set(names) == set(recording.infos)
 
 
-def windows_key(spec: ModelSpec) -> str:
-    """What decides which windows a model cuts: modalities, window and hop."""
-    return spec.model_dump_json(include={"modalities", "window_s", "hop_s"})
+def windows_key(spec: ModelSpec, lateness_ms: float) -> str:
+    """What decides which windows a run cuts, as its recording keeps it in the metadata ``windows``."""
+    return f"{spec.model_dump_json(include={'modalities', 'window_s', 'hop_s'})} lateness {lateness_ms:g} ms"
 
 
-def replay(recording: Recording, spec: ModelSpec, paced: bool) -> Iterator[Event]:
+def replay(recording: Recording, names: Collection[str], own_ticks: bool, paced: bool) -> Iterator[Event]:
     """Yields a recording's events.
-
-    A recording made while recognising with the same windows holds the ticks that closed late windows; they are played
-    as they are. Otherwise the clock is the samples' arrival.
 
     Args:
         recording: what to play.
-        spec: of the model that will see it.
+        names: the sensors to play; the others are left out.
+        own_ticks: let the ticks in the recording, those that closed late windows, be the clock; only for the same run.
+            Otherwise the clock is the samples' arrival.
         paced: at the pace of the recording instead of as fast as possible.
     """
-    own_ticks = is_same_run(recording, spec)
     began_ns, first_ns = time.monotonic_ns(), -1
     for event in recording.events():
+        if isinstance(event, (Sample, StateChange)) and event.sensor not in names:
+            continue
         at_ns = _clock_ns(event)
         if paced and at_ns >= 0:
             first_ns = at_ns if first_ns < 0 else first_ns
