@@ -1,1 +1,1 @@
-"""Intel RealSense depth cameras, live, from a file, or from librealsense's software device."""
+"""Intel RealSense depth cameras: live, from a file, or from librealsense's software device."""

@@ -1,0 +1,119 @@
+"""The driver of a RealSense depth camera: decimated, range-gated depth images with stamps on the host's clock."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from sensors.clock import DeviceClock
+from sensors.config import DepthConfig
+from sensors.depth import librealsense
+from sensors.depth.sources import CameraSource, FileSource, FrameSource
+from sensors.events import Sample
+from sensors.sensor import Sensor, SensorInfo
+
+_TICK_NS = 1000  # librealsense gives milliseconds as a float; a camera's clock counts microseconds
+_HARDWARE_WRAP_TICKS = 2**32  # the D400's counter of microseconds: 71.6 minutes
+
+
+class DepthCamera(Sensor):
+    """A RealSense camera, or whatever else delivers its frames.
+
+    ``info.counts``: ``samples``; ``lost_samples``, gaps of the camera's frame number; ``clock_domain_changes``,
+    frames whose time stamp was taken by another clock than the one before; ``clock_resets``, steps of that clock.
+
+    Args:
+        config: mode, decimation, range gate.
+        source: where frames come from instead of the camera or file that ``config`` names; in a mode of its own.
+        name: the sensor's name in the rig.
+    """
+
+    def __init__(self, config: DepthConfig, source: FrameSource | None = None, name: str = "depth") -> None:
+        if source is None:
+            if config.file:
+                source = FileSource(config.file)
+            else:
+                source = CameraSource(config.serial_number, config.width, config.height, config.rate_hz)
+        self.info = SensorInfo(name, source.device, config.rate_hz)
+        self._config = config
+        self._source = source
+        self._decimate: Any = None
+        self._clock_domain: Any = None
+        self._frame_number: int | None = None
+        self._arrival_ns = 0
+        self._stamp_ns = 0
+
+    def connect(self) -> None:
+        """As in ``Sensor``."""
+        self._arrival_ns = time.monotonic_ns()
+        stream = self._source.start()
+        self._decimate = librealsense.load().decimation_filter(self._config.decimation).process
+        self._clock_domain = self._frame_number = None
+        self.info.device = stream.device
+        self.info.rate_hz = stream.rate_hz
+        self.info.depth_scale_m = stream.depth_scale_m
+        self.info.intrinsics = decimated(stream.intrinsics, self._config.decimation)
+        self._nearest = round(self._config.min_m / stream.depth_scale_m)
+        self._farthest = min(round(self._config.max_m / stream.depth_scale_m), 0xFFFF)
+
+    def read(self, timeout_s: float) -> list[Sample]:
+        """As in ``Sensor``."""
+        frames = self._source.read(timeout_s)
+        return [self._sample(frame, arrival_ns) for frame, arrival_ns in zip(frames, self._arrivals(frames))]
+
+    def disconnect(self) -> None:
+        """As in ``Sensor``."""
+        self._source.stop()
+
+    def _sample(self, frame: Any, arrival_ns: int) -> Sample:
+        self._count(frame.frame_number)
+        stamp_ns = self._to_host(frame, arrival_ns)
+        return Sample(self.info.name, stamp_ns, arrival_ns, self._depth(frame))
+
+    def _arrivals(self, frames: list[Any]) -> list[int]:
+        """Takes the newest frame to have come just now, and those queued before it as far apart as they were taken."""
+        now_ns = time.monotonic_ns()
+        arrivals_ns = []
+        for frame in frames:
+            age_ns = max(0, round((frames[-1].timestamp - frame.timestamp) * 1e6))
+            self._arrival_ns = max(self._arrival_ns, now_ns - age_ns)
+            arrivals_ns.append(self._arrival_ns)
+        return arrivals_ns
+
+    def _count(self, frame_number: int) -> None:
+        self.info.counts["samples"] += 1
+        if self._frame_number is not None and frame_number > self._frame_number:
+            self.info.counts["lost_samples"] += frame_number - self._frame_number - 1
+        self._frame_number = frame_number
+
+    def _to_host(self, frame: Any, arrival_ns: int) -> int:
+        domain = frame.frame_timestamp_domain
+        if domain != self._clock_domain:
+            if self._clock_domain is not None:
+                self.info.counts["clock_domain_changes"] += 1
+            wraps = domain == librealsense.load().timestamp_domain.hardware_clock
+            self._clock = DeviceClock(_TICK_NS, _HARDWARE_WRAP_TICKS if wraps else None)
+            self._clock_domain = domain
+        resets = self._clock.resets
+        stamp_ns = self._clock.to_host(round(frame.timestamp * 1000), arrival_ns) - round(self._config.latency_ms * 1e6)
+        self.info.counts["clock_resets"] += self._clock.resets - resets
+        self._stamp_ns = max(stamp_ns, self._stamp_ns + 1)  # a new clock may start behind the old one
+        return self._stamp_ns
+
+    def _depth(self, frame: Any) -> np.ndarray:
+        if self._config.decimation > 1:
+            frame = self._decimate(frame)
+        height, width = int(self.info.intrinsics["height"]), int(self.info.intrinsics["width"])
+        depth = np.array(np.asanyarray(frame.get_data())[:height, :width])  # a copy: the buffer is librealsense's
+        depth[(depth < self._nearest) | (depth > self._farthest)] = 0
+        return depth
+
+
+def decimated(intrinsics: dict[str, float], factor: int) -> dict[str, float]:
+    """Returns the intrinsics of an image whose pixels were merged ``factor`` x ``factor``.
+
+    librealsense pads the merged image with empty columns and rows to multiples of four; the driver cuts them off.
+    """
+    return {key: value // factor if key in ("width", "height") else value / factor for key, value in intrinsics.items()}
