@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Dict, Iterator, Sequence
 
 from sensors.events import Event, StateChange, Tick
@@ -17,6 +19,8 @@ _MIN_SILENCE_S = 0.5
 _BACK_OFF_S = (0.1, 1.0)
 _QUEUE_LENGTH = 2000
 
+_log = logging.getLogger(__name__)
+
 
 def connect_all(sensors: Sequence[Sensor]) -> Dict[str, SensorError]:
     """Connects sensors side by side, so that waiting for all takes no longer than for the slowest.
@@ -25,18 +29,13 @@ def connect_all(sensors: Sequence[Sensor]) -> Dict[str, SensorError]:
         What went wrong by sensor name; those that did connect stay connected.
     """
     errors: Dict[str, SensorError] = {}
-
-    def connect(sensor: Sensor) -> None:
+    with ThreadPoolExecutor(max(1, len(sensors))) as pool:
+        connecting = {sensor.info.name: pool.submit(sensor.connect) for sensor in sensors}
+    for name, attempt in connecting.items():
         try:
-            sensor.connect()
+            attempt.result()
         except SensorError as error:
-            errors[sensor.info.name] = error
-
-    threads = [threading.Thread(target=connect, args=(sensor,), daemon=True) for sensor in sensors]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+            errors[name] = error
     return errors
 
 
@@ -49,9 +48,9 @@ class LiveSource:
     """
 
     def __init__(self, sensors: Sequence[Sensor]) -> None:
-        self._sensors = sensors
         self._queue: queue.Queue[Event] = queue.Queue(_QUEUE_LENGTH)
         self._stop = threading.Event()
+        self._states: Dict[str, str] = {}  # each touched by its sensor's thread only
         self._threads = [threading.Thread(target=self._read, args=(sensor,), daemon=True) for sensor in sensors]
 
     def __enter__(self) -> LiveSource:
@@ -87,44 +86,41 @@ class LiveSource:
                 next_tick = time.monotonic() + _TICK_S
 
     def _read(self, sensor: Sensor) -> None:
-        name = sensor.info.name
-        silence_s = max(_MIN_SILENCE_S, 3 / sensor.info.rate_hz)
-        connected = True
+        """Reads a connected sensor; whenever it is lost, connects it again with back-off and reads on."""
+        shortest_s, longest_s = _BACK_OFF_S
+        connected, wait_s = True, shortest_s
         while not self._stop.is_set():
             try:
                 if not connected:
-                    self._reconnect(sensor)
-                self._read_until_lost(sensor, silence_s)
-            except SensorError as error:
-                self.put(StateChange(name, time.monotonic_ns(), "lost", str(error)))
+                    sensor.connect()
+                    sensor.info.counts["reconnections"] += 1
+                connected, wait_s = True, shortest_s
+                self._read_until_lost(sensor)
+            except Exception as error:  # whatever befalls one sensor, the others go on
+                if not isinstance(error, SensorError):
+                    _log.exception("%s: its driver failed", sensor.info.device)
+                self._tell(sensor.info.name, "lost", time.monotonic_ns(), str(error))
             sensor.disconnect()
             connected = False
+            self._stop.wait(wait_s)
+            wait_s = min(2 * wait_s, longest_s)
 
-    def _reconnect(self, sensor: Sensor) -> None:
-        wait_s, longest_s = _BACK_OFF_S
-        while not self._stop.wait(wait_s):
-            try:
-                sensor.connect()
-            except SensorError:
-                wait_s = min(2 * wait_s, longest_s)
-            else:
-                sensor.info.counts["reconnections"] += 1
-                return
-
-    def _read_until_lost(self, sensor: Sensor, silence_s: float) -> None:
-        name = sensor.info.name
+    def _read_until_lost(self, sensor: Sensor) -> None:
+        silence_s = max(_MIN_SILENCE_S, 3 / sensor.info.rate_hz)
         heard = time.monotonic()
-        told_ok = False
         while not self._stop.is_set():
             samples = sensor.read(_READ_TIMEOUT_S)
             now = time.monotonic()
-            if samples and not told_ok:
-                self.put(StateChange(name, samples[0].arrival_ns, "ok"))
-                told_ok = True
+            if samples:
+                heard = now
+                self._tell(sensor.info.name, "ok", samples[0].arrival_ns)
+            elif now - heard > silence_s:
+                raise SensorLost(f"{sensor.info.device}: silent for {now - heard:.1f} s")
             for sample in samples:
                 if not self.put(sample):
                     sensor.info.counts["queue_overruns"] += 1
-            if samples:
-                heard = now
-            elif now - heard > silence_s:
-                raise SensorLost(f"{sensor.info.device}: silent for {now - heard:.1f} s")
+
+    def _tell(self, name: str, state: str, at_ns: int, reason: str = "") -> None:
+        """Queues a sensor's state when it is another one than before."""
+        if self._states.get(name) != state and self.put(StateChange(name, at_ns, state, reason)):
+            self._states[name] = state
