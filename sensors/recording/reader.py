@@ -145,6 +145,8 @@ class Recording:
                 try:
                     records = breakup_chunk(Chunk.read(ReadDataStream(file)), validate_crc=True)
                 except _DAMAGE as error:
+                    if self.cut and offset == self._chunks[-1]:
+                        return
                     raise self._damaged(offset) from error
                 for record in records:
                     if isinstance(record, McapMessage):

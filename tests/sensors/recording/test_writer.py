@@ -29,8 +29,8 @@ from sensors.sensor import SensorInfo
 writer = RecordingWriter(Path(sys.argv[1]), {"imu": SensorInfo("imu", "device", 100.0)})
 while True:
     now_ns = time.monotonic_ns()
-    writer.write(Sample("imu", now_ns, now_ns, np.zeros(9, np.float32)))
     print(now_ns, flush=True)
+    writer.write(Sample("imu", now_ns, now_ns, np.zeros(9, np.float32)))
     time.sleep(0.01)
 """
 
