@@ -1,0 +1,114 @@
+"""Checks the simulated IMU against reality: `python tools/simulator_check.py ../shared/data`.
+
+For every trial of UTD-MHAD with the sensor on the right wrist (actions 1 to 21), the wrist's IMU is synthesised from
+the camera's skeleton, with the physics that the simulated person has, and the magnitude of its acceleration is
+correlated with the real IMU's. Both magnitudes are low-passed: a skeleton of about 20 frames a second, noisy by a
+centimetre, carries no more. The Kinect's skeleton lags the IMU by a constant, so figures are given as recorded and
+with the one lag, common to all trials, that fits best.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from scipy.ndimage import gaussian_filter1d
+from scipy.signal import butter, sosfiltfilt
+from scipy.spatial.transform import Rotation
+
+from sensors.emulation.inertial import GRAVITY, specific_force_and_rate
+from sensors.emulation.utd import IMU_RATE_HZ, frame_times, load, trial_names
+from sensors.sensor import SensorError
+
+CUTOFFS_HZ = (3.0, 5.0)
+LAGS_S = (0.0, 0.02, 0.04, 0.06, 0.08, 0.10, 0.12)
+
+_ELBOW, _WRIST = 9, 10
+_SMOOTHING_FRAMES = 1.5  # standard deviation; a skeleton's noise, differentiated twice, drowns its motion without
+
+
+def wrist_imu(skeleton: np.ndarray, duration_s: float, at_s: np.ndarray) -> np.ndarray:
+    """Synthesises the IMU at a skeleton's right wrist; the forearm gives its orientation.
+
+    Args:
+        skeleton: (20, 3, frames) in metres: x right, y up, z away from the camera.
+        duration_s: over which the frames are spread evenly.
+        at_s: (n,) times.
+
+    Returns:
+        (n, 6): specific force in m/s², angular rate in rad/s.
+    """
+    joints = skeleton[:, [0, 2, 1]].transpose(2, 0, 1)  # z up, as the physics has it
+    joints = gaussian_filter1d(joints, _SMOOTHING_FRAMES, axis=0, mode="nearest")
+    forearm = joints[:, _WRIST] - joints[:, _ELBOW]
+    forearm /= np.linalg.norm(forearm, axis=1, keepdims=True)
+    down = np.array([0.0, 0.0, -1.0])
+    axis = np.cross(down, forearm)
+    sine = np.linalg.norm(axis, axis=1, keepdims=True)
+    from_hanging = Rotation.from_rotvec(axis / sine.clip(1e-9) * np.arctan2(sine, forearm @ down[:, None]))
+    frames_s = frame_times(len(joints), duration_s)
+    return specific_force_and_rate(frames_s, joints[:, _WRIST], from_hanging, at_s.clip(frames_s[0], frames_s[-1]))
+
+
+def correlations(folder: Path, name: str) -> np.ndarray:
+    """Correlates one trial; returns (cut-offs, lags)."""
+    real = np.linalg.norm(load(folder, "inertial", name)[:, :3], axis=1) * GRAVITY
+    skeleton = load(folder, "skeleton", name)
+    times_s = np.arange(len(real)) / IMU_RATE_HZ
+    result = np.empty((len(CUTOFFS_HZ), len(LAGS_S)))
+    for column, lag_s in enumerate(LAGS_S):
+        force = wrist_imu(skeleton, len(real) / IMU_RATE_HZ, times_s + lag_s)[:, :3]
+        for row, cutoff_hz in enumerate(CUTOFFS_HZ):
+            low_pass = butter(4, cutoff_hz, fs=IMU_RATE_HZ, output="sos")
+            both = sosfiltfilt(low_pass, [np.linalg.norm(force, axis=1), real])
+            result[row, column] = np.corrcoef(both)[0, 1]
+    return result
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("data_dir", type=Path, help="folder that holds utd-mhad")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    arguments = parser.parse_args()
+    folder = arguments.data_dir / "utd-mhad"
+    try:
+        names = trial_names(folder, subjects=range(1, 9), actions=range(1, 22))
+        steps = track(names, "Correlating trials", console=Console(stderr=True))
+        quartiles = np.percentile([correlations(folder, name) for name in steps], [25, 50, 75], axis=0)
+    except SensorError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+    rows: list[dict[str, float]] = []
+    for cutoff_hz, by_lag in zip(CUTOFFS_HZ, quartiles.transpose(1, 2, 0)):
+        for lag in (0, int(by_lag[:, 1].argmax())):
+            low, median, high = (round(float(value), 3) for value in by_lag[lag])
+            rows.append(
+                {
+                    "low_pass_hz": cutoff_hz,
+                    "lag_s": LAGS_S[lag],
+                    "lower_quartile": low,
+                    "median": median,
+                    "upper_quartile": high,
+                }
+            )
+    if arguments.json:
+        print(json.dumps({"trials": len(names), "correlation_of_acceleration_magnitude": rows}))
+        return 0
+    table = Table(title=f"Acceleration magnitude at the wrist, simulated and real, {len(names)} trials")
+    for heading in rows[0]:
+        table.add_column(heading.replace("_", " "))
+    for row in rows:
+        table.add_row(*(f"{value:g}" for value in row.values()))
+    Console().print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
