@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Optional
+from typing import Any, Mapping, Optional
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -51,9 +51,14 @@ def load_config(path: Optional[Path]) -> Config:
             config = Config.model_validate(tomllib.load(file))
     except OSError as error:
         raise ConfigError(f"{path}: cannot read it ({error.strerror})") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: no valid TOML: {error}") from error
     except ValidationError as error:
-        lines = [f"{path}: [{'.'.join(map(str, item['loc']))}] {item['msg']}" for item in error.errors()]
-        raise ConfigError("\n".join(lines)) from error
+        raise ConfigError("\n".join(f"{path}: {_explain(item)}" for item in error.errors())) from error
     return config
+
+
+def _explain(item: Mapping[str, Any]) -> str:
+    """Says which key is wrong and why, from one of pydantic's errors."""
+    key = ".".join(map(str, item["loc"]))
+    return f"{key}: no such key" if item["type"] == "extra_forbidden" else f"{key}: {item['msg']}"

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from runtime.config import Config, ConfigError, load_config
+
+_EXAMPLE = Path(__file__).parents[2] / "cosmo.toml"
+
+
+def _load(folder: Path, text: str) -> Config:
+    file = folder / "rig.toml"
+    file.write_text(text, encoding="utf-8")
+    return load_config(file)
+
+
+def test_without_a_file_everything_is_found_by_itself() -> None:
+    assert load_config(None) == Config()
+
+
+def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
+    config = _load(tmp_path, '[imu]\nport = "/dev/ttyUSB3"\n[recognition]\nsmoothing = 0\nbundle = "my/model"\n')
+    assert config.imu.port == "/dev/ttyUSB3"
+    assert config.recognition.smoothing == 0
+    assert config.recognition.bundle == Path("my/model")
+    assert config.radar == Config().radar
+    assert config.imu.rate_hz == Config().imu.rate_hz
+
+
+@pytest.mark.parametrize(
+    "text, key",
+    [
+        ("[imu]\nprot = 'x'\n", "imu.prot"),
+        ("[sonar]\nport = 'x'\n", "sonar"),
+        ("smoothing = 0.2\n", "smoothing"),
+        ("[recognition]\nsmoothing = 1.0\n", "recognition.smoothing"),
+        ("[recognition]\nthreads = 0\n", "recognition.threads"),
+        ("[imu]\nrate_hz = 33\n", "imu.rate_hz"),
+        ("[depth]\nwidth = 'wide'\n", "depth.width"),
+    ],
+)
+def test_an_unknown_key_or_a_bad_value_is_refused_with_file_and_key(tmp_path: Path, text: str, key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _load(tmp_path, text)
+    assert str(caught.value).startswith(f"{tmp_path}/rig.toml: {key}: ")
+
+
+def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _load(tmp_path, "[imu]\nprot = 'x'\nrate_hz = 33\n")
+    assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize("content", [b"[imu\n", b"imu = \n", b"[imu]\nport = '\xff\xfe'\n"])
+def test_a_file_that_is_no_toml_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "rig.toml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"rig\.toml: no valid TOML"):
+        load_config(file)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: .*No such file"):
+        load_config(tmp_path / "nowhere.toml")
+    with pytest.raises(ConfigError, match=r"directory"):
+        load_config(tmp_path)
+
+
+def test_the_example_shows_the_defaults() -> None:
+    assert load_config(_EXAMPLE) == Config()
+
+
+def test_the_example_has_every_key_and_those_behind_a_hash_could_be_used(tmp_path: Path) -> None:
+    text = re.sub(r"^# (\w+ = )", r"\1", _EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    config = _load(tmp_path, text)
+    for section in Config.model_fields:
+        given = getattr(config, section)
+        assert given.model_fields_set == set(type(given).model_fields), section

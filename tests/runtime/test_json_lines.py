@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import io
+import json
+from typing import Optional
+
+import pytest
+
+from runtime.aligner import Window
+from runtime.json_lines import JsonLines
+from runtime.loop import Outcome
+from runtime.recognizer import Prediction
+
+_WALL_OFFSET_NS = 1_700_000_000 * 10**9
+
+
+def _outcome(truth: Optional[str] = None) -> Outcome:
+    prediction = Prediction(
+        window_end_ns=12_500_000_000,
+        activity="walk",
+        confidence=0.9123456,
+        probabilities={"walk": 0.9123456, "wave": 0.0876544},
+        weights={"imu": 0.60001, "depth": 0.39999, "radar": 0.0},
+        present={"imu": True, "depth": True, "radar": False},
+        engine_ms=1.23456,
+        latency_ms=3.45678,
+    )
+    window = Window(12_500_000_000, {}, prediction.present, 12_510_000_000)
+    return Outcome(prediction, window, {"imu": "ok", "depth": "lost", "radar": "absent"}, truth, inside=False)
+
+
+def _line(outcome: Outcome) -> dict:
+    file = io.StringIO()
+    JsonLines(file, _WALL_OFFSET_NS).outcome(outcome)
+    assert file.getvalue().endswith("}\n")
+    assert file.getvalue().count("\n") == 1
+    return json.loads(file.getvalue())
+
+
+def test_a_prediction_is_one_line_with_all_that_is_promised() -> None:
+    assert _line(_outcome()) == {
+        "time": "2023-11-14T22:13:32.500+00:00",
+        "window_end_ns": 12_500_000_000,
+        "activity": "walk",
+        "confidence": 0.9123,
+        "probabilities": {"walk": 0.9123, "wave": 0.0877},
+        "weights": {"imu": 0.6, "depth": 0.4, "radar": 0.0},
+        "sensors": {"imu": "ok", "depth": "lost", "radar": "absent"},
+        "latency_ms": 3.46,
+        "engine_ms": 1.23,
+    }
+
+
+@pytest.mark.parametrize("truth", ["walk", "sit down"])
+def test_the_truth_is_told_only_where_it_is_known(truth: str) -> None:
+    assert "truth" not in _line(_outcome())
+    assert _line(_outcome(truth))["truth"] == truth
+
+
+def test_each_line_is_out_before_the_next_prediction(tmp_path) -> None:
+    with (tmp_path / "lines").open("w") as file:
+        sink = JsonLines(file, _WALL_OFFSET_NS)
+        for number in 1, 2:
+            sink.outcome(_outcome())
+            assert len((tmp_path / "lines").read_text().splitlines()) == number

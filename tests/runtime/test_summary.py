@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import io
+import json
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from runtime.aligner import Window
+from runtime.loop import Outcome
+from runtime.recognizer import Prediction
+from runtime.summary import Summary
+from sensors.events import Truth
+from sensors.sensor import SensorInfo
+
+_S = 10**9
+_CLASSES = ("walk", "wave", "rest")
+
+
+def _outcome(
+    end_s: float,
+    probabilities: Sequence[float] = (0.8, 0.1, 0.1),
+    truth: Optional[str] = None,
+    inside: bool = False,
+    latency_ms: float = 5.0,
+    activity: Optional[str] = None,
+    late: bool = False,
+    present: bool = True,
+) -> Outcome:
+    end_ns = round(end_s * _S)
+    prediction = Prediction(
+        window_end_ns=end_ns,
+        activity=activity or _CLASSES[int(np.argmax(probabilities))],
+        confidence=max(probabilities),
+        probabilities=dict(zip(_CLASSES, probabilities)),
+        weights={"imu": 1.0},
+        present={"imu": True, "radar": present},
+        engine_ms=latency_ms / 2,
+        latency_ms=latency_ms,
+    )
+    return Outcome(prediction, Window(end_ns, {}, prediction.present, end_ns, late), {}, truth, inside)
+
+
+def _summary(
+    truths: Sequence[Tuple[float, str]] = (), outcomes: Sequence[Outcome] = (), infos: Optional[Dict] = None
+) -> Summary:
+    summary = Summary(infos or {}, window_ns=2 * _S)
+    for at_s, activity in truths:
+        summary.event(Truth(round(at_s * _S), activity))
+    for outcome in outcomes:
+        summary.outcome(outcome)
+    return summary
+
+
+def _text(summary: Summary) -> str:
+    console = Console(file=io.StringIO(), width=100)
+    console.print(summary.render())
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def infos() -> Dict[str, SensorInfo]:
+    infos = {"imu": SensorInfo("imu", "an IMU", 100), "radar": SensorInfo("radar", "a radar", 20)}
+    infos["imu"].counts.update(samples=1200, lost_samples=7, bad_checksums=2, reconnections=0)
+    infos["radar"].counts.update(samples=240)
+    return infos
+
+
+def test_a_run_without_windows_has_a_summary_too(infos) -> None:
+    summary = _summary(infos=infos)
+    assert summary.as_dict()["windows"] == 0
+    assert "latency_ms" not in summary.as_dict()
+    assert "0 windows" in _text(summary)
+
+
+def test_latencies_are_told_as_percentiles() -> None:
+    summary = _summary(outcomes=[_outcome(n / 2, latency_ms=float(n)) for n in range(1, 102)])
+    figures = json.loads(json.dumps(summary.as_dict()))
+    assert figures["windows"] == 101
+    assert figures["latency_ms"] == {"p50": 51, "p99": 100, "max": 101}
+    assert figures["engine_ms"] == {"p50": 25.5, "p99": 50, "max": 50.5}
+    assert "latency: p50 51.0 ms, p99 100.0 ms, max 101.0 ms" in _text(summary)
+
+
+def test_uncertain_late_and_absent_windows_are_counted(infos) -> None:
+    outcomes = [_outcome(1), _outcome(2, activity="uncertain"), _outcome(3, late=True, present=False)]
+    summary = _summary(outcomes=outcomes, infos=infos)
+    figures = summary.as_dict()
+    assert (figures["windows"], figures["uncertain"], figures["late"]) == (3, 1, 1)
+    assert figures["sensors"] == {
+        "imu": {"samples": 1200, "lost_samples": 7, "bad_checksums": 2, "reconnections": 0, "absent_windows": 0},
+        "radar": {"samples": 240, "absent_windows": 1},
+    }
+
+
+def test_people_read_losses_by_sensor_and_only_counts_that_count(infos) -> None:
+    rows = [line.split() for line in _text(_summary(infos=infos)).splitlines()]
+    assert ["imu", "1200", "7", "0", "bad", "checksums", "2"] in rows
+    assert ["radar", "240", "0", "0", "–"] in rows
+
+
+def test_windows_wholly_inside_an_activity_are_scored() -> None:
+    outcomes = [
+        _outcome(2, truth="walk", inside=True),
+        _outcome(3, truth="wave", inside=True),
+        _outcome(4, truth="walk", inside=True, activity="uncertain"),
+        _outcome(5, truth="wave", inside=False),
+        _outcome(6),
+    ]
+    summary = _summary(outcomes=outcomes)
+    assert summary.as_dict()["inside"] == {"windows": 3, "right": 1}
+    assert "inside one activity: 1 of 3 right (33.3%)" in _text(summary)
+
+
+def test_nothing_is_scored_where_the_truth_is_not_known() -> None:
+    summary = _summary(outcomes=[_outcome(2), _outcome(3)])
+    assert summary.activities() is None
+    assert not {"inside", "activities"} & set(summary.as_dict())
+    assert "right" not in _text(summary)
+
+
+_TIMELINE = [(0.0, "rest"), (10.0, "walk"), (13.0, "rest"), (14.0, "wave"), (17.0, "rest")]
+
+
+def _told(guesses: Sequence[Tuple[float, Sequence[float]]]) -> List[Outcome]:
+    """Outcomes whose windows of 2 s have their middle at the given seconds."""
+    return [_outcome(middle_s + 1, probabilities, truth="known") for middle_s, probabilities in guesses]
+
+
+@pytest.mark.parametrize(
+    "guesses, expected",
+    [
+        ([(11, (0.9, 0.1, 0.0)), (15, (0.1, 0.9, 0.0))], (2, 2)),
+        ([(11, (0.1, 0.9, 0.0)), (15, (0.1, 0.9, 0.0))], (1, 2)),
+        # the most confident window speaks, whatever the others say
+        ([(10.5, (0.3, 0.7, 0.0)), (11, (0.8, 0.2, 0.0)), (11.5, (0.4, 0.6, 0.0)), (15, (0.1, 0.9, 0.0))], (2, 2)),
+        # rest is no answer to what somebody did: the likeliest of the other activities is
+        ([(11, (0.3, 0.1, 0.6)), (15, (0.05, 0.04, 0.91))], (1, 2)),
+        # nor is it asked for: no guess during it counts, right or wrong
+        ([(5, (0.99, 0.01, 0.0)), (11, (0.9, 0.1, 0.0)), (13.5, (0.0, 1.0, 0.0)), (15, (0.9, 0.1, 0.0))], (1, 2)),
+        # the middle decides to whom a window belongs: the start belongs to the activity, the end does not
+        ([(10, (0.6, 0.4, 0.0)), (13, (0.1, 0.9, 0.0)), (14, (0.1, 0.9, 0.0)), (17, (0.99, 0.0, 0.0))], (2, 2)),
+        # an activity without a single window was never seen, and is not counted
+        ([(11, (0.9, 0.1, 0.0))], (1, 1)),
+        ([(5, (0.9, 0.1, 0.0))], None),
+    ],
+)
+def test_an_activity_is_right_when_its_most_confident_window_names_it(guesses, expected) -> None:
+    summary = _summary(_TIMELINE, _told(guesses))
+    assert summary.activities() == expected
+    if expected:
+        assert summary.as_dict()["activities"] == {"right": expected[0], "total": expected[1]}
+        assert f"right: {expected[0]} of {expected[1]}" in _text(summary)
+
+
+def test_the_last_activity_counts_once_it_has_ended() -> None:
+    summary = _summary(_TIMELINE[:2], _told([(11, (0.9, 0.1, 0.0))]))
+    assert summary.activities() is None
+    summary.event(Truth(13 * _S, "rest"))
+    assert summary.activities() == (1, 1)
