@@ -14,7 +14,7 @@ from mcap.exceptions import McapError
 from mcap.opcode import Opcode
 from mcap.records import Channel, Chunk, Metadata
 from mcap.records import Message as McapMessage
-from mcap.stream_reader import CRCValidationError, breakup_chunk
+from mcap.stream_reader import breakup_chunk
 from mcap.writer import MCAP0_MAGIC
 from zstandard import ZstdError
 
@@ -33,7 +33,7 @@ from sensors.sensor import SensorInfo
 
 _RECORD_HEAD = struct.Struct("<BQ")  # of every MCAP record: opcode, length of what follows
 _CHUNK_TIMES = struct.Struct("<QQ")  # first and last log time, at the start of a chunk
-_DAMAGE = (McapError, CRCValidationError, ZstdError, struct.error, UnicodeDecodeError)
+_DAMAGE = (McapError, ZstdError, struct.error, ValueError, LookupError, OverflowError, MemoryError)
 
 
 class Recording:
@@ -116,7 +116,10 @@ class Recording:
                 self.cut = False
             begin = end
             file.seek(begin)
-        self._take(metadata)
+        try:
+            self._take(metadata)
+        except _DAMAGE as error:
+            raise RecordingError(f"{self.path} is damaged in its metadata") from error
         self.duration_s = (max(times) - min(times)) / 1e9 if times else 0.0
 
     def _take(self, metadata: Dict[str, Dict[str, str]]) -> None:
@@ -143,18 +146,23 @@ class Recording:
             for offset in self._chunks:
                 file.seek(offset + _RECORD_HEAD.size)
                 try:
-                    records = breakup_chunk(Chunk.read(ReadDataStream(file)), validate_crc=True)
+                    messages = self._read_chunk(file, topics)
                 except _DAMAGE as error:
                     if self.cut and offset == self._chunks[-1]:
                         return
                     raise self._damaged(offset) from error
-                for record in records:
-                    if isinstance(record, McapMessage):
-                        at_ns = record.log_time - self.wall_offset_ns
-                        stamp_ns = record.publish_time - self.wall_offset_ns
-                        yield Message(topics[record.channel_id], at_ns, stamp_ns, record.data)
-                    elif isinstance(record, Channel):
-                        topics[record.id] = record.topic
+                yield from messages
+
+    def _read_chunk(self, file: BinaryIO, topics: Dict[int, str]) -> List[Message]:
+        messages = []
+        for record in breakup_chunk(Chunk.read(ReadDataStream(file)), validate_crc=True):
+            if isinstance(record, McapMessage):
+                at_ns = record.log_time - self._wall_offset_ns
+                stamp_ns = record.publish_time - self._wall_offset_ns
+                messages.append(Message(topics[record.channel_id], at_ns, stamp_ns, record.data))
+            elif isinstance(record, Channel):
+                topics[record.id] = record.topic
+        return messages
 
     def _damaged(self, offset: int) -> RecordingError:
         return RecordingError(f"{self.path} is damaged at byte {offset}; what stands before can be read")
