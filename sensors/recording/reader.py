@@ -47,6 +47,7 @@ class Recording:
             written); all before the cut is there.
         dropped: events that the run could not record because the disk was too slow; 0 of a file that was cut.
         duration_s: from the first thing recorded to the last.
+        wall_offset_ns: what to add to its monotonic times for the wall clock's.
 
     Raises:
         RecordingError: no such file, no recording, or one of another version.
@@ -157,8 +158,8 @@ class Recording:
         messages = []
         for record in breakup_chunk(Chunk.read(ReadDataStream(file)), validate_crc=True):
             if isinstance(record, McapMessage):
-                at_ns = record.log_time - self._wall_offset_ns
-                stamp_ns = record.publish_time - self._wall_offset_ns
+                at_ns = record.log_time - self.wall_offset_ns
+                stamp_ns = record.publish_time - self.wall_offset_ns
                 messages.append(Message(topics[record.channel_id], at_ns, stamp_ns, record.data))
             elif isinstance(record, Channel):
                 topics[record.id] = record.topic
