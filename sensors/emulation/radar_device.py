@@ -41,7 +41,6 @@ _ARGUMENTS = {  # the commands of the mmw demo of SDK 3.5 and how many arguments
     "CQSigImgMonitor": (3,),
     "analogMonitor": (2,),
     "calibData": (3,),
-    "version": (0,),
 }
 _NEEDED = ("channelCfg", "profileCfg", "chirpCfg", "frameCfg", "guiMonitor", "cfarCfg")
 
@@ -115,7 +114,10 @@ class EmulatedRadar:
         if self._sender:
             return ["Ignored: Sensor is already started", "Done"]
         if any(name not in self._configured for name in _NEEDED):
-            return ["Error: Full configuration must be provided before sensor can be started the first time", "Error -1"]
+            return [
+                "Error: Full configuration must be provided before sensor can be started the first time",
+                "Error -1",
+            ]
         try:
             period_s = float(self._configured["frameCfg"][4]) * 1e-3
         except ValueError:

@@ -79,9 +79,9 @@ class Chirp:
             return None
         asked = ", ".join(name for name, value in self.outputs.items() if value)
         return (
-            f"a frame with {_BUSY_FRAME_POINTS} points and {asked} takes {self.busy_frame_bytes} bytes, {busy_ms:.0f} ms"
-            f" at {data_baud} baud, but frames are {period_ms:.0f} ms apart: some will be lost. Switch outputs off in"
-            " guiMonitor or lengthen the period in frameCfg."
+            f"a frame with {_BUSY_FRAME_POINTS} points and {asked} takes {self.busy_frame_bytes} bytes,"
+            f" {busy_ms:.0f} ms at {data_baud} baud, but frames are {period_ms:.0f} ms apart: some will be lost. Switch"
+            " outputs off in guiMonitor or lengthen the period in frameCfg."
         )
 
 
@@ -113,7 +113,9 @@ def parse_chirp(lines: Sequence[str], source: str) -> Chirp:
     sampled_us = samples / rate_ksps * 1e3 if rate_ksps > 0 else 0
     loop_s = (last_chirp - first_chirp + 1) * (idle_us + ramp_end_us) * 1e-6
     if min(loops, period_ms, slope, sampled_us, loop_s) <= 0:
-        raise SensorError(f"{source}: loops, period, slope, samples and times of profileCfg and frameCfg must be positive.")
+        raise SensorError(
+            f"{source}: loops, period, slope, samples and times of profileCfg and frameCfg must be positive."
+        )
 
     wavelength_m = _LIGHT_MPS / (start_ghz * 1e9 + slope * 1e6 * (adc_start_us + sampled_us / 2))
     sending = 0

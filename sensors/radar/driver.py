@@ -52,6 +52,8 @@ class Radar(Sensor):
         self.info = SensorInfo(name, "TI mmWave radar", 1 / self.chirp.frame_period_s)
         self._cli: SerialPort | None = None
         self._data: SerialPort | None = None
+        self._samples: list[Sample] = []  # ready to be read
+        self._raw = bytearray()  # came since the last sample
 
     def connect(self) -> None:
         """Opens both ports, sends the chirp configuration and waits for the first frame to begin.
@@ -125,8 +127,7 @@ class Radar(Sensor):
 
         self._parser = FrameParser(self._config.dialect, self.chirp, self.info.counts)
         self._clock = DeviceClock(self.chirp.frame_period_s * 1e9)
-        self._samples: list[Sample] = []
-        self._raw = bytearray()
+        self._samples, self._raw = [], bytearray()
         cli.configure(cli_port, self._lines, self._cfg.name)
         self._await_first_frame(data_port)
 

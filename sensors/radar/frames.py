@@ -30,6 +30,8 @@ _STALL_NS = 500_000_000  # by how much a busy host may see a frame late
 _MAX_SNR_DB = 150.0
 
 _COMMON = struct.Struct("<4I")  # after the magic in every dialect: version, total length, platform, frame number
+_IDENTITY = slice(8, 12), slice(16, 20)  # where version and platform stand in the packet
+_IDENTITY_BYTES = 20
 _TLV = struct.Struct("<2I")  # type, length
 _OBJECT = np.dtype([("range", "<u2"), ("doppler", "<i2"), ("peak", "<u2"), ("xyz", "<i2", 3)])  # SDK 1 and 2
 _COMPRESSED = np.dtype([("elevation", "i1"), ("azimuth", "i1"), ("doppler", "<i2"), ("range", "<u2"), ("snr", "<u2")])
@@ -50,6 +52,7 @@ _DIALECTS = {
     "sdk1": _Dialect(36, struct.Struct("<I"), 32, False, 1020),
     "people": _Dialect(48, struct.Struct("<H"), 44, True, 6),
 }
+_SHORTEST = min(dialect.header_bytes for dialect in _DIALECTS.values())
 
 
 class Timing(NamedTuple):
@@ -70,8 +73,8 @@ class Frame:
     Attributes:
         frame_number: the radar's own count.
         arrival_ns: when its magic word arrived, on the host's monotonic clock; its last byte may be 40 ms behind.
-        points: (n, 5) float32, n >= 0: x, y, z in m, radial speed in m/s (positive: receding), SNR in dB (NaN where
-            not sent).
+        points: (n, 5) float32, n >= 0: x, y, z in m, radial speed in m/s (positive: receding; NaN where
+            only the chirp tells its unit and is not known), SNR in dB (NaN where not sent).
         complete: False where bytes are missing; ``points`` are then those of the TLVs that arrived whole.
         range_doppler: (range bins, Doppler bins) uint16 of TLV 5, where sent and the chirp is known.
         timing: of TLV 6, where sent.
@@ -89,7 +92,6 @@ class _Packet(NamedTuple):
     """What the lengths say of one packet; offsets are from its magic word."""
 
     size: int
-    frame_number: int
     dialect: _Dialect
     tlvs: list[tuple[int, int, int]]  # type, start and stop of the value; only those that are wholly there
     complete: bool
@@ -98,26 +100,29 @@ class _Packet(NamedTuple):
 class FrameParser:
     """Finds the frames in the bytes of a data port; never raises, whatever the bytes.
 
-    A magic word inside a packet's claimed length, with the same firmware and platform behind it, cuts that packet:
-    either bytes were lost, or the header lies (TI's 1642 vital-signs lab claims 288 bytes and sends 256). Should a
-    packet's own data ever spell those sixteen bytes, that one frame is lost and the next one is found again.
+    A magic word inside a packet's claimed length cuts that packet if the same firmware and platform stand behind it:
+    either bytes were lost, or the header lies (TI's 1642 vital-signs lab claims 288 bytes and sends 256). While a
+    packet is still to come, any whole packet inside it cuts it. Should a packet's own data ever spell that, this one
+    frame is lost and the next one is found.
 
     Args:
-        dialect: ``sdk3`` (40-byte header), ``sdk1`` (36), ``people`` (48), or ``auto``: the first of them with which
-            the lengths of a packet add up.
+        dialect: ``sdk3`` (40-byte header), ``sdk1`` (36), ``people`` (48), or ``auto``: whichever makes the
+            lengths of a packet add up.
         chirp: what the radar was told to do: it gives speeds to SDK 1 points and a shape to range-Doppler maps, and
             bounds which points and frame numbers are believed.
         counts: where to count; a new counter when absent.
 
     Attributes:
         counts: ``lost_samples`` (missing in the numbering), ``skipped_bytes`` (outside of packets), ``cut_frames``
-            (not complete), ``misnumbered_frames`` (dropped: out of sequence, and so was not the next one),
-            ``renumberings`` (the sequence went on elsewhere), ``implausible_points`` (dropped), ``skipped_tlvs_<type>``.
+            (not complete), ``misnumbered_frames`` (dropped: the sequence went on without them), ``renumberings`` (the
+            sequence went on elsewhere), ``implausible_points`` (dropped), ``malformed_tlvs`` (points in no known form),
+            ``skipped_tlvs_<type>``.
     """
 
     def __init__(self, dialect: str = "auto", chirp: Chirp | None = None, counts: Counter[str] | None = None) -> None:
         self.counts: Counter[str] = Counter() if counts is None else counts
         self._dialects = list(_DIALECTS.values()) if dialect == "auto" else [_DIALECTS[dialect]]
+        self._header_bytes = max(dialect.header_bytes for dialect in self._dialects)
         self._chirp = chirp
         self._max_range_m = 1.1 * chirp.max_range_m if chirp else 300.0
         self._max_speed_mps = 3 * chirp.max_velocity_mps if chirp else 100.0  # x 3: the demo can unfold aliased speeds
@@ -125,9 +130,8 @@ class FrameParser:
         self._offset = 0  # of the buffer's first byte in the stream
         self._accounted = 0  # offset in the stream up to which bytes were in packets or counted as skipped
         self._chunks: Deque[tuple[int, int]] = deque()  # offset in the stream where each ended, its arrival
-        self._identity: tuple[int, int] | None = None  # version and platform of the last complete packet
-        self._last: tuple[int, int] | None = None  # number and arrival of the last frame
-        self._suspect: tuple[int, int] | None = None  # the same of a misnumbered frame
+        self._last: Frame | None = None
+        self._held: Frame | None = None  # its number does not follow the last one's; the next frame will tell
 
     def feed(self, data: bytes, arrival_ns: int) -> list[Frame]:
         """Takes the next bytes of the data port, split anywhere; returns the frames they complete.
@@ -136,35 +140,36 @@ class FrameParser:
             data: the bytes.
             arrival_ns: when they arrived, on the host's monotonic clock.
         """
+        if not data:
+            return []
         self._buffer += data
         self._chunks.append((self._offset + len(self._buffer), arrival_ns))
         frames = []
-        at = self._find_magic(0)
-        while True:
+        at = self._find_header(0)
+        packet = self._packet(at)
+        while packet:
+            end = at + packet.size
+            if packet.size >= packet.dialect.header_bytes:
+                frames += self._in_sequence(self._frame(at, packet))
+                self._accounted = self._offset + end
+            at = self._find_header(end - _begun_magic(self._buffer, end))  # lost bytes let the next one slip in
             packet = self._packet(at)
-            if packet is None:
-                break
-            if packet.size:
-                frame = self._frame(at, packet)
-                if frame:
-                    frames.append(frame)
-                at += packet.size
-                self._accounted = self._offset + at
-                at -= _begun_magic(self._buffer[:at][-len(MAGIC) :])  # lost bytes may have let the next one slip in
-            else:
-                at += 1
-            at = self._find_magic(at)
         del self._buffer[:at]
         self._offset += at
         while self._chunks and self._chunks[0][0] <= self._offset:
             self._chunks.popleft()
         return frames
 
-    def _find_magic(self, at: int) -> int:
-        """Returns where the next magic word begins, if only with the last bytes."""
+    def _find_header(self, at: int) -> int:
+        """Returns where the next header begins that makes sense as far as it has come, if only with the last bytes."""
         found = self._buffer.find(MAGIC, at)
+        while 0 <= found <= len(self._buffer) - _SHORTEST:
+            _, claimed, _, _ = _COMMON.unpack_from(self._buffer, found + len(MAGIC))
+            if _SHORTEST <= claimed <= _MAX_PACKET_BYTES:
+                break
+            found = self._buffer.find(MAGIC, found + 1)
         if found < 0:
-            found = len(self._buffer) - _begun_magic(self._buffer[at:][-len(MAGIC) :])
+            found = len(self._buffer) - _begun_magic(self._buffer, len(self._buffer))
         skipped = self._offset + found - self._accounted
         if skipped > 0:
             self.counts["skipped_bytes"] += skipped
@@ -172,41 +177,45 @@ class FrameParser:
         return found
 
     def _packet(self, at: int) -> _Packet | None:
-        """Measures the packet at a magic word; its size is 0 if there is none, and None means that more must come."""
+        """Measures the packet whose header begins at ``at``; None if more bytes must come first."""
         available = len(self._buffer) - at
-        if available < max(dialect.header_bytes for dialect in self._dialects):
+        if available < self._header_bytes:
             return None
-        version, claimed, platform, number = _COMMON.unpack_from(self._buffer, at + len(MAGIC))
-        if not min(dialect.header_bytes for dialect in self._dialects) <= claimed <= _MAX_PACKET_BYTES:
-            return _Packet(0, number, self._dialects[0], [], False)
-        size = self._distance_to_next(at, min(available, claimed), {(version, platform), self._identity})
-        if size is None and available < claimed:
+        _, claimed, _, _ = _COMMON.unpack_from(self._buffer, at + len(MAGIC))
+        first_inner = inner = self._buffer.find(MAGIC, at + 1, at + claimed)
+        while inner >= 0:
+            ours, theirs = self._buffer[at : at + _IDENTITY_BYTES], self._buffer[inner : inner + _IDENTITY_BYTES]
+            if len(theirs) < _IDENTITY_BYTES:
+                return None
+            same = all(ours[field] == theirs[field] for field in _IDENTITY)
+            if same or (available < claimed and self._stands_alone(inner)):
+                return self._walked(at, inner - at)
+            inner = self._buffer.find(MAGIC, inner + 1, at + claimed)
+        if available < claimed:
             return None
 
-        packets = [self._walk(at, size or claimed, claimed, number, dialect) for dialect in self._dialects]
-        packet = next((packet for packet in packets if packet.complete), packets[0])
-        if packet.complete:
-            self._identity = version, platform
-            if packet.tlvs:
-                self._dialects = [packet.dialect]
+        packet = self._walked(at, claimed)
+        if not packet.complete and first_inner >= 0:  # then its length is not to be trusted either
+            return self._walked(at, first_inner - at)
+        if packet.complete and packet.tlvs:
+            self._dialects.sort(key=lambda dialect: dialect is not packet.dialect)
         return packet
 
-    def _distance_to_next(self, at: int, within: int, identities: set[tuple[int, int] | None]) -> int | None:
-        """Returns how far behind ``at`` the next packet of one of the identities begins."""
-        inner = at
-        while True:
-            inner = self._buffer.find(MAGIC, inner + 1, at + within)
-            if inner < 0:
-                return None
-            header = self._buffer[inner + len(MAGIC) :][: _COMMON.size]
-            version, platform = header[:4], header[8:12]  # as far as they have come
-            for identity in identities - {None}:
-                known = [field.to_bytes(4, "little") for field in identity or ()]
-                if known[0].startswith(version) and known[1].startswith(platform):
-                    return inner - at
+    def _stands_alone(self, at: int) -> bool:
+        """Tells whether a whole packet begins at this magic word."""
+        if len(self._buffer) - at < self._header_bytes:
+            return False
+        _, claimed, _, _ = _COMMON.unpack_from(self._buffer, at + len(MAGIC))
+        return claimed <= len(self._buffer) - at and self._walked(at, claimed).complete
 
-    def _walk(self, at: int, size: int, claimed: int, number: int, dialect: _Dialect) -> _Packet:
-        """Goes from TLV to TLV as long as they are wholly there, to see whether the lengths add up."""
+    def _walked(self, at: int, size: int) -> _Packet:
+        """Measures the packet at ``at`` by the first dialect in which its lengths add up, or else by the first one."""
+        packets = [self._walk(at, size, dialect) for dialect in self._dialects]
+        return next((packet for packet in packets if packet.complete), packets[0])
+
+    def _walk(self, at: int, size: int, dialect: _Dialect) -> _Packet:
+        """Goes from TLV to TLV as long as they are wholly there."""
+        _, claimed, _, _ = _COMMON.unpack_from(self._buffer, at + len(MAGIC))
         (missing,) = dialect.tlv_count.unpack_from(self._buffer, at + dialect.tlv_count_at)
         tlvs = []
         stop = dialect.header_bytes
@@ -220,74 +229,82 @@ class FrameParser:
             stop = end
             missing -= 1
         complete = missing == 0 and stop <= size and claimed - stop <= _PAD_BYTES
-        return _Packet(size, number, dialect, tlvs, complete)
+        return _Packet(size, dialect, tlvs, complete)
 
-    def _frame(self, at: int, packet: _Packet) -> Frame | None:
-        """Reads a packet; None if its number makes no sense."""
-        arrival_ns = self._arrival_ns(at + len(MAGIC) - 1)
-        if not self._in_sequence(packet.frame_number, arrival_ns):
-            self.counts["misnumbered_frames"] += 1
-            return None
-        if not packet.complete:
-            self.counts["cut_frames"] += 1
+    def _frame(self, at: int, packet: _Packet) -> Frame:
+        """Reads a packet."""
         data = bytes(self._buffer[at : at + packet.size])
-        points = np.empty((0, 5), np.float32)
+        _, _, _, frame_number = _COMMON.unpack_from(self._buffer, at + len(MAGIC))
+        points: np.ndarray | None = np.empty((0, 5), np.float32)
         snr = range_doppler = timing = None
+        sends_compressed = packet.dialect.compressed_points
         for kind, start, end in packet.tlvs:
             value = data[start:end]
-            if kind == 1 and not packet.dialect.length_covers_header:
-                points = self._cartesian(value)
-            elif kind in (1020, packet.dialect.compressed_points):
+            if kind in (1020, sends_compressed):
                 points = _decompressed(value)
+            elif kind == 1:
+                points = self._cartesian(value)
             elif kind == 5 and self._chirp and len(value) == 2 * self._chirp.range_bins * self._chirp.doppler_bins:
                 shape = self._chirp.range_bins, self._chirp.doppler_bins
                 range_doppler = np.frombuffer(value, "<u2").reshape(shape)
             elif kind == 6 and len(value) == 24:
                 timing = Timing(*struct.unpack("<6I", value))
-            elif kind == 7 and len(value) % 4 == 0 and not packet.dialect.length_covers_header:
+            elif kind == 7 and len(value) % 4 == 0 and sends_compressed != 6:  # people counting: 7 are targets
                 snr = np.frombuffer(value, "<i2")[::2] * np.float32(0.1)
             else:
                 self.counts[f"skipped_tlvs_{kind}" if kind <= _MAX_NAMED_TYPE else "skipped_tlvs_other"] += 1
+        complete = packet.complete and points is not None
+        if points is None:
+            self.counts["malformed_tlvs"] += 1
+            points = np.empty((0, 5), np.float32)
         if snr is not None and len(snr) == len(points):
             points[:, 4] = snr
-        return Frame(
-            packet.frame_number, arrival_ns, self._plausible(points), packet.complete, range_doppler, timing
-        )
+        points = self._plausible(points)
+        return Frame(frame_number, self._arrival_ns(at), points, complete, range_doppler, timing)
 
     def _arrival_ns(self, at: int) -> int:
-        while self._chunks[0][0] <= self._offset + at:
+        """Returns when the magic word at ``at`` had arrived; asked in the order of the words."""
+        last = self._offset + at + len(MAGIC) - 1
+        while self._chunks[0][0] <= last:
             self._chunks.popleft()
         return self._chunks[0][1]
 
-    def _in_sequence(self, number: int, arrival_ns: int) -> bool:
-        """Tells a number that follows from one that was corrupted; a second one in a row is a new sequence."""
-        if self._last is not None:
-            follows = self._last
-            if not self._follows(number, arrival_ns, self._last):
-                if self._suspect is None or not self._follows(number, arrival_ns, self._suspect):
-                    self._suspect = number, arrival_ns
-                    return False
-                self.counts["renumberings"] += 1
-                follows = self._suspect[0] - 1, 0
-            self.counts["lost_samples"] += number - follows[0] - 1
-        self._last = number, arrival_ns
-        self._suspect = None
-        return True
+    def _in_sequence(self, frame: Frame) -> list[Frame]:
+        """Holds back a frame whose number does not follow; the next one tells whether it was corrupt or a new start."""
+        if not frame.complete:
+            self.counts["cut_frames"] += 1
+        ready = [frame]
+        before = self._last
+        if before and not self._follows(frame, before):
+            before = self._held
+            if not before or not self._follows(frame, before):
+                self.counts["misnumbered_frames"] += self._held is not None
+                self._held = frame
+                return []
+            self.counts["renumberings"] += 1
+            ready = [before, frame]
+        elif self._held:
+            self.counts["misnumbered_frames"] += 1
+        if before:
+            self.counts["lost_samples"] += frame.frame_number - before.frame_number - 1
+        self._last, self._held = frame, None
+        return ready
 
-    def _follows(self, number: int, arrival_ns: int, earlier: tuple[int, int]) -> bool:
+    def _follows(self, frame: Frame, before: Frame) -> bool:
         longest = _MAX_GAP
         if self._chirp:
-            longest = 1 + int((arrival_ns - earlier[1] + _STALL_NS) / (self._chirp.frame_period_s * 1e9))
-        return 0 < number - earlier[0] <= longest
+            silence_ns = frame.arrival_ns - before.arrival_ns
+            longest = 1 + int((silence_ns + _STALL_NS) / (self._chirp.frame_period_s * 1e9))
+        return 0 < frame.frame_number - before.frame_number <= longest
 
-    def _cartesian(self, value: bytes) -> np.ndarray:
+    def _cartesian(self, value: bytes) -> np.ndarray | None:
         """Reads TLV 1 in the form of SDK 3, or in that of SDK 1 and 2, which some 40-byte headers carry too.
 
         The latter starts with the number of points and a small exponent; as a coordinate of SDK 3 the two would be a
-        denormal number.
+        denormal number. None if it has neither form.
         """
         count, exponent = struct.unpack_from("<2H", value) if len(value) >= 4 else (0, 0)
-        if count and exponent < 16 and len(value) == 4 + count * _OBJECT.itemsize:
+        if exponent < 16 and len(value) == 4 + count * _OBJECT.itemsize:
             objects = np.frombuffer(value, _OBJECT, offset=4)
             points = np.full((count, 5), np.nan, np.float32)
             points[:, :3] = objects["xyz"] * 0.5**exponent
@@ -296,7 +313,7 @@ class FrameParser:
                 points[:, 3] = ((objects["doppler"] + bins // 2) % bins - bins // 2) * self._chirp.velocity_bin_mps
             return points
         if len(value) % 16:
-            return np.empty((0, 5), np.float32)
+            return None
         points = np.full((len(value) // 16, 5), np.nan, np.float32)
         points[:, :4] = np.frombuffer(value, "<f4").reshape(-1, 4)
         return points
@@ -304,9 +321,11 @@ class FrameParser:
     def _plausible(self, points: np.ndarray) -> np.ndarray:
         """Keeps the points that this radar can have measured."""
         with np.errstate(invalid="ignore"):
-            seen = (np.abs(points[:, :3]) <= self._max_range_m).all(axis=1)
-            seen &= np.abs(points[:, 3]) <= self._max_speed_mps
-            seen &= ~(np.abs(points[:, 4]) > _MAX_SNR_DB)
+            position, speed, snr = np.abs(points[:, :3]), np.abs(points[:, 3]), np.abs(points[:, 4])
+            unknown_speeds = self._chirp is None and np.isnan(speed).all()
+            seen = (position <= self._max_range_m).all(axis=1)
+            seen &= (speed <= self._max_speed_mps) | unknown_speeds
+            seen &= (snr <= _MAX_SNR_DB) | np.isnan(snr)
         if seen.all():
             return points
         self.counts["implausible_points"] += int(len(points) - seen.sum())
@@ -351,6 +370,6 @@ def _decompressed(value: bytes) -> np.ndarray:
     return points
 
 
-def _begun_magic(tail: bytes | bytearray) -> int:
-    """Returns how many of the last bytes are the beginning of a magic word that is not yet whole."""
-    return next((n for n in range(len(MAGIC) - 1, 0, -1) if tail.endswith(MAGIC[:n])), 0)
+def _begun_magic(buffer: bytearray, end: int) -> int:
+    """Returns how many of the bytes before ``end`` are the beginning of a magic word that is not yet whole."""
+    return next((n for n in range(len(MAGIC) - 1, 0, -1) if buffer.endswith(MAGIC[:n], 0, end)), 0)

@@ -1,0 +1,150 @@
+"""The command line, against firmware that misbehaves in the ways real ones do."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Callable, Dict, Iterator
+
+import pytest
+
+from sensors.emulation.pty import PtyPort
+from sensors.radar import cli
+from sensors.sensor import SensorError, SensorLost
+from sensors.serial_port import SerialPort
+
+DONE = "Done\n"
+
+
+class Firmware:
+    """Echoes each line and answers it by a script; commands that are not in it are ``Done``."""
+
+    def __init__(self, link: Path) -> None:
+        self.port = PtyPort(link, 115200)
+        self.heard: list[str] = []
+        self.answers: Dict[str, str] = {}
+        self.prompt = "mmwDemo:/>"
+        self.hangs_at = ""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        line = ""
+        while not self._stop.is_set():
+            for character in self.port.read(0.02).decode("latin-1"):
+                if character != "\n":
+                    line += character
+                    continue
+                self.heard.append(line)
+                if line and line == self.hangs_at:
+                    line = ""
+                    continue
+                answer = self.answers.get(line, DONE if line else "")
+                self.port.write(f"{line}\n\r{answer}\r{self.prompt}".encode("latin-1"))
+                line = ""
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+        self.port.unplug()
+
+
+@pytest.fixture()
+def firmware(tmp_path: Path) -> Iterator[Firmware]:
+    firmware = Firmware(tmp_path / "cli")
+    yield firmware
+    firmware.close()
+
+
+@pytest.fixture()
+def port(firmware: Firmware) -> Iterator[SerialPort]:
+    port = SerialPort(str(firmware.port.link), 115200, "radar CLI")
+    yield port
+    port.close()
+
+
+def test_commands_go_one_by_one_without_comments(firmware: Firmware, port: SerialPort) -> None:
+    cli.configure(port, ["% a comment", "sensorStop", "", "  flushCfg  ", "frameCfg 0 1 16 0 50 1 0", "sensorStart"])
+    assert firmware.heard == ["", "sensorStop", "flushCfg", "frameCfg 0 1 16 0 50 1 0", "sensorStart"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "Ignored: Sensor is already stopped\nDone\n",
+        "Skipped\n",
+        "Debug: Init Calibration Status = 0x1ffe\nDone\n",
+        "Done\n\n",
+    ],
+)
+def test_notes_are_no_errors(firmware: Firmware, port: SerialPort, answer: str) -> None:
+    firmware.answers["sensorStart"] = answer
+    cli.configure(port, ["sensorStart", "version"])
+    assert firmware.heard[-1] == "version"
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ("Error -1\n", "Error -1"),
+        ("Error: Invalid usage of the CLI command\nError -1\n", "Error: Invalid usage of the CLI command / Error -1"),
+        ("'profileCfg' is not recognized as a CLI command\n", "'profileCfg' is not recognized as a CLI command"),
+    ],
+)
+def test_a_refusal_stops_there_and_quotes_line_command_and_firmware(
+    firmware: Firmware, port: SerialPort, answer: str, words: str
+) -> None:
+    firmware.answers["profileCfg 0 77"] = answer
+    with pytest.raises(SensorError) as caught:
+        cli.configure(port, ["% mine", "flushCfg", "profileCfg 0 77", "sensorStart"], "mine.cfg")
+    assert "mine.cfg, line 3: `profileCfg 0 77`" in str(caught.value)
+    assert words in str(caught.value)
+    assert str(firmware.port.link) in str(caught.value)
+    assert firmware.heard[-1] == "profileCfg 0 77"
+
+
+def test_other_labs_have_other_prompts(firmware: Firmware, port: SerialPort) -> None:
+    firmware.prompt = "VitalSignsDemo:/>"
+    cli.configure(port, ["flushCfg"])
+
+
+def test_what_a_modem_manager_typed_does_not_become_part_of_a_command(firmware: Firmware, port: SerialPort) -> None:
+    typed = "AT+GCAP\rATI"
+    firmware.answers[typed] = f"'{typed}' is not recognized as a CLI command\n"
+    port.write(typed.encode())
+    cli.configure(port, ["flushCfg"])
+    assert firmware.heard == [typed, "flushCfg"]
+
+
+def test_no_answer_names_what_to_check(firmware: Firmware, port: SerialPort) -> None:
+    firmware.close()
+    link = firmware.port.link
+    silent = PtyPort(link, 115200)
+    port = SerialPort(str(link), 115200, "radar CLI")
+    with pytest.raises(cli.NoAnswer, match=r"heard nothing.*swapped.*cli_baud.*firmware.*reset button"):
+        cli.configure(port, ["flushCfg"])
+    port.close()
+    silent.unplug()
+
+
+def test_bytes_that_are_no_prompt_are_told_from_silence(firmware: Firmware, port: SerialPort) -> None:
+    firmware.prompt = "\xff\xfe\x80"
+    with pytest.raises(cli.NoAnswer, match=r"heard \d+ bytes of something else"):
+        cli.configure(port, ["flushCfg"])
+
+
+def test_a_firmware_that_hangs_midway_asks_for_its_reset_button(
+    firmware: Firmware, port: SerialPort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "_ANSWER_S", 0.3)
+    firmware.hangs_at = "frameCfg 0"
+    with pytest.raises(SensorError, match=r"mine\.cfg, line 2: `frameCfg 0`: no answer.*reset button"):
+        cli.configure(port, ["flushCfg", "frameCfg 0", "sensorStart"], "mine.cfg")
+
+
+@pytest.mark.parametrize("act", [cli.greet, cli.stop, lambda port: cli.configure(port, ["flushCfg"])])
+def test_an_unplugged_board_is_lost(firmware: Firmware, port: SerialPort, act: Callable[[SerialPort], None]) -> None:
+    firmware.port.unplug()
+    with pytest.raises(SensorLost):
+        act(port)
