@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Union
 
@@ -18,9 +19,11 @@ from sensors.serial_port import SerialPort
 _Parser = Union[WitMotionParser, XsensParser]
 _PARSERS: dict[str, type[_Parser]] = {"witmotion": WitMotionParser, "xsens": XsensParser}
 _BAUDS = (115200, 9600, 230400, 921600, 460800)  # the likeliest first: 9600 is WitMotion's default, 115200 Xsens'
-_LISTEN_S = 0.8  # time for the four measurements at 10 Hz that it takes to be sure
+_RATES_HZ = (10, 20, 50, 100, 200, 400)
+_LISTEN_S = 0.8  # time for the five measurements at 10 Hz that it takes to be sure of protocol and rate
+_SURE = 3  # readings; WitMotion's parser needs two measurements before the first
 _SILENCE_S = 0.5  # a device that measures is never silent for so long; at a wrong speed it is heard as noise
-_NOISE_BYTES = 1000  # so many bytes hold several measurements, if any
+_NOISE_BYTES = 2000  # so many bytes hold enough measurements, if any
 _COMMAND_PAUSE_S = 0.1  # WitMotion devices miss commands that follow each other faster
 
 
@@ -107,6 +110,7 @@ class Imu(Sensor):
             self._configure(self._port, self._baud)
         self._parser.counts = self.info.counts  # what was skipped while tuning in was not lost
         self._clock = DeviceClock(self._parser.tick_ns, self._parser.wrap_ticks)
+        self.info.rate_hz = self._rate_hz()
         self.info.device = f"IMU on {path}, {self._parser.name}, {self._baud} baud"
 
     def _protocols(self) -> list[str]:
@@ -119,7 +123,7 @@ class Imu(Sensor):
             SensorNotFound: nothing at all is heard.
         """
         port.set_baud(baud)
-        parsers = [_PARSERS[protocol]() for protocol in self._protocols()]
+        heard: list[tuple[_Parser, list[Reading]]] = [(_PARSERS[protocol](), []) for protocol in self._protocols()]
         deadline = time.monotonic() + _LISTEN_S
         heard_bytes = 0
         while time.monotonic() < deadline and heard_bytes < _NOISE_BYTES:
@@ -128,11 +132,20 @@ class Imu(Sensor):
                 raise SensorNotFound(f"IMU on {port.path}: nothing is heard. Is it powered, and does it measure?")
             heard_bytes += len(data)
             arrival_ns = time.monotonic_ns()
-            for self._parser in parsers:
-                self._unread = self._parser.feed(data, arrival_ns)
-                if self._unread:
+            for self._parser, self._unread in heard:
+                self._unread += self._parser.feed(data, arrival_ns)
+                if len(self._unread) >= _SURE:
                     return True
         return False
+
+    def _rate_hz(self) -> float:
+        """Tells the device's rate from its clock; where it has none, the configuration is believed."""
+        ticks = [reading.ticks for reading in self._unread if reading.ticks is not None]
+        steps = [later - earlier for earlier, later in zip(ticks, ticks[1:]) if later > earlier]
+        if not steps:
+            return self._config.rate_hz
+        measured_hz = 1e9 / (min(steps) * self._parser.tick_ns)
+        return min(_RATES_HZ, key=lambda rate_hz: abs(math.log(rate_hz / measured_hz)))
 
     def _configure(self, port: SerialPort, baud: int) -> None:
         commands, self._baud = self._parser.configuration(self._config.rate_hz, baud)

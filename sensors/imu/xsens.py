@@ -173,7 +173,7 @@ class XsensParser:
 
     def _unwrapped(self, ticks: int) -> int:
         for turn in _WRAPS:
-            if ticks < self._last_ticks and ticks + turn - self._last_ticks < _LONGEST_GAP_TICKS:
+            if 0 < ticks + turn - self._last_ticks < _LONGEST_GAP_TICKS:
                 self._turned_ticks += turn
         self._last_ticks = ticks
         return self._turned_ticks + ticks
