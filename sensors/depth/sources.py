@@ -185,7 +185,7 @@ class CameraSource:
 
 
 class FileSource:
-    """A recording of a RealSense camera, played once at its own pace.
+    """A recording of a RealSense camera, played once at its own pace: what a busy host has no time for is lost.
 
     Args:
         path: a ``.bag``, or from pyrealsense2 2.58 on a ``.db3``.

@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,3 +122,13 @@ def test_a_file_that_is_no_recording_is_refused(rs, tmp_path):
     path.write_bytes(b"not a bag" * 1000)
     with pytest.raises(SensorError, match=r"walk\.bag: this version of pyrealsense2 cannot play it"):
         FileSource(path).start()
+
+
+def test_a_frame_that_came_just_before_the_end_is_not_missed(rs):
+    source = FileSource(Path("walk.bag"))
+    arriving: list = [[], ["last frame"], [], []]
+    source._streaming = Wrapped(None, read=lambda timeout_s: arriving.pop(0))  # type: ignore[assignment]
+    source._playback = Wrapped(None, current_status=lambda: rs.playback_status.stopped)
+    assert source.read(0.1) == ["last frame"]
+    with pytest.raises(SensorLost, match="has ended"):
+        source.read(0.1)

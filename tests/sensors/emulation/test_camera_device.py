@@ -126,13 +126,13 @@ def test_pushing_reading_and_the_cable_in_three_threads(camera):
     threads = [threading.Thread(target=push), threading.Thread(target=pull_the_cable)]
     for thread in threads:
         thread.start()
-    stamps = []
+    stamps: list = []
     losses = 0
-    deadline = time.monotonic() + 1.5
-    while time.monotonic() < deadline:
+    deadline = time.monotonic() + 30
+    while (losses < 5 or len(stamps) < 100) and time.monotonic() < deadline:
         try:
             driver.connect()
-            while time.monotonic() < deadline:
+            while True:
                 samples = driver.read(0.01)
                 stamps += [sample.stamp_ns for sample in samples]
                 assert all((sample.data == 5).all() for sample in samples)
@@ -142,8 +142,7 @@ def test_pushing_reading_and_the_cable_in_three_threads(camera):
     stop.set()
     for thread in threads:
         thread.join()
-    assert losses > 3
-    assert len(stamps) > 100
+    assert time.monotonic() < deadline
     assert np.diff(stamps).min() > 0
 
 
