@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import io
+import re
+from typing import Dict, Sequence
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from models.spec import ModelSpec
+from runtime.aligner import Window
+from runtime.loop import Outcome
+from runtime.recognizer import Prediction
+from runtime.view import LiveView, _large
+from sensors.events import Sample, StateChange, Tick
+from sensors.sensor import SensorInfo
+
+_S = 10**9
+
+
+class _Screen:
+    """A live view on a terminal of a given size, and what it shows."""
+
+    def __init__(self, width: int, height: int, spec, infos: Dict[str, SensorInfo]) -> None:
+        self.file = io.StringIO()
+        terminal = Console(file=self.file, force_terminal=True, width=width, height=height, color_system="truecolor")
+        self.view = LiveView(spec, infos, "a test", terminal)
+        self._width, self._height = width, height
+
+    def text(self) -> str:
+        """The picture without colours; as wide and high as the terminal allows."""
+        console = Console(width=self._width, height=self._height, file=io.StringIO())
+        lines = console.render_lines(self.view.render(), console.options.update(height=None), pad=False)
+        shown = ["".join(segment.text for segment in line) for line in lines]
+        assert len(shown) < self._height
+        assert max(map(len, shown)) <= self._width
+        return "\n".join(shown)
+
+
+@pytest.fixture
+def screen(infos):
+    """Makes a screen, closed at the end of the test."""
+    screens = []
+
+    def make(width: int, height: int, spec=None, names: Sequence[str] = ("imu", "depth", "radar")) -> _Screen:
+        screens.append(_Screen(width, height, spec, {name: infos[name] for name in names}))
+        return screens[-1]
+
+    yield make
+    for made in screens:
+        made.view.close()
+
+
+def _outcome(spec: ModelSpec, activity: str, confidence: float = 0.83, truth=None, states=None) -> Outcome:
+    rest = (1 - confidence) / (len(spec.classes) - 1)
+    likeliest = activity if activity in spec.classes else spec.classes[1]
+    prediction = Prediction(
+        window_end_ns=2 * _S,
+        activity=activity,
+        confidence=confidence,
+        probabilities={name: confidence if name == likeliest else rest for name in spec.classes},
+        weights={"imu": 0.61, "depth": 0.39, "radar": 0.0},
+        present={"imu": True, "depth": True, "radar": False},
+        engine_ms=1.5,
+        latency_ms=4.25,
+    )
+    window = Window(2 * _S, {}, prediction.present, 2 * _S)
+    return Outcome(prediction, window, states or {"imu": "ok", "depth": "ok", "radar": "absent"}, truth, False)
+
+
+def _many(spec: ModelSpec, count: int) -> ModelSpec:
+    return spec.model_copy(update={"classes": tuple(f"activity number {number}" for number in range(count))})
+
+
+@pytest.mark.parametrize("size", [(80, 24), (100, 40), (120, 36), (200, 60)])
+@pytest.mark.parametrize("names", [("imu",), ("depth",), ("imu", "depth", "radar")])
+def test_every_size_has_room_for_what_matters(spec, screen, samples, size, names) -> None:
+    shown = screen(*size, _many(spec, 27), names)
+    assert "waiting for the first window" in shown.text()
+    for name in names:
+        for sample in samples(name, 0, 4):
+            shown.view.event(sample)
+    shown.view.outcome(_outcome(_many(spec, 27), "activity number 7", truth="activity number 3"))
+    text = shown.text()
+    assert "83%" in text
+    assert "truth: activity number 3" in text
+    assert "latency 4.2 ms, of which engine 1.5 ms" in text
+    assert all(re.search(rf"\b{name}\b +ok", text) for name in names if name != "radar")
+
+
+def test_the_activity_is_written_large_where_it_fits() -> None:
+    assert _large("hit", 40) == "█ █ ▀█▀ ▀█▀\n█▀█  █   █ \n▀ ▀ ▀▀▀  ▀ "
+    assert _large("sit down", 20) == "\nS I T  D O W N\n"
+    assert _large("sit down", 10) == "\nSIT DOWN\n"
+    assert _large("№ 5", 80) == "\n№  5\n"
+
+
+def test_a_doubtful_answer_names_the_likeliest_activity(spec, screen) -> None:
+    shown = screen(80, 24, spec)
+    shown.view.outcome(_outcome(spec, "uncertain", confidence=0.44))
+    assert re.search(r"44% +perhaps wave", shown.text())
+
+
+def test_activities_stand_in_the_order_of_the_model_or_the_most_probable_ones_where_there_are_too_many(
+    spec, screen
+) -> None:
+    few = screen(120, 36, spec)
+    few.view.outcome(_outcome(spec, "wave"))
+    places = [few.text().index(f"{name} ") for name in spec.classes]
+    assert places == sorted(places)
+    many = screen(80, 24, _many(spec, 40))
+    many.view.outcome(_outcome(_many(spec, 40), "activity number 39"))
+    assert "activity number 39" in many.text()
+    assert "activity number 30" not in many.text()
+
+
+def test_what_was_done_before_stays_in_sight_the_latest_last(spec, screen) -> None:
+    shown = screen(80, 24, spec)
+    for activity in "walk", "wave", "wave", "walk", "rest":
+        shown.view.outcome(_outcome(spec, activity))
+    assert "walk › wave › walk" in shown.text()
+    for number in range(30):
+        shown.view.outcome(_outcome(_many(spec, 30), f"activity number {number}"))
+    assert "number 27 › activity number 28 ─" in shown.text()
+
+
+def test_trust_state_rate_and_losses_stand_beside_each_sensor(spec, screen, infos, samples) -> None:
+    shown = screen(120, 36, spec)
+    for name in "imu", "radar", "depth":
+        for sample in samples(name, 0, 4):
+            shown.view.event(sample)
+    shown.view.event(Tick(3 * _S))
+    shown.view.outcome(_outcome(spec, "wave"))
+    infos["imu"].counts["lost_samples"] = 12
+    shown.view.event(StateChange("depth", 4 * _S, "lost", "unplugged"))
+    shown.view.event(StateChange("sonar", 4 * _S, "ok"))
+    text = shown.text()
+    assert re.search(r"imu +ok +\D* 61% +100 Hz +12 +[▁▂▃▄▅▆▇█]{20,}", text)
+    assert re.search(r"depth +lost +\D* 39% +1[456] Hz +0", text)
+    assert re.search(r"radar +absent +0% +20 Hz +0", text)
+
+
+def test_a_sensor_that_falls_silent_is_seen_to_slow_down(spec, screen, samples) -> None:
+    shown = screen(120, 36, spec)
+    for sample in [*samples("radar", 0, 3), *samples("imu", 0, 6)]:
+        shown.view.event(sample)
+    assert re.search(r"radar .* 0 Hz", shown.text())
+    assert re.search(r"imu .* 100 Hz", shown.text())
+
+
+@pytest.mark.parametrize("shape, columns", [((135, 240), 56), ((240, 320), 42), ((8, 12), 48)])
+def test_the_depth_image_keeps_its_proportions_and_near_is_bright(screen, shape, columns) -> None:
+    shown = screen(120, 36, None, ["depth"])
+    image = np.full(shape, 4500, np.uint16)
+    image[:, : shape[1] // 2] = 700
+    shown.view.event(Sample("depth", _S, _S, image))
+    assert f" {'▀' * columns} " in shown.text()
+    assert shown.text().count("▀" * columns) == 16
+    shown.view.idle()
+    colours = [tuple(map(int, found)) for found in re.findall(r"38;2;(\d+);(\d+);(\d+);48", shown.file.getvalue())]
+    assert sum(colours[0]) > 500
+    assert sum(colours[columns - 1]) < 150
+
+
+def test_a_picture_in_which_nothing_was_measured_is_black(screen) -> None:
+    shown = screen(120, 36, None, ["depth"])
+    shown.view.event(Sample("depth", _S, _S, np.zeros((8, 12), np.uint16)))
+    shown.view.idle()
+    assert set(re.findall(r"38;2;(\d+;\d+;\d+);48", shown.file.getvalue())) == {"0;0;0"}
+
+
+def test_recording_shows_the_sensors_and_no_recognition(screen, samples) -> None:
+    shown = screen(80, 40)
+    for sample in samples("imu", 0, 2):
+        shown.view.event(sample)
+    text = shown.text()
+    assert "trust" not in text
+    assert "waiting for the first window" not in text
+    assert re.search(r"imu +ok +100 Hz", text)
+
+
+def test_brackets_in_a_name_are_shown_as_they_are(infos, spec, screen) -> None:
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=100, height=40)
+    view = LiveView(spec, infos, "emulated: utd:/data[1]/[bold]", terminal)
+    view.idle()
+    view.close()
+    assert "utd:/data[1]/[bold]" in terminal.file.getvalue()  # type: ignore[attr-defined]
