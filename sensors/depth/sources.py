@@ -11,7 +11,7 @@ import math
 import threading
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from sensors.depth import librealsense
 from sensors.sensor import SensorError, SensorLost, SensorNotFound
@@ -37,7 +37,7 @@ class DepthStream(NamedTuple):
     device: str
     rate_hz: float
     depth_scale_m: float
-    intrinsics: Dict[str, float]
+    intrinsics: dict[str, float]
 
 
 class FrameSource(Protocol):
@@ -58,7 +58,7 @@ class FrameSource(Protocol):
         """
         ...
 
-    def read(self, timeout_s: float) -> List[Any]:
+    def read(self, timeout_s: float) -> list[Any]:
         """Returns the ``rs.frame``s that have arrived, oldest first; waits up to ``timeout_s`` for the first.
 
         Raises:
@@ -125,7 +125,7 @@ class CameraSource:
         self._failures = 0
         return _stream(name, sensor, profile)
 
-    def read(self, timeout_s: float) -> List[Any]:
+    def read(self, timeout_s: float) -> list[Any]:
         """As in ``FrameSource``."""
         if self._streaming is None:
             raise SensorLost(f"{self.device}: not connected")
@@ -141,7 +141,7 @@ class CameraSource:
             _log.warning("%s: did not stop within %g s; left behind", self.device, _STOP_DEADLINE_S)
             self._failures = _FAILURES_BEFORE_RESET
 
-    def _attached(self) -> List[Any]:
+    def _attached(self) -> list[Any]:
         """Returns the ``rs.device``s that are there now."""
         return list(librealsense.load().context().query_devices())
 
@@ -220,7 +220,7 @@ class FileSource:
         self._streaming = _Streaming(sensor, profiles[0], self.device)
         return _stream(self.device, sensor, profiles[0])
 
-    def read(self, timeout_s: float) -> List[Any]:
+    def read(self, timeout_s: float) -> list[Any]:
         """As in ``FrameSource``."""
         if self._streaming is None:
             raise SensorLost(f"{self.device}: not connected")
@@ -243,7 +243,7 @@ class _Streaming:
 
     def __init__(self, sensor: Any, profile: Any, name: str) -> None:
         self._sensor = sensor
-        self._early: List[Any] = []  # frames that came while the first one was waited for
+        self._early: list[Any] = []  # frames that came while the first one was waited for
         self._queue = librealsense.load().frame_queue(_QUEUE_FRAMES)
         try:
             sensor.open(profile)
@@ -256,7 +256,7 @@ class _Streaming:
         self._early = self.read(timeout_s)
         return bool(self._early)
 
-    def read(self, timeout_s: float) -> List[Any]:
+    def read(self, timeout_s: float) -> list[Any]:
         frames, self._early = self._early, []
         arrived, frame = self._queue.try_wait_for_frame(0 if frames else math.ceil(timeout_s * 1000))
         while arrived:
@@ -284,7 +284,7 @@ def _depth_sensor(device: Any) -> Any:
     return next((sensor.as_depth_sensor() for sensor in device.query_sensors() if sensor.is_depth_sensor()), None)
 
 
-def _depth_profiles(rs: Any, sensor: Any) -> List[Any]:
+def _depth_profiles(rs: Any, sensor: Any) -> list[Any]:
     profiles = (
         profile.as_video_stream_profile()
         for profile in sensor.get_stream_profiles()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, List
+from typing import Any
 
 import numpy as np
 
@@ -82,7 +82,7 @@ class EmulatedCamera(CameraSource):
         video.profile = self._stream_profile
         return video
 
-    def _attached(self) -> List[Any]:
+    def _attached(self) -> list[Any]:
         return [] if self._plugged is None else [self._plugged]
 
     def _is_attached(self, camera: Any) -> bool:
