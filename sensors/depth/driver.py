@@ -12,7 +12,7 @@ from sensors.config import DepthConfig
 from sensors.depth import librealsense
 from sensors.depth.sources import CameraSource, FileSource, FrameSource
 from sensors.events import Sample
-from sensors.sensor import Sensor, SensorInfo
+from sensors.sensor import Sensor, SensorError, SensorInfo
 
 _TICK_NS = 1000  # librealsense gives milliseconds as a float; a camera's clock counts microseconds
 _HARDWARE_WRAP_TICKS = 2**32  # the D400's counter of microseconds: 71.6 minutes
@@ -48,7 +48,11 @@ class DepthCamera(Sensor):
     def connect(self) -> None:
         """As in ``Sensor``."""
         self._arrival_ns = time.monotonic_ns()
-        stream = self._source.start()
+        try:
+            stream = self._source.start()
+        except RuntimeError as error:  # librealsense's, for example when the camera is unplugged meanwhile
+            self._source.stop()
+            raise SensorError(f"{self.info.device}: librealsense fails to start it ({error})") from error
         self._decimate = librealsense.load().decimation_filter(self._config.decimation).process
         self._clock_domain = self._frame_number = None
         self.info.device = stream.device

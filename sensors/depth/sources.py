@@ -150,10 +150,7 @@ class CameraSource:
 
     def _find(self) -> tuple[Any, Any]:
         """Returns the camera and its depth sensor."""
-        try:
-            attached = self._attached()
-        except RuntimeError as error:
-            raise SensorError(f"{self.device}: librealsense cannot list the cameras ({error})") from error
+        attached = self._attached()
         for camera in attached:
             sensor = _depth_sensor(camera)
             if sensor and self._serial_number in (None, _serial_number(camera)):

@@ -11,7 +11,7 @@ import pytest
 from sensors.config import DepthConfig
 from sensors.depth.driver import DepthCamera, decimated
 from sensors.depth.sources import DepthStream
-from sensors.sensor import SensorLost, SensorNotFound
+from sensors.sensor import SensorError, SensorLost, SensorNotFound
 
 WIDE_OPEN = DepthConfig(decimation=1, min_m=0, max_m=100)
 
@@ -141,6 +141,15 @@ def test_gaps_of_the_frame_number_are_lost_samples(emulated, connect):
         read(driver, 16)
         assert driver.info.counts["samples"] == before + 16
         assert driver.info.counts["lost_samples"] == 40 - 16
+
+
+def test_what_librealsense_cannot_start_is_an_error_of_the_sensor(rs, emulated, monkeypatch):
+    stopped = []
+    monkeypatch.setattr(emulated, "start", lambda: emulated._sensor.get_option(rs.option.exposure))
+    monkeypatch.setattr(emulated, "stop", lambda: stopped.append(True))
+    with pytest.raises(SensorError, match="fails to start"):
+        DepthCamera(WIDE_OPEN, emulated).connect()
+    assert stopped
 
 
 def test_what_passed_while_disconnected_is_not_lost(emulated, connect):
