@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from itertools import groupby
 from typing import Deque, List, Mapping, Optional, Sequence
 
 import numpy as np
@@ -196,10 +197,11 @@ class LiveView(Sink):
             rows = np.arange(pixel_rows) * height // pixel_rows
             columns = np.arange(pixel_columns) * width // pixel_columns
             metres = data[np.ix_(rows, columns)] * self._traces["depth"].info.depth_scale_m
-            colours = _colours(metres)
+            colours = _colours(metres).tolist()
             for above, below in zip(colours[::2], colours[1::2]):
-                for top, bottom in zip(above, below):
-                    picture.append("▀", style="rgb({},{},{}) on rgb({},{},{})".format(*top, *bottom))
+                for (top, bottom), run in groupby(zip(above, below)):
+                    style = "rgb({},{},{}) on rgb({},{},{})".format(*top, *bottom)
+                    picture.append("▀" * len(list(run)), style)
                 picture.append("\n")
             picture.right_crop(1)
         return Panel(picture, title="depth", border_style="dim", height=_PICTURE_ROWS + 2)
