@@ -423,14 +423,14 @@ def stand_up(scene: Scene) -> Move:
 
 def fall(scene: Scene) -> Move:
     """Topples ahead, backward or sideways, gives way at the knees, hits the floor and stays there."""
-    axis, way = (
-        (ABDUCT, -np.sign(np.sin(scene.topple))) if abs(np.sin(scene.topple)) > 0.5 else (FLEX, np.cos(scene.topple))
-    )
+    sideways = abs(np.sin(scene.topple)) > 0.5
+    axis, way = (ABDUCT, -np.sign(np.sin(scene.topple))) if sideways else (FLEX, np.cos(scene.topple))
     start, seconds = 0.8 * scene.settle_s + scene.rng.uniform(0, 0.3), scene.rng.uniform(0.75, 1.1)
-    prone = axis == FLEX and way > 0
-    knees, side_arm = scene.rng.uniform(0.2, 1.0), scene.rng.uniform(0.1, 1.0)
-    arms = scene.rng.uniform(2.3, 2.8) if prone else scene.rng.uniform(0.0, 0.5)
-    curl, twist = scene.rng.uniform(0.0, 0.3), scene.rng.normal(0, 0.25)
+    prone, under = not sideways and way > 0, (RIGHT if way > 0 else LEFT) if sideways else None
+    knees, aside = scene.rng.uniform(0.2, 1.0), scene.rng.uniform(0.1, 1.0)
+    ahead = scene.rng.uniform(2.9, 3.2) if prone else scene.rng.uniform(0.0, 0.5)
+    reach = scene.rng.uniform(0.9, 1.6)  # of the arm that comes to lie under the body
+    curl, twist = scene.rng.uniform(0.0, 0.3), scene.rng.normal(0, 0.12)
     stir = scene.rate(0.3)
 
     def move(t: np.ndarray) -> np.ndarray:
@@ -446,14 +446,14 @@ def fall(scene: Scene) -> Move:
         motion[:, channel(HEAD, FLEX)] = -0.3 * limp * (way if axis == FLEX else 0)
         for side in (LEFT, RIGHT):
             uneven = 0.6 if side == scene.side else 1.0
-            motion[:, channel(THIGH[side], FLEX)] += knees * uneven * give * (0.15 if prone else 1.0)
+            motion[:, channel(THIGH[side], FLEX)] += knees * uneven * (give - 0.9 * limp if prone else give)
             motion[:, channel(SHANK[side], FLEX)] += 1.4 * knees * uneven * give
             motion[:, channel(FOOT[side], FLEX)] -= 0.6 * limp
             arm(
                 motion,
                 side,
-                flex=0.05 + arms * limp,
-                abduct=0.12 + side_arm * limp,
+                flex=0.05 + (reach if side == under else ahead) * limp,
+                abduct=0.12 + (-0.2 if side == under else 0.1 if sideways else aside) * limp,
                 elbow=0.2 + 0.4 * uneven * limp + stirring,
                 turn=0.3 * limp,
             )

@@ -12,6 +12,7 @@ GRAVITY = 9.80665
 
 _UP = np.array([0.0, 0.0, 1.0])
 _NOISE_RATE_HZ = 1000
+_RANGE = np.repeat([16 * GRAVITY, np.radians(2000), 4900.0], 3)
 _BIAS_PERIODS_S = np.array([45.0, 130.0, 400.0])
 
 
@@ -35,10 +36,10 @@ def specific_force_and_rate(
     return np.hstack([force, turn(at_s, 1)])
 
 
-class InertialErrors:
-    """The imperfections of one consumer nine-axis sensor; the same time always gets the same error.
+class InertialSensor:
+    """One consumer nine-axis sensor with its errors; the same time always gets the same error.
 
-    White noise as of a WitMotion WT901 or a similar MPU-9250 board, and biases that wander over minutes.
+    White noise and range as of a WitMotion WT901 or a similar MPU-9250 board, and biases that wander over minutes.
     """
 
     def __init__(self, seed: int) -> None:
@@ -50,15 +51,15 @@ class InertialErrors:
         self._phase = rng.uniform(0, 2 * np.pi, (3, 9))
         self._noise = lru_cache(maxsize=8)(self._noise_of_second)
 
-    def at(self, times_s: np.ndarray) -> np.ndarray:
-        """Returns (n, 9), to be added to the ideal force (m/s²), rate (rad/s) and field (µT)."""
+    def measure(self, times_s: np.ndarray, ideal: np.ndarray) -> np.ndarray:
+        """Returns (n, 9) as measured for the ideal force (m/s²), rate (rad/s) and field (µT) at n times."""
         walk = self._walk * np.sin(2 * np.pi * times_s[:, None, None] / _BIAS_PERIODS_S[:, None] + self._phase)
         ticks = np.round(times_s * _NOISE_RATE_HZ).astype(np.int64)
         seconds, tick = np.divmod(ticks, _NOISE_RATE_HZ)
         white = np.empty((len(times_s), 9))
         for second in np.unique(seconds):
             white[seconds == second] = self._noise(int(second))[tick[seconds == second]]
-        return self._bias + walk.sum(axis=1) + white
+        return np.clip(ideal + self._bias + walk.sum(axis=1) + white, -_RANGE, _RANGE)
 
     def _noise_of_second(self, second: int) -> np.ndarray:
         rng = np.random.default_rng((self._seed, 12, second & 0xFFFFFFFF))

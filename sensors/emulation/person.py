@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from bisect import bisect_right
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from sensors.emulation.activities import ACTIVITIES, Move, Place, Scene, ramp, standing
 from sensors.emulation.body import CHANNELS, FOREARM, HEADING, LEFT, RIGHT, Body, Frames, X, Y
-from sensors.emulation.inertial import InertialErrors, specific_force_and_rate
+from sensors.emulation.inertial import InertialSensor, specific_force_and_rate
 from sensors.emulation.motion import ActivityStart, Camera
 from sensors.emulation.raycast import Box, DepthCamera
 from sensors.emulation.returns import detect
@@ -81,16 +82,18 @@ class SimulatedPerson:
         self._field = rng.uniform(44, 52) * np.array(
             [np.cos(dip) * np.cos(north), np.cos(dip) * np.sin(north), -np.sin(dip)]
         )
-        self._errors = InertialErrors(seed)
+        self._imu = InertialSensor(seed)
 
         self._plan_lock = threading.Lock()
         self._plan_rng = np.random.default_rng((seed, 2))
         self._segments: list[_Segment] = []
+        self._starts_s: list[float] = []
         self._deck: list[str] = []
         self._wrist = lru_cache(maxsize=8)(self._wrist_of_second)
 
     def activities(self, until_s: float) -> list[ActivityStart]:
         """Returns every activity that starts before ``until_s``, oldest first."""
+        until_s = min(until_s, self.duration_s)
         self._plan(until_s)
         return [ActivityStart(s.start_s, s.activity) for s in self._segments[:] if s.start_s < until_s]
 
@@ -103,7 +106,7 @@ class SimulatedPerson:
             here = seconds == second
             grid, values = self._wrist(int(second))
             ideal[here] = np.stack([np.interp(times_s[here], grid, column) for column in values.T], axis=1)
-        return ideal + self._errors.at(times_s)
+        return self._imu.measure(times_s, ideal)
 
     def depth(self, time_s: float) -> np.ndarray:
         """Returns (height, width) uint16 in steps of ``camera.depth_scale_m``; 0 where nothing is measured."""
@@ -125,9 +128,8 @@ class SimulatedPerson:
 
     def _motion(self, times_s: np.ndarray) -> np.ndarray:
         self._plan(float(times_s.max()))
-        index = np.searchsorted([s.start_s for s in self._segments], times_s, side="right") - 1
-        index = index.clip(0)
         motion = np.empty((len(times_s), CHANNELS))
+        index = np.array([max(bisect_right(self._starts_s, t) - 1, 0) for t in times_s.tolist()])
         for i in np.unique(index):
             motion[index == i] = self._blended(i, times_s[index == i])
         swaying = np.sin(2 * np.pi * times_s[:, None, None] * self._sway_hz + self._sway_phase)
@@ -137,7 +139,7 @@ class SimulatedPerson:
     def _blended(self, index: int, times_s: np.ndarray) -> np.ndarray:
         segment = self._segments[index]
         motion = segment.move(times_s - segment.start_s)
-        if index > 0 and times_s[0] < segment.start_s + segment.settle_s:
+        if index > 0 and times_s.min() < segment.start_s + segment.settle_s:
             before = self._segments[index - 1]
             done = ramp(times_s, segment.start_s, segment.settle_s)[:, None]
             motion = done * motion + (1 - done) * before.move(times_s - before.start_s)
@@ -159,7 +161,9 @@ class SimulatedPerson:
     def _plan(self, until_s: float) -> None:
         with self._plan_lock:
             while not self._segments or self._segments[-1].end_s <= until_s + 1:
-                self._segments.append(self._next())
+                segment = self._next()
+                self._segments.append(segment)
+                self._starts_s.append(segment.start_s)
 
     def _next(self) -> _Segment:
         rng = self._plan_rng

@@ -15,9 +15,9 @@ MAX_RANGE_M = 6.4
 MAX_POINTS = 64
 
 _MIN_SNR_DB = 13.0
-_SNR_DB = 56.0  # of 1 m² at 1 m
+_SNR_DB = 58.0  # of 1 m² at 1 m
 _REFLECTIVITY = 0.9  # radar cross-section per area that faces the radar; a standing adult sums to about 0.5 m²
-_CLUTTER_REMOVAL_DB = 43.0
+_CLUTTER_REMOVAL_DB = 45.0
 _POINTS_PER_M = 40.0
 _ANGLE_SIGMA = np.radians([1.5, 4.0])  # azimuth, elevation at 20 dB
 _FIELD_OF_VIEW = np.radians([65.0, 45.0])
