@@ -46,6 +46,8 @@ endif
 	$(PYTHON38) -m venv .venv38
 	.venv38/bin/python $(PIP_INSTALL) --upgrade pip
 	.venv38/bin/python $(PIP_INSTALL) -c requirements/constraints.txt -e ".[depth,emulation,test]"
+	# the newest libusb that says it supports 3.8 crashes librealsense on machines without a USB bus
+	.venv38/bin/python $(PIP_INSTALL) --ignore-requires-python "libusb-package>=1.0.30"
 	touch $@
 
 clean:
