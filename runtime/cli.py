@@ -70,6 +70,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     except (BundleError, ConfigError, EngineError, RecordingError, SensorError) as error:
         errors.print(f"cosmo-runtime: {error}", markup=False, highlight=False, soft_wrap=True)
         return _FAILED
+    except KeyboardInterrupt:  # before the run began, or for the second time
+        return _FAILED
 
 
 def _log_handler() -> logging.Handler:
@@ -133,10 +135,10 @@ def _recognise(options: argparse.Namespace) -> int:
                 sink.close()
     _report(summary, options.summary)
     if check:
-        _say(
-            f"windows equal to those of the live run, bit for bit: {check.same} of {check.same + len(check.different)}"
-        )
-        return _FAILED if check.different else _DONE
+        whole = options.duration is None and not stop.is_set()
+        different = len(check.different) + (len(check.missing) if whole else 0)
+        _say(f"windows equal to those of the live run, bit for bit: {check.same} of {check.same + different}")
+        return _FAILED if different else _DONE
     return _DONE
 
 
@@ -164,8 +166,9 @@ def _record(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    bundle = options.bundle or SHIPPED_BUNDLE
-    well = examine(options.sensors, load_config(options.config), bundle, Console(soft_wrap=True))
+    config = load_config(options.config)
+    bundle = options.bundle or config.recognition.bundle or SHIPPED_BUNDLE
+    well = examine(options.sensors, config, bundle, Console(soft_wrap=True))
     return _DONE if well else _FAILED
 
 
@@ -238,7 +241,10 @@ def _output(options: argparse.Namespace, wall_offset_ns: int, stack: ExitStack) 
 def _report(summary: Summary, path: Optional[Path]) -> None:
     Console(stderr=True).print(summary.render())
     if path:
-        path.write_text(json.dumps(summary.as_dict(), indent=2) + "\n", encoding="utf-8")
+        try:
+            path.write_text(json.dumps(summary.as_dict(), indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise _UsageError(f"--summary {path}: {error.strerror}") from error
 
 
 def _say(text: str) -> None:

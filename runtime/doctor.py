@@ -15,6 +15,7 @@ import numpy as np
 import onnxruntime
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from serial.tools import list_ports
 
 from models.bundle import BundleError, load_bundle
@@ -42,7 +43,7 @@ def examine(names: Sequence[str], config: Config, bundle: Path, console: Console
     findings = _machine() + _model(bundle, config) + _ports() + _cameras() + _sensors(names, config)
     table = Table.grid(padding=(0, 1))
     for finding in findings:
-        table.add_row(_SIGNS[finding.verdict], f"[bold]{finding.subject}[/]", finding.words)
+        table.add_row(_SIGNS[finding.verdict], Text(finding.subject, style="bold"), Text(finding.words))
     console.print(table)
     well = not any(finding.verdict == "bad" for finding in findings)
     wanted = ",".join(names)
@@ -101,15 +102,12 @@ def _ports() -> List[Finding]:
             continue
         words = f"{port.manufacturer or ''} {port.product or port.description}, serial {port.serial_number or 'none'}"
         allowed = os.access(port.device, os.R_OK | os.W_OK)
-        findings.append(
-            Finding(
-                "good" if allowed else "bad", port.device, words.strip() + ("" if allowed else _permission(port.device))
-            )
-        )
+        verdict = "good" if allowed else "note"  # bad only for a sensor that is asked for, which then says so itself
+        findings.append(Finding(verdict, port.device, words.strip() + ("" if allowed else _permission(port.device))))
     if not findings:
         findings.append(Finding("note", "serial ports", "no USB serial device is attached"))
     elif _runs("ModemManager"):
-        words = "runs and may probe the ports; stop it (`sudo systemctl disable --now ModemManager`) or install 99-cosmo.rules"
+        words = "runs and may probe the ports: `sudo systemctl disable --now ModemManager`, or install 99-cosmo.rules"
         findings.append(Finding("note", "ModemManager", words))
     return findings
 
