@@ -56,23 +56,22 @@ class DepthEncoder(nn.Module):
     far: Tensor
     std: Tensor
 
-    CHANNELS = (16, 24, 48)
-
     def __init__(self, rows: int, columns: int, dim: int):
         super().__init__()
         self.register_buffer("far", torch.ones(()))
         self.register_buffer("std", torch.ones(()))
         layers: list[nn.Module] = []
         inputs = 2
-        for outputs in self.CHANNELS:
+        for outputs, kernel, stride in ((16, 5, 3), (32, 3, 2), (48, 3, 2)):
             layers += [
-                nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False),
+                nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False),
                 nn.BatchNorm2d(outputs),
                 nn.ReLU(),
             ]
             inputs = outputs
-            rows, columns = (rows + 1) // 2, (columns + 1) // 2
+            rows, columns = -(-rows // stride), -(-columns // stride)
         self.frame = nn.Sequential(*layers, nn.Flatten(), nn.Linear(inputs * rows * columns, 64))
+        self.frame.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on a CPU
         self.temporal = _TemporalTail(64, dim)
 
     def fit(self, x: Tensor) -> None:

@@ -16,54 +16,55 @@ Features = Dict[str, Tensor]
 
 def augment(features: Features, generator: torch.Generator) -> Features:
     """Every change below for the modalities (N, steps, ...) that a batch has."""
-    features = shift_time(features, generator)
+    features = warp_time(features, generator)
     changes = {"imu": _change_imu, "depth": _change_depth, "radar": _change_radar}
     return {sensor: changes[sensor](x, generator) for sensor, x in features.items()}
 
 
-def shift_time(features: Features, generator: torch.Generator, most: float = 0.1) -> Features:
-    """Shift all modalities of a window by one common share of its length; the edges repeat.
+def warp_time(features: Features, generator: torch.Generator) -> Features:
+    """Shift a window by up to a tenth of its length and play it up to a fifth faster or slower; the edges repeat.
 
-    A window may start earlier or later, but its sensors stay synchronous.
+    All modalities of a window are warped alike: they stay synchronous.
     """
     n = len(next(iter(features.values())))
-    share = _uniform((n, 1), -most, most, generator)
-    shifted = {}
-    for sensor, x in features.items():
-        steps = x.shape[1]
-        index = (torch.arange(steps) + (share * steps).round().long()).clamp(0, steps - 1)  # (N, steps)
-        shifted[sensor] = x[torch.arange(n).unsqueeze(1), index]
-    return shifted
+    scale, shift = _uniform((n, 1), 0.8, 1.2, generator), _uniform((n, 1), -0.1, 0.1, generator)
+    window = torch.arange(n).unsqueeze(1)
+    return {sensor: x[window, _resampled(x.shape[1], scale, shift)] for sensor, x in features.items()}
 
 
-def drop_modalities(presence: Tensor, generator: torch.Generator, rate: float = 0.2) -> Tensor:
-    """Mark modalities absent at random, but never the last one of a window: (N, M) -> (N, M)."""
+def drop_modalities(presence: Tensor, generator: torch.Generator, most: float = 0.7) -> Tensor:
+    """Mark modalities absent, never the last one of a window: (N, M) -> (N, M).
+
+    Each window draws its own rate up to ``most``, so that whole windows and single sensors both are common.
+    """
+    rate = _uniform((len(presence), 1), 0.0, most, generator)
     kept = presence * (torch.rand(presence.shape, generator=generator) >= rate)
     return torch.where(kept.sum(1, keepdim=True) > 0, kept, presence)
 
 
 def _change_imu(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Wear the sensor a little turned (about 15°), with other gains and a noise of 5 % of each channel's spread."""
+    """Wear the sensor a little turned (about 20°), with other gains and a noise of 5 % of each channel's spread."""
     n, _, channels = x.shape
-    x = (x.reshape(n, -1, channels // 3, 3) @ random_rotations(n, 0.25, generator).reshape(n, 1, 3, 3)).reshape(x.shape)
+    x = (x.reshape(n, -1, channels // 3, 3) @ random_rotations(n, 0.35, generator).reshape(n, 1, 3, 3)).reshape(x.shape)
     x = x * _uniform((n, 1, 1), 0.9, 1.1, generator)
     return x + 0.05 * x.std(1, keepdim=True) * torch.randn(x.shape, generator=generator)
 
 
 def _change_depth(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Stand elsewhere (10 % nearer or farther, an eighth of the view aside) with a block of the view hidden."""
-    n, _, rows, columns = x.shape
-    x = x * _uniform((n, 1, 1, 1), 0.9, 1.1, generator)
+    """Look at another body from elsewhere, with a block of the view hidden.
 
-    aside = (_uniform((n, 1), -columns / 8, columns / 8, generator)).round().long()
-    index = (torch.arange(columns) + aside).clamp(0, columns - 1)  # (N, columns); the wall at the edge goes on
-    x = x.gather(3, index[:, None, None, :].expand(x.shape))
+    The picture is magnified by up to 15 % and shifted by up to an eighth, distances are scaled by up to 15 %.
+    """
+    n, steps, rows, columns = x.shape
+    scale = _uniform((n, 1), 0.85, 1.15, generator)
+    row = _resampled(rows, scale, _uniform((n, 1), -0.125, 0.125, generator))
+    column = _resampled(columns, scale, _uniform((n, 1), -0.125, 0.125, generator))
+    window, step = torch.arange(n).reshape(n, 1, 1, 1), torch.arange(steps).reshape(1, steps, 1, 1)
+    x = x[window, step, row[:, None, :, None], column[:, None, None, :]]
+    x = x * _uniform((n, 1, 1, 1), 0.85, 1.15, generator)
 
-    top, left = torch.rand((2, n, 1), generator=generator)
-    height, width = _uniform((2, n, 1), 0.0, 0.3, generator)
-    in_rows = ((torch.arange(rows) / rows - top) >= 0) & ((torch.arange(rows) / rows - top) < height)
-    in_columns = ((torch.arange(columns) / columns - left) >= 0) & ((torch.arange(columns) / columns - left) < width)
-    return x * ~(in_rows[:, None, :, None] & in_columns[:, None, None, :])
+    hidden = _interval(rows, n, generator)[:, None, :, None] & _interval(columns, n, generator)[:, None, None, :]
+    return x * ~hidden
 
 
 def _change_radar(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -81,6 +82,18 @@ def random_rotations(n: int, spread: float, generator: torch.Generator) -> Tenso
     zero = torch.zeros_like(x)
     cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=1).reshape(n, 3, 3)
     return torch.eye(3) + torch.sin(angle) * cross + (1 - torch.cos(angle)) * cross @ cross
+
+
+def _resampled(size: int, scale: Tensor, shift: Tensor) -> Tensor:
+    """Of ``size`` steps or pixels, the one that each takes (N, size) when stretched by 1 / scale about the middle."""
+    place = (torch.arange(size) + 0.5) / size
+    return (((place - 0.5) * scale + 0.5 + shift) * size).floor().long().clamp(0, size - 1)
+
+
+def _interval(size: int, n: int, generator: torch.Generator) -> Tensor:
+    """A random interval of up to 0.3 of ``size`` pixels for each of N windows, as a mask (N, size)."""
+    beyond = torch.arange(size) / size - torch.rand((n, 1), generator=generator)
+    return (beyond >= 0) & (beyond < _uniform((n, 1), 0.0, 0.3, generator))
 
 
 def _uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:

@@ -20,7 +20,7 @@ def finetune(
     seed: int,
     progress: Progress,
     turn: int = 5,
-    batch: int = 64,
+    batch: int = 32,
     learning_rate: float = 2e-3,
 ) -> list[float]:
     """Train the network in place: each round, ``turn`` epochs of the encoders, then ``turn`` epochs of the classifier.

@@ -1,4 +1,4 @@
-"""Quality of modality (Cosmo, MobiCom 2022): do unlabelled features cluster, and about as often as there are classes."""
+"""Quality of modality (Cosmo, MobiCom 2022): do unlabelled features cluster, about as often as there are classes."""
 
 from __future__ import annotations
 

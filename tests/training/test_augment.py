@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from training.augment import augment, drop_modalities, random_rotations, warp_time
+
+
+def generator(seed: int = 0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_shapes_stay_and_every_modality_changes(windows):
+    features, _, _ = windows.tensors(slice(0, 16))
+    changed = augment(features, generator())
+    for sensor, x in features.items():
+        assert changed[sensor].shape == x.shape
+        assert changed[sensor].dtype == torch.float32
+        assert not torch.equal(changed[sensor], x)
+
+
+def test_the_same_seed_gives_the_same_changes(windows):
+    features, _, _ = windows.tensors(slice(0, 16))
+    first, again, other = (augment(features, generator(seed)) for seed in (1, 1, 2))
+    assert all(torch.equal(first[sensor], again[sensor]) for sensor in features)
+    assert not torch.equal(first["imu"], other["imu"])
+
+
+def test_missing_radar_points_stay_missing(windows):
+    features, _, _ = windows.tensors(slice(0, 16))
+    changed = augment(features, generator())["radar"]
+    assert not changed[:, :, 2:].any()
+
+
+def test_sensors_stay_synchronous_when_time_is_warped():
+    """Each sensor's own clock, given as its feature, must be warped alike."""
+    clocks = {sensor: (torch.arange(steps) + 0.5) / steps for sensor, steps in (("imu", 400), ("radar", 100))}
+    features = {sensor: clock.reshape(1, -1, 1).repeat(8, 1, 1) for sensor, clock in clocks.items()}
+    warped = warp_time(features, generator())
+    moved = warped["imu"][:, 2::4, 0] - clocks["imu"][2::4]
+    torch.testing.assert_close(moved, warped["radar"][:, :, 0] - clocks["radar"], atol=0.015, rtol=0)
+    assert 0.03 < moved.abs().max() <= 0.21
+    assert len(moved[:, 50].unique()) > 4
+
+
+def test_rotations_are_rotations():
+    rotations = random_rotations(32, 0.25, generator())
+    torch.testing.assert_close(rotations @ rotations.transpose(1, 2), torch.eye(3).expand(32, 3, 3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(torch.linalg.det(rotations), torch.ones(32), atol=1e-5, rtol=0)
+    angles = torch.arccos((rotations.diagonal(dim1=1, dim2=2).sum(1) - 1) / 2)
+    assert 0.1 < angles.mean() < 0.4
+
+
+def test_dropping_modalities_leaves_one_and_invents_none():
+    presence = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 1.0]]).repeat(200, 1)
+    dropped = drop_modalities(presence, generator())
+    assert (dropped <= presence).all()
+    assert (dropped.sum(1) > 0).all()
+    assert dropped.sum() < 0.85 * presence.sum()

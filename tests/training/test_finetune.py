@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from rich.progress import Progress
+
+from models.networks import CosmoNetwork
+from training.evaluate import evaluate
+from training.finetune import embed, finetune, freeze, unfreeze
+
+
+@pytest.fixture
+def network(spec, windows):
+    torch.manual_seed(0)
+    network = CosmoNetwork(spec)
+    features, presence, _ = windows.tensors(np.arange(len(windows)))
+    network.encoders.fit(features, presence)
+    return network
+
+
+def run(network, windows, **settings):
+    return finetune(network, windows, **{"rounds": 1, "seed": 0, "progress": Progress(disable=True), **settings})
+
+
+def same(before: dict, part) -> bool:
+    return all(torch.equal(before[name], value) for name, value in part.state_dict().items())
+
+
+def test_a_frozen_part_does_not_move_and_lets_gradients_through(network, windows):
+    features, presence, _ = windows.tensors(np.arange(16))
+    freeze(network.classifier)
+    before = copy.deepcopy(network.classifier.state_dict())
+    z = network.encoders(features)
+    network.classifier(z, presence)[0].sum().backward()
+    assert same(before, network.classifier)
+    assert all(p.grad is None for p in network.classifier.parameters())
+    assert any(p.grad.abs().sum() > 0 for p in network.encoders.parameters())
+
+
+def test_each_turn_moves_only_its_own_part(network, windows, monkeypatch):
+    """Snapshots when the embeddings are computed, between the two turns of the only round."""
+    between = {}
+
+    def embed_and_look(encoders, *rest):
+        between["encoders"] = copy.deepcopy(encoders.state_dict())
+        between["classifier"] = copy.deepcopy(network.classifier.state_dict())
+        return embed(encoders, *rest)
+
+    monkeypatch.setattr("training.finetune.embed", embed_and_look)
+    start = copy.deepcopy(network.state_dict())
+    run(network, windows, turn=2)
+
+    for name, value in between["classifier"].items():
+        assert torch.equal(value, start[f"classifier.{name}"]), f"{name} moved in the encoders' turn"
+    assert same(between["encoders"], network.encoders), (
+        "the encoders or their batch statistics moved in the other's turn"
+    )
+    assert not torch.equal(
+        between["encoders"]["by_sensor.imu.layers.0.weight"], start["encoders.by_sensor.imu.layers.0.weight"]
+    )
+    assert not torch.equal(
+        between["encoders"]["by_sensor.imu.layers.1.running_mean"],
+        start["encoders.by_sensor.imu.layers.1.running_mean"],
+    )
+    assert not same(between["classifier"], network.classifier)
+
+
+def test_learns_and_survives_missing_sensors(network, windows, other_people):
+    losses = run(network, windows, rounds=2, turn=4, batch=16)
+    assert len(losses) == 16
+    assert losses[-1] < 0.7 * losses[0]
+    assert evaluate(network, other_people)["accuracy"] > 0.9
+
+
+def test_unfreezing_lets_batch_statistics_move_again(network, windows):
+    freeze(network.encoders)
+    unfreeze(network.encoders)
+    before = copy.deepcopy(network.encoders.state_dict())
+    network.encoders(windows.tensors(np.arange(16))[0])
+    assert not same(before, network.encoders)

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
+
+import onnxruntime
+
+from models.bundle import load_bundle
+from training.train import train_bundle
+from training.windows import Windows
+
+
+@pytest.fixture(scope="module")
+def bundle(spec, windows, other_people, tmp_path_factory):
+    labels = windows.labels.copy()
+    labels[::3] = -1
+    some_labelled = Windows(windows.features, windows.presence, labels, windows.groups)
+    out = tmp_path_factory.mktemp("bundles") / "swaying"
+    return train_bundle(
+        spec,
+        some_labelled,
+        out,
+        held_out={"other people": other_people},
+        provenance={"data": "swaying"},
+        pretrain_epochs=4,
+        finetune_rounds=8,
+    )
+
+
+def test_the_bundle_tells_what_it_is(bundle, spec):
+    bundle = load_bundle(bundle.path)
+    assert bundle.spec.classes == spec.classes
+    assert bundle.spec.quality != spec.quality
+    assert sum(bundle.spec.quality) == pytest.approx(1)
+    assert bundle.provenance["data"] == "swaying"
+    assert (bundle.provenance["windows"], bundle.provenance["labelled_windows"]) == (72, 48)
+    assert bundle.metrics["other people"]["accuracy"] > 0.9
+
+
+def test_the_graph_is_one_that_a_tx2_reads(bundle):
+    model = onnx.load(str(bundle.onnx))
+    assert model.ir_version <= 7
+    assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 13)]
+    shapes = {i.name: [d.dim_value for d in i.type.tensor_type.shape.dim] for i in model.graph.input}
+    assert shapes == {"imu": [1, 40, 6], "depth": [1, 10, 8, 10], "radar": [1, 10, 4, 5], "presence": [1, 3]}
+    missing_in_tensorrt_8_2 = {
+        "LayerNormalization",
+        "GroupNormalization",
+        "GridSample",
+        "Mod",
+        "NonZero",
+        "OneHot",
+        "Trilu",
+    }
+    assert not missing_in_tensorrt_8_2 & {node.op_type for node in model.graph.node}
+
+
+def test_the_graph_recognises_with_any_sensors(bundle, other_people):
+    session = onnxruntime.InferenceSession(str(bundle.onnx), providers=["CPUExecutionProvider"])
+
+    def accuracy(presence: list) -> float:
+        right = 0
+        for i, label in enumerate(other_people.labels):
+            inputs = {sensor: array[i : i + 1].astype(np.float32) for sensor, array in other_people.features.items()}
+            inputs["presence"] = np.array([presence], np.float32)
+            probabilities, weights = session.run(["probabilities", "weights"], inputs)
+            assert probabilities.sum() == pytest.approx(1, abs=1e-5)
+            assert weights.sum() == pytest.approx(float(any(presence)), abs=1e-5)
+            assert not weights[0][np.array(presence) == 0].any()
+            right += probabilities.argmax() == label
+        return right / len(other_people)
+
+    assert accuracy([1, 1, 1]) > 0.9
+    assert accuracy([1, 0, 0]) > 0.7
+    assert accuracy([0, 1, 1]) > 0.7
+    assert accuracy([0, 0, 0]) == pytest.approx(1 / 3)
+
+
+def test_the_same_seed_gives_the_same_bundle(spec, windows, tmp_path):
+    first, again, other = (
+        train_bundle(
+            spec, windows, tmp_path / name, held_out={}, provenance={}, seed=seed, pretrain_epochs=1, finetune_rounds=1
+        )
+        for name, seed in (("first", 1), ("again", 1), ("other", 2))
+    )
+    assert first.weights.read_bytes() == again.weights.read_bytes()
+    assert first.weights.read_bytes() != other.weights.read_bytes()

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from training.windows import Windows
+
+
+def test_selections_keep_windows_together(windows):
+    chosen = windows.where(windows.labels == 2)
+    assert len(chosen) == 24
+    assert set(chosen.labels) == {2}
+    np.testing.assert_array_equal(chosen.features["imu"], windows.features["imu"][48:])
+
+
+def test_unlabelled_windows_are_left_out_of_the_labelled(windows):
+    labels = windows.labels.copy()
+    labels[:10] = -1
+    assert len(Windows(windows.features, windows.presence, labels, windows.groups).labelled) == 62
+
+
+def test_an_epoch_sees_every_window_once(windows):
+    seen = [labels for _, _, labels in windows.shuffled_batches(10, np.random.default_rng(0))]
+    assert np.bincount(np.concatenate(seen)).tolist() == [24, 24, 24]
+
+
+def test_depth_is_kept_to_two_millimetres(windows):
+    assert windows.features["depth"].dtype == np.float16
+    features, presence, _ = windows.tensors(np.arange(3))
+    assert str(features["depth"].dtype) == "torch.float32"
+    assert presence.shape == (3, 3)
+
+
+def test_windows_that_disagree_are_refused(windows):
+    with pytest.raises(ValueError, match="disagree"):
+        Windows(windows.features, windows.presence, windows.labels[:5], windows.groups)
