@@ -1,4 +1,4 @@
-"""The command line: ``cosmo-runtime`` recognises, ``record`` keeps what sensors bring, ``doctor`` checks the machine."""
+"""The command line: ``cosmo-runtime`` recognises, ``record`` only keeps, ``doctor`` checks the machine."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from runtime.loop import Outcome, Sink
+from runtime.recognizer import UNCERTAIN
 from runtime.truth import TruthLine
 from sensors.events import Event, Truth
 from sensors.sensor import SensorInfo
@@ -55,7 +56,7 @@ class Summary(Sink):
         """Counts one prediction."""
         prediction = outcome.prediction
         self.windows += 1
-        self.uncertain += prediction.activity == "uncertain"
+        self.uncertain += prediction.activity == UNCERTAIN
         self.late += outcome.window.late
         self.absent.update(name for name, present in prediction.present.items() if not present)
         self._latency_ms.append(prediction.latency_ms)
