@@ -9,6 +9,7 @@ from typing import Iterator, List, NamedTuple
 
 import numpy as np
 import pytest
+import serial
 from serial.tools import list_ports
 from serial.tools.list_ports_common import ListPortInfo
 
@@ -17,6 +18,7 @@ from sensors.emulation.imu_device import EmulatedImu
 from sensors.emulation.pty import PtyPort
 from sensors.events import Sample
 from sensors.imu.driver import Imu
+from sensors.imu.witmotion import OUTPUT_SET, UNLOCK, UNLOCKED, encode_command
 from sensors.sensor import Sensor, SensorError, SensorLost, SensorNotFound
 
 PROTOCOLS = ["witmotion", "xsens"]
@@ -99,6 +101,34 @@ def test_every_sample_arrives_with_its_values_and_its_time(rig: Rig, protocol: s
     assert imu.info.counts["samples"] == len(samples)
     assert not any(imu.info.counts[key] for key in imu.info.counts if key != "samples")
     assert {len(sample.raw) for sample in samples[1:]} == {44 if protocol == "witmotion" else 62}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_stall_of_the_host_does_not_bend_the_stamps(rig: Rig, protocol: str) -> None:
+    served = rig.serve(protocol)
+    with Imu(ImuConfig(port=str(served.port.link))) as imu:
+        _read(imu, 0.2)
+        time.sleep(0.3)
+        backlog = imu.read(1)
+    assert len({sample.arrival_ns for sample in backlog}) == 1
+    assert len(backlog) > 10
+    steps_ms = np.diff([sample.stamp_ns for sample in backlog]) * 1e-6
+    assert (np.abs(steps_ms - 10) < 1.5).all()
+
+
+def test_stamps_increase_without_a_clock_too(rig: Rig) -> None:
+    served = rig.serve("witmotion")
+    with serial.Serial(str(served.port.link), 115200) as host:
+        host.write(encode_command(UNLOCK, UNLOCKED) + encode_command(OUTPUT_SET, 0x06))
+        time.sleep(0.1)
+    with Imu(ImuConfig(port=str(served.port.link), rate_hz=50)) as imu:
+        _read(imu, 0.2)
+        time.sleep(0.2)
+        backlog = imu.read(1)
+        assert imu.info.rate_hz == 50  # as configured, for want of a clock
+    assert len({sample.arrival_ns for sample in backlog}) == 1
+    assert (np.diff([sample.stamp_ns for sample in backlog]) > 0).all()
+    assert len(backlog) > 5
 
 
 def test_latency_is_taken_off_the_stamps(rig: Rig) -> None:

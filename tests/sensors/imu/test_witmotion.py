@@ -133,6 +133,15 @@ def test_a_damaged_packet_costs_its_sample_alone_and_is_counted() -> None:
     assert parser.counts["lost_samples"] == parser.counts["incomplete_samples"] == 4
 
 
+def test_the_same_packet_damaged_twice_in_a_row_is_not_taken_for_a_new_output_set() -> None:
+    stream = _stream(20)
+    for number in (5, 6):
+        stream[number] = stream[number][:22] + b"\xff" + stream[number][23:]  # the angular rate
+    readings = _parse(WitMotionParser(), stream)
+    assert [reading.ticks for reading in readings] == [n * 10 for n in range(20) if n not in (5, 6)]
+    assert not np.isnan([reading.values for reading in readings]).any()
+
+
 def test_losses_show_in_the_clock_and_not_at_midnight_or_when_it_is_set() -> None:
     stream = _stream(20, start_ms=86_399_900)
     del stream[12:15]

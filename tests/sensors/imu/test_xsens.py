@@ -193,7 +193,8 @@ def test_captured_messages(data_dir: Path) -> None:
         captured[name] = bytes.fromhex(text)
     assert all(sum(message[1:]) % 256 == 0 for message in captured.values())
 
-    stream, counts = ByteStream(), Counter[str]()
+    stream = ByteStream()
+    counts: Counter[str] = Counter()
     stream.append(b"".join(captured.values()), 0)
     parsed = list(messages(stream, counts))
     assert [(message[2], message[4:-1]) for message in captured.values()] == [(kind, data) for kind, data, _ in parsed]
