@@ -40,7 +40,7 @@ class Imu(Sensor):
         where = config.port or f"the serial port {config.serial_number or 'where one is heard'}"
         self.info = SensorInfo(name, f"IMU on {where}", config.rate_hz)
         self._port: SerialPort | None = None
-        self._baud = config.baud  # of the latest connection, the first to try at the next
+        self._baud: int | None = None  # of the latest connection, the first to try at the next
         self._parser: _Parser
         self._clock: DeviceClock
         self._unread: list[Reading] = []
@@ -97,17 +97,17 @@ class Imu(Sensor):
 
     def _open(self, path: str) -> None:
         """Opens a port and tries speeds until an IMU is heard, then configures it if asked to."""
-        bauds = [self._config.baud] if self._config.baud else sorted(_BAUDS, key=lambda baud: baud != self._baud)
-        self._port = SerialPort(path, bauds[0], "IMU")
-        self._baud = next((baud for baud in bauds if self._hears(self._port, baud)), None)
-        if self._baud is None:
+        candidates = (self._config.baud,) if self._config.baud else _BAUDS
+        bauds = list(dict.fromkeys((self._baud or candidates[0], *candidates)))
+        port = self._port = SerialPort(path, bauds[0], "IMU")
+        baud = next((baud for baud in bauds if self._hears(port, baud)), None)
+        if baud is None:
             protocols = " or ".join(self._protocols())
             raise SensorNotFound(
                 f"IMU on {path}: bytes arrive, but no {protocols} measurements at {', '.join(map(str, bauds))} baud."
                 " Is it another device?"
             )
-        if self._config.configure:
-            self._configure(self._port, self._baud)
+        self._baud = self._configure(port, baud) if self._config.configure else baud
         self._parser.counts = self.info.counts  # what was skipped while tuning in was not lost
         self._clock = DeviceClock(self._parser.tick_ns, self._parser.wrap_ticks)
         self.info.rate_hz = self._rate_hz()
@@ -147,13 +147,15 @@ class Imu(Sensor):
         measured_hz = 1e9 / (min(steps) * self._parser.tick_ns)
         return min(_RATES_HZ, key=lambda rate_hz: abs(math.log(rate_hz / measured_hz)))
 
-    def _configure(self, port: SerialPort, baud: int) -> None:
-        commands, self._baud = self._parser.configuration(self._config.rate_hz, baud)
+    def _configure(self, port: SerialPort, baud: int) -> int:
+        """Sets the device up and returns the speed at which it speaks from then on."""
+        commands, baud = self._parser.configuration(self._config.rate_hz, baud)
         for command in commands:
             port.write(command)
             time.sleep(_COMMAND_PAUSE_S)
-        if not self._hears(port, self._baud):
+        if not self._hears(port, baud):
             raise SensorError(f"IMU on {port.path}: no measurements after it was set to {self._config.rate_hz} Hz.")
+        return baud
 
     def _sample(self, reading: Reading) -> Sample:
         stamp_ns = reading.arrival_ns

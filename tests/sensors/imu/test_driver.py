@@ -203,10 +203,12 @@ def test_configured(
 ) -> None:
     monkeypatch.setattr(Waves, "imu_rate_hz", 20.0)
     served = rig.serve(protocol, baud)
-    config = ImuConfig(port=str(served.port.link), rate_hz=rate_hz, configure=True)
+    config = ImuConfig(port=str(served.port.link), baud=baud, rate_hz=rate_hz, configure=True)
     with Imu(config) as imu:
         assert served.port.baud == expected_baud
         samples = _read(imu, 0.8)
+        assert imu.info.device.endswith(f"{expected_baud} baud")
+    with imu:  # the device stays as it was set up
         assert imu.info.device.endswith(f"{expected_baud} baud")
     assert imu.info.rate_hz == rate_hz
     steps_ms = np.diff([sample.stamp_ns for sample in samples]) * 1e-6
