@@ -16,7 +16,7 @@ import shlex
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import List, NamedTuple, Tuple
+from typing import Iterable, NamedTuple
 
 import numpy as np
 from rich.progress import track
@@ -30,14 +30,14 @@ from sensors.emulation.motion import Camera, Motion
 from sensors.emulation.offline import events
 from sensors.events import Truth
 from training.train import train_bundle
-from training.windows import Windows
+from training.windows import UNLABELLED, Windows
 
 PERSON_CLASSES = (
     "stand still", "walk", "run on the spot", "sit down", "stand up", "squat", "jump", "wave", "clap", "punch", "bend",
     "fall", "get up",
 )  # fmt: skip
-PERSON_TRAIN, PERSON_TEST = range(60), range(900, 910)
-PERSON_MINUTES = 3.0
+PERSON_TRAIN, PERSON_TEST = range(40), range(900, 908)
+PERSON_MINUTES = 2.5
 UTD_TRAIN, UTD_TEST = range(1, 7), range(7, 9)
 
 
@@ -93,56 +93,50 @@ def motion_of(job: Job) -> Motion:
     return SimulatedPerson(job.person, camera)
 
 
-def windows_of(job: Job) -> Tuple[List[dict], List[list], List[int]]:
-    """Features, presence and label of one person's windows; a window is labelled by the activity at its middle."""
+def windows_of(job: Job) -> Windows:
+    """Makes one person's windows. A window of UTD-MHAD has the label of the activity at its middle, one of the
+    simulated person a label only when it lies wholly inside one activity."""
     motion = motion_of(job)
     depth = DepthConfig(decimation=2 if job.kind == "utd" else 1)
-    aligner = Aligner(
-        job.spec, {"imu": motion.imu_rate_hz, "depth": motion.camera.rate_hz, "radar": motion.radar_rate_hz}
-    )
+    rates = {"imu": motion.imu_rate_hz, "depth": motion.camera.rate_hz, "radar": motion.radar_rate_hz}
+    aligner = Aligner(job.spec, rates)
     truths = TruthLine()
     inputs, presence, labels = [], [], []
     for event in events(motion, job.seconds, depth):
         if isinstance(event, Truth):
             truths.add(event)
         for window in aligner.feed(event):
-            label = truths.at(window.end_ns - job.spec.window_ns // 2)
-            inside = truths.throughout(window.end_ns - job.spec.window_ns, window.end_ns)
+            start_ns = window.end_ns - job.spec.window_ns
+            middle_ns = window.end_ns - job.spec.window_ns // 2
+            activity = truths.at(middle_ns) if job.kind == "utd" else truths.throughout(start_ns, window.end_ns)
             inputs.append(features(job.spec, window.arrays, motion.camera.depth_scale_m))
             presence.append([window.present[name] for name in job.spec.sensors])
-            known = label if job.kind == "utd" else inside  # a person's window with a transition in it stays unlabelled
-            labels.append(job.spec.classes.index(known) if known else -1)
-    return inputs, presence, labels
+            labels.append(job.spec.classes.index(activity) if activity else UNLABELLED)
+    return Windows.stack(job.spec, inputs, presence, labels, [job.person] * len(labels))
 
 
-def make(kind: str, people: range, spec: ModelSpec, data: Path, seconds: float, cache: Path) -> Windows:
-    """Windows of several people, each made once and kept in ``cache``."""
+def make(kind: str, people: Iterable[int], spec: ModelSpec, data: Path, seconds: float, cache: Path) -> Windows:
+    """Windows of several people, each person's made once and kept in ``cache``."""
     jobs = [Job(kind, person, spec, data, seconds) for person in people]
-    inputs, presence, labels, groups = [], [], [], []
     with ProcessPoolExecutor(2) as pool:
-        for job, made in zip(
-            jobs, track(pool.map(_cached, jobs, [cache] * len(jobs)), f"windows of {kind}", len(jobs))
-        ):
-            inputs += made[0]
-            presence += made[1]
-            labels += made[2]
-            groups += [job.person] * len(made[2])
-    return Windows.stack(spec, inputs, presence, labels, groups)
+        made = list(track(pool.map(_cached, jobs, [cache] * len(jobs)), f"windows of {kind}", len(jobs)))
+    return Windows(
+        {name: np.concatenate([windows.features[name] for windows in made]) for name in spec.sensors},
+        *(np.concatenate([getattr(windows, part) for windows in made]) for part in ("presence", "labels", "groups")),
+    )
 
 
-def _cached(job: Job, cache: Path) -> Tuple[List[dict], List[list], List[int]]:
-    key = hashlib.sha256(repr((job.kind, job.person, job.spec, job.seconds)).encode()).hexdigest()[:16]
+def _cached(job: Job, cache: Path) -> Windows:
+    key = hashlib.sha256(repr((job.spec, job.seconds)).encode()).hexdigest()[:16]
     file = cache / f"{job.kind}-{job.person}-{key}.npz"
-    if file.is_file():
-        with np.load(file) as held:
-            stacked = {name: held[name] for name in job.spec.sensors}
-            inputs = [{name: array[i] for name, array in stacked.items()} for i in range(len(held["labels"]))]
-            return inputs, held["presence"].tolist(), held["labels"].tolist()
-    inputs, presence, labels = windows_of(job)
-    cache.mkdir(parents=True, exist_ok=True)
-    stacked = {name: np.stack([item[name] for item in inputs]) for name in job.spec.sensors}
-    np.savez(file, presence=presence, labels=labels, **stacked)
-    return inputs, presence, labels
+    if not file.is_file():
+        windows = windows_of(job)
+        cache.mkdir(parents=True, exist_ok=True)
+        rest = {"presence": windows.presence, "labels": windows.labels, "groups": windows.groups}
+        np.savez(file, **windows.features, **rest)
+    with np.load(file) as held:
+        parts = {name: held[name] for name in job.spec.sensors}
+        return Windows(parts, held["presence"], held["labels"], held["groups"])
 
 
 def main() -> None:
