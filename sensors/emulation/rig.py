@@ -7,6 +7,7 @@ and come through a pipe.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import signal
 import tempfile
@@ -84,9 +85,11 @@ class EmulatedRig:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._control.close()
+        with contextlib.suppress(OSError):
+            self._control.send(None)  # closing would not do: it takes no effect while the other thread waits on it
         self._process.join(timeout=3)
         self._process.kill()
+        self._control.close()
         self._frames.close()
         self._folder.cleanup()
 
@@ -182,7 +185,7 @@ def open_motion(text: str) -> Motion:
 def _serve(
     description: str, names: Sequence[str], imu_protocol: str, folder: str, control: Connection, frames: Connection
 ) -> None:
-    """Runs the devices until the other end of ``control`` closes."""
+    """Runs the devices until ``control`` brings None or its other end closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the recogniser, which then closes the pipe
     try:
         motion = open_motion(description)
@@ -213,19 +216,21 @@ def _serve(
     for device in devices:
         threading.Thread(target=device, daemon=True).start()
     control.send(_Opened(motion.camera, motion.imu_rate_hz))
-    try:
+    with contextlib.suppress(EOFError, OSError):
         _steer(motion, ports, control, start_ns)
-    except (EOFError, OSError):
-        stop.set()
+    stop.set()
 
 
 def _steer(motion: Motion, ports: dict[str, list[PtyPort]], control: Connection, start_ns: int) -> None:
-    """Obeys commands, tells the truth a little ahead of its time, and says when the motion ends."""
+    """Obeys commands up to a None, tells the truth a little ahead of its time, and says when the motion ends."""
     told = 0
     ended = False
     while True:
         if control.poll(0.1):
-            command, name, *arguments = control.recv()
+            message = control.recv()
+            if message is None:
+                return
+            command, name, *arguments = message
             for port in ports[name]:
                 if command == "corrupt":
                     port.corrupt_share = arguments[0]

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import Callable, Iterator, Sequence, Tuple
+
+import pytest
+from rich.console import Console
+from serial.tools import list_ports
+from serial.tools.list_ports_common import ListPortInfo
+
+from runtime import doctor
+from runtime.config import Config
+from sensors.emulation.rig import EmulatedRig
+
+Examine = Callable[..., Tuple[bool, str]]
+
+
+@pytest.fixture
+def attached(monkeypatch: pytest.MonkeyPatch) -> list:
+    """The serial ports of the machine: none, unless a test adds some."""
+    ports: list = []
+    monkeypatch.setattr(list_ports, "comports", lambda: ports)
+    return ports
+
+
+@pytest.fixture
+def examine(tiny_bundle, attached) -> Examine:
+    """Examines the machine; returns whether the sensors could run, and what was printed."""
+
+    def examine(names: Sequence[str], config: Config = Config(), bundle: Path = tiny_bundle.path) -> Tuple[bool, str]:  # noqa: B008
+        console = Console(file=io.StringIO(), width=200)
+        well = doctor.examine(names, config, bundle, console)
+        return well, console.file.getvalue()  # type: ignore[attr-defined]
+
+    return examine
+
+
+@pytest.fixture
+def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmulatedRig]:
+    """An emulated IMU in place of whatever is attached to this machine."""
+    with EmulatedRig("person", ["imu"]) as rig:
+        monkeypatch.setattr(doctor, "open_sensors", lambda names, config: rig.sensors(config))
+        yield rig
+
+
+def test_a_rig_that_could_run_is_ready(examine: Examine, rig: EmulatedRig) -> None:
+    well, text = examine(["imu"])
+    assert well
+    assert re.search(r"✓ model +tiny: 3 activities; one window in [\d.]+ ms", text)
+    assert re.search(r"✓ imu +IMU on .*, 100 Hz", text)
+    assert "ready: cosmo-runtime --sensors imu\n" in text
+    assert "✗" not in text
+
+
+def test_a_sensor_that_is_not_there_is_named_with_what_was_looked_for(examine: Examine) -> None:
+    well, text = examine(["imu", "radar"])
+    assert not well
+    assert re.search(r"✗ imu +IMU: looked for a USB serial port", text)
+    assert re.search(r"✗ radar +radar: looked for a TI board", text)
+    assert "✗ depth" not in text  # not asked for
+    assert "Without hardware: cosmo-runtime --sensors imu,radar --emulate person" in text
+
+
+def test_a_device_that_is_connected_and_says_nothing_is_not_ready(
+    examine: Examine, rig: EmulatedRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Mute:
+        def __init__(self, sensor) -> None:
+            self._sensor = sensor
+            self.info = sensor.info
+            self.connect, self.disconnect = sensor.connect, sensor.disconnect
+
+        def read(self, timeout_s: float) -> list:
+            return []
+
+    monkeypatch.setattr(doctor, "open_sensors", lambda names, config: [Mute(item) for item in rig.sensors(config)])
+    well, text = examine(["imu"])
+    assert not well
+    assert re.search(r"✗ imu .*connected, but nothing comes", text)
+
+
+def test_a_model_that_cannot_be_used_stops_the_rig(examine: Examine, rig: EmulatedRig, tmp_path: Path) -> None:
+    well, text = examine(["imu"], bundle=tmp_path / "[no] model")
+    assert not well
+    assert "[no] model" in text  # brackets are no markup
+
+
+def test_a_port_without_permission_is_told_with_what_mends_it_and_harms_only_who_needs_it(
+    examine: Examine, rig: EmulatedRig, attached: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = tmp_path / "ttyUSB7"
+    device.touch()
+    port = ListPortInfo(str(device))
+    port.vid, port.product, port.serial_number = 0x1A86, "a stranger", "X7"
+    attached.append(port)
+    monkeypatch.setattr(doctor.os, "access", lambda path, mode: str(path) != str(device))
+    well, text = examine(["imu"])
+    assert well
+    assert re.search(r"• .*ttyUSB7 +a stranger, serial X7: permission denied. Mend: `sudo usermod -aG \w+ \w+`", text)
+
+
+def test_ports_of_the_board_itself_are_left_out(examine: Examine, attached: list) -> None:
+    attached.append(ListPortInfo("/dev/ttyS0"))
+    assert "/dev/ttyS0" not in examine(["imu"])[1]
