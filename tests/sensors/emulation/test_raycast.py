@@ -57,6 +57,18 @@ def test_a_ball_is_a_capsule_of_no_length() -> None:
     assert near.sum() == pytest.approx(np.pi * (0.3 * 100 / 2) ** 2, rel=0.15)
 
 
+def test_a_capsule_that_points_at_the_camera_shows_its_round_end_whichever_way_it_was_given() -> None:
+    near, far = [0, 1.5, 1.1], [0, 3, 1.1]
+    for ends in ([near, far], [far, near]):
+        assert depth_m(image(ends, [0.2], room=HALL), np.s_[58:62, 78:82]) == pytest.approx(1.3, abs=0.02)
+
+
+def test_a_capsule_reaches_to_the_edges_of_the_image() -> None:
+    picture = image([[-5, 2, 1.1], [5, 2, 1.1]], [0.3], room=HALL)
+    for column in (slice(0, 3), slice(157, 160)):
+        assert depth_m(picture, np.s_[58:62, column]) == pytest.approx(1.7, abs=0.03)
+
+
 def test_the_nearer_of_two_is_seen_and_furniture_hides_too() -> None:
     far, near = [[0, 3, 0.5], [0, 3, 2.0]], [[0, 2, 0.5], [0, 2, 2.0]]
     for order in ([far, near], [near, far]):

@@ -65,7 +65,8 @@ def test_weak_strong_and_many() -> None:
 
 def test_the_view_ends_at_its_angles_and_its_range() -> None:
     assert len(frames((3, 0.5, 0), (1, 0, 0))) == 0
-    assert len(frames((0, 7, 0), (0, 1, 0))) == 0
+    assert len(frames((0, 6, 0), (0, 1, 0), radius=0.8)) > 50
+    assert len(frames((0, 7.5, 0), (0, 1, 0), radius=0.8)) == 0
 
 
 def test_a_few_false_alarms_and_no_points_are_frames_too() -> None:

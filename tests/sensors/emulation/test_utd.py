@@ -62,6 +62,8 @@ def test_imu_is_exact_at_its_samples_linear_between_and_smooth_in_rests(made: Pa
     rest = motion.imu(np.linspace(2.98, 4.0, 400))[:, 0]
     assert rest[0] == pytest.approx(raw[-1, 0])
     assert rest[-1] == pytest.approx(0)
+    for end in (rest[:20], rest[-20:]):
+        assert np.ptp(end) < 0.3 * np.ptp(rest) * 20 / 400
     assert np.abs(np.diff(rest)).max() < 3 * np.ptp(rest) / 400
     np.testing.assert_allclose(motion.imu(np.array([0.2]))[:, :6], raw[:1])  # held before the first
 
@@ -154,7 +156,11 @@ def test_broken_files_are_named(made: Path, content: bytes) -> None:
 
 def test_a_cut_file_and_one_of_another_kind_are_named(made: Path) -> None:
     depth = made / "Depth" / "a1_s7_t1_depth.mat"
-    depth.write_bytes(depth.read_bytes()[:2000])
+    whole = depth.read_bytes()
+    depth.write_bytes(whole[:300] + bytes(200) + whole[500:])
+    with pytest.raises(SensorNotFound, match=r"a1_s7_t1_depth.mat: not a file"):
+        UtdMotion(made).depth(1.5)
+    depth.write_bytes(whole[:2000])
     with pytest.raises(SensorNotFound, match=r"a1_s7_t1_depth.mat: not a file"):
         UtdMotion(made).depth(1.5)
     shutil.copy(made / "Inertial" / "a1_s7_t1_inertial.mat", depth)
