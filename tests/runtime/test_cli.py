@@ -1,0 +1,306 @@
+"""The command line as people and programs meet it, on the emulated rig."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Callable, Dict, Iterator, List, NamedTuple
+
+import pytest
+from serial.tools import list_ports
+
+from runtime.cli import main
+from sensors.events import Sample, Truth
+from sensors.recording import Recording, RecordingWriter
+
+_ALL = "imu,depth,radar"
+_TIMING = ("latency_ms", "engine_ms")
+
+
+class _Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> List[Dict[str, object]]:
+        """The JSON objects on the standard output, without what differs from run to run of the same windows."""
+        objects = [json.loads(line) for line in self.out.splitlines()]
+        return [{key: value for key, value in item.items() if key not in _TIMING} for item in objects]
+
+
+Run = Callable[..., _Done]
+
+
+@pytest.fixture
+def cosmo(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Runs a command in this process."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def run(*words: object) -> _Done:
+        try:
+            code = main([str(word) for word in words])
+        except SystemExit as exit:
+            code = int(exit.code or 0)
+        captured = capsys.readouterr()
+        return _Done(code, captured.out, captured.err)
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def bundle(tiny_bundle) -> Path:
+    return tiny_bundle.path
+
+
+@pytest.fixture
+def kept(tmp_path: Path, infos, samples, by_arrival) -> Path:
+    """A recording of four seconds of an IMU and a radar, made without recognising."""
+    path = tmp_path / "kept.mcap"
+    with RecordingWriter(path, {name: infos[name] for name in ("imu", "radar")}) as writer:
+        for event in by_arrival(samples("imu", 0, 4.2), samples("radar", 0, 4.2), [Truth(0, "walk")]):
+            writer.write(event)
+    return path
+
+
+def _command(bundle: Path, *words: object) -> List[str]:
+    """A live run of the emulated IMU and radar in a process of its own."""
+    rig = ["--sensors", "imu,radar", "--emulate", "person", "--bundle", str(bundle)]
+    return [sys.executable, "-m", "runtime.cli", *rig, *map(str, words)]
+
+
+@pytest.mark.parametrize(
+    "words, wrong",
+    [
+        ("", "--sensors"),
+        ("--sensors imu,sonar", "'imu,sonar': expected any of imu, depth, radar, separated by commas"),
+        ("--sensors ,", "','"),
+        ("--sensors imu --duration soon", "'soon': expected a number of seconds above 0"),
+        ("--sensors imu --duration 0", "'0'"),
+        ("--sensors imu --duration nan", "'nan'"),
+        ("--sensors imu --speed 3", "--speed"),
+        ("--sensors imu --speed max --bundle {bundle}", "--speed goes with --replay only"),
+        ("--sensors imu --replay x.mcap --emulate person --bundle {bundle}", "--replay goes with neither"),
+        ("--sensors imu --replay x.mcap --record y.mcap --bundle {bundle}", "--replay goes with neither"),
+        ("--sensors depth --replay {kept} --bundle {bundle}", "holds none of them; it holds imu, radar"),
+        ("--sensors imu --replay {kept} --bundle {bundle} --output /nowhere/lines", "--output /nowhere/lines: No such"),
+        ("record --sensors imu", "FILE.mcap"),
+        ("doctor --sensors imu,sonar", "imu,sonar"),
+    ],
+)
+def test_wrong_usage_is_explained_on_stderr_with_exit_code_2(cosmo: Run, bundle, kept, words: str, wrong: str) -> None:
+    done = cosmo(*words.format(bundle=bundle, kept=kept).split())
+    assert done.code == 2
+    assert wrong in done.err
+    assert done.out == ""
+
+
+def test_a_sensor_that_the_model_does_not_know_is_wrong_usage(cosmo: Run, kept, spec, tiny_onnx, tmp_path) -> None:
+    from models.bundle import write_bundle
+
+    alone = spec.model_copy(update={"modalities": spec.modalities[:1], "quality": (1.0,)})
+    path = tmp_path / "imu-only"
+    write_bundle(path, alone, onnx=tiny_onnx.read_bytes(), weights=b"", provenance={}, metrics={})
+    done = cosmo("--sensors", _ALL, "--bundle", path)
+    assert done.code == 2
+    assert f"{path} has no depth, radar; it has imu" in done.err
+
+
+@pytest.mark.parametrize(
+    "words, wrong",
+    [
+        ("--sensors imu --config {tmp}/none.toml", "none.toml: cannot read it (No such file or directory)"),
+        ("--sensors imu --bundle {tmp}/none", "none/model.json not found"),
+        ("--sensors imu --bundle {bundle} --replay {tmp}/none.mcap", "none.mcap cannot be read"),
+        ("--sensors imu --bundle {bundle} --replay {bundle}/model.json", "model.json is no MCAP file"),
+        ("--sensors imu --bundle {bundle} --emulate dog", "--emulate dog: expected person"),
+        ("record --sensors imu --emulate dog {tmp}/x.mcap", "--emulate dog: expected person"),
+        ("record --sensors imu --emulate person {kept}", "kept.mcap exists already"),
+        ("record --sensors imu --emulate person {tmp}/none/x.mcap", "x.mcap cannot be written: No such file"),
+    ],
+)
+def test_a_failure_is_explained_on_stderr_with_exit_code_1(
+    cosmo: Run, bundle, kept, tmp_path, words: str, wrong: str
+) -> None:
+    done = cosmo(*words.format(bundle=bundle, kept=kept, tmp=tmp_path).split())
+    assert done.code == 1
+    assert wrong in done.err
+    assert "Traceback" not in done.err
+    assert done.out == ""
+
+
+def test_help_shows_the_other_commands_and_ways_to_begin(cosmo: Run) -> None:
+    done = cosmo("--help")
+    assert done.code == 0
+    for words in "cosmo-runtime record", "cosmo-runtime doctor", "--emulate person", "--replay", "no hardware needed":
+        assert words in done.out
+    assert "FILE.mcap" in cosmo("record", "--help").out
+
+
+def test_sensors_that_are_not_there_fail_fast_with_what_was_looked_for_and_what_to_try(
+    cosmo: Run, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(list_ports, "comports", list)
+    began = time.monotonic()
+    done = cosmo("--sensors", "imu,radar", "--bundle", bundle)
+    assert time.monotonic() - began < 3
+    assert done.code == 1
+    assert "IMU: looked for a USB serial port; no USB serial port is attached" in done.err
+    assert "radar: looked for a TI board (XDS110 or CP2105); no USB serial port is attached" in done.err
+    assert re.search(r"cosmo-runtime --sensors \S+ --emulate person", done.err)
+
+
+def test_a_configured_port_that_is_not_there_is_named(cosmo: Run, bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "cosmo.toml").write_text('[imu]\nport = "/dev/ttyNOWHERE"\n')
+    done = cosmo("--sensors", "imu", "--bundle", bundle, "--config", tmp_path / "cosmo.toml")
+    assert done.code == 1
+    assert "/dev/ttyNOWHERE: no such device" in done.err
+
+
+def test_a_replay_answers_every_window_of_the_sensors_that_it_holds(cosmo: Run, bundle: Path, kept: Path) -> None:
+    done = cosmo("--sensors", _ALL, "--bundle", bundle, "--replay", kept, "--speed", "max")
+    assert done.code == 0
+    assert [line["window_end_ns"] for line in done.lines] == [n * 500_000_000 for n in range(2, 9)]
+    for line in done.lines:
+        assert line["sensors"] == {"imu": "ok", "radar": "ok"}
+        assert line["weights"] == {"imu": 0.5, "depth": 0.0, "radar": 0.5}
+        assert line["truth"] == "walk"
+    assert "7 windows" in done.err
+    assert "bit for bit" not in done.err  # the recording holds no windows to compare with
+
+
+def test_only_the_sensors_that_are_asked_for_are_replayed(cosmo: Run, bundle: Path, kept: Path) -> None:
+    done = cosmo("--sensors", "radar", "--bundle", bundle, "--replay", kept, "--speed", "max")
+    assert done.code == 0
+    assert len(done.lines) == 7
+    for line in done.lines:
+        assert line["sensors"] == {"radar": "ok"}
+        assert line["weights"] == {"imu": 0.0, "depth": 0.0, "radar": 1.0}
+
+
+def test_duration_ends_a_replay_by_its_own_clock(cosmo: Run, bundle: Path, kept: Path) -> None:
+    options = ["--sensors", _ALL, "--bundle", bundle, "--replay", kept, "--speed", "max"]
+    done = cosmo(*options, "--duration", "2.2")
+    assert [line["window_end_ns"] for line in done.lines] == [1_000_000_000, 1_500_000_000, 2_000_000_000]
+
+
+def test_lines_and_figures_go_to_files_where_asked(cosmo: Run, bundle: Path, kept: Path, tmp_path: Path) -> None:
+    lines, figures = tmp_path / "lines", tmp_path / "figures.json"
+    words = ["--sensors", _ALL, "--bundle", bundle, "--replay", kept, "--speed", "max"]
+    done = cosmo(*words, "--output", lines, "--summary", figures)
+    assert (done.code, done.out) == (0, "")
+    assert len([json.loads(line) for line in lines.read_text().splitlines()]) == 7
+    summary = json.loads(figures.read_text())
+    assert summary["windows"] == 7
+    assert summary["latency_ms"]["p50"] > 0
+    assert cosmo(*words, "--output", lines, "--summary", "/nowhere/figures.json").code == 2
+
+
+def test_the_configuration_reaches_the_recogniser(cosmo: Run, bundle: Path, kept: Path, tmp_path: Path) -> None:
+    config = tmp_path / "cosmo.toml"
+    config.write_text(f'[recognition]\nmin_confidence = 1.0\nbundle = "{bundle}"\n')
+    done = cosmo("--sensors", _ALL, "--config", config, "--replay", kept, "--speed", "max")
+    assert {line["activity"] for line in done.lines} == {"uncertain"}
+
+
+def test_a_live_run_brings_json_lines_and_its_recording_replays_bit_for_bit(
+    cosmo: Run, bundle: Path, tmp_path: Path
+) -> None:
+    recording = tmp_path / "run.mcap"
+    rig = ["--sensors", _ALL, "--bundle", bundle]
+    live = cosmo(*rig, "--emulate", "person", "--duration", 6, "--output", "-", "--record", recording)
+    assert live.code == 0, live.err
+    assert len(live.lines) >= 8
+    ends = [line["window_end_ns"] for line in live.lines]
+    assert ends == sorted(ends)
+    for line in map(json.loads, live.out.splitlines()):
+        assert set(line) == {
+            *("time", "window_end_ns", "activity", "confidence", "probabilities", "weights"),
+            *("sensors", "latency_ms", "engine_ms", "truth"),
+        }
+        assert set(line["sensors"]) == {"imu", "depth", "radar"}
+        assert 0 < line["engine_ms"] <= line["latency_ms"]
+        assert abs(sum(line["probabilities"].values()) - 1) < 0.01
+    assert {"imu": "ok", "depth": "ok", "radar": "ok"} in [line["sensors"] for line in live.lines]
+
+    again = cosmo(*rig, "--replay", recording, "--speed", "max", "--output", "-")
+    assert again.code == 0, again.err
+    assert f"bit for bit: {len(live.lines)} of {len(live.lines)}" in again.err
+
+    def without_time(lines: List[Dict[str, object]]) -> List[Dict[str, object]]:
+        return [{key: value for key, value in line.items() if key != "time"} for line in lines]
+
+    assert without_time(again.lines) == without_time(live.lines)
+
+
+def test_what_was_only_recorded_is_recognised_later(cosmo: Run, bundle: Path, tmp_path: Path) -> None:
+    path = tmp_path / "kept.mcap"
+    done = cosmo("record", "--sensors", "imu,radar", "--emulate", "person", "--duration", 3, path)
+    assert done.code == 0, done.err
+    assert done.out == ""
+    assert re.search(r"kept\.mcap: [\d.]+ MB, samples: imu \d+, radar \d+, dropped: 0", done.err)
+    recording = Recording(path)
+    assert not recording.cut
+    assert {event.sensor for event in recording.events() if isinstance(event, Sample)} == {"imu", "radar"}
+    replayed = cosmo("--sensors", "imu,radar", "--bundle", bundle, "--replay", path, "--speed", "max")
+    assert replayed.code == 0
+    assert len(replayed.lines) >= 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_whole(bundle: Path, tmp_path: Path, number: signal.Signals) -> None:
+    recording = tmp_path / "run.mcap"
+    process = subprocess.Popen(
+        _command(bundle, "--record", recording, "--output", "-"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout
+    process.stdout.readline()  # it runs
+    process.send_signal(number)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 0, err
+    assert b"Traceback" not in err
+    assert b"windows, " in err
+    assert not Recording(recording).cut
+
+
+def test_a_reader_that_has_seen_enough_ends_a_run_quietly(bundle: Path) -> None:
+    process = subprocess.Popen(_command(bundle, "--output", "-"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout and process.stderr
+    assert json.loads(process.stdout.readline())
+    process.stdout.close()
+    err = process.stderr.read()
+    assert process.wait(timeout=20) == 0, err
+    assert b"Traceback" not in err
+    assert b"BrokenPipe" not in err
+
+
+def test_on_a_terminal_there_is_a_live_view_and_no_json(bundle: Path) -> None:
+    terminal, far_end = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"}
+    process = subprocess.Popen(
+        _command(bundle, "--duration", 3), stdout=far_end, stderr=far_end, stdin=far_end, env=environment
+    )
+    os.close(far_end)
+    shown = b""
+    while select.select([terminal], [], [], 30)[0]:
+        try:
+            shown += os.read(terminal, 65536)
+        except OSError:  # the other end is closed
+            break
+    os.close(terminal)
+    assert process.wait(timeout=20) == 0
+    text = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", shown.decode(errors="replace"))
+    assert "emulated: person" in text
+    assert "truth:" in text
+    assert re.search(r"imu +ok", text)
+    assert "window_end_ns" not in text
