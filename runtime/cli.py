@@ -115,9 +115,7 @@ def _recognise(options: argparse.Namespace) -> int:
         sinks: List[Sink] = [summary]
         if options.record:
             run = {"windows": windows_key(spec, settings.lateness_ms), "bundle": bundle.path.name, "source": title}
-            sinks.append(
-                RecordingSink(stack.enter_context(RecordingWriter(options.record, infos, run)), wall_offset_ns)
-            )
+            sinks.append(RecordingSink(stack.enter_context(RecordingWriter(options.record, infos, run))))
         if check:
             sinks.append(check)
         sinks += _output(options, wall_offset_ns, stack)
@@ -148,7 +146,7 @@ def _record(options: argparse.Namespace) -> int:
         source, infos, stop = _open_live(options, config, stack)
         writer = stack.enter_context(RecordingWriter(options.file, infos, {"source": options.emulate or "live"}))
         title = f"recording to {options.file}"
-        sinks: List[Sink] = [RecordingSink(writer, 0)]
+        sinks: List[Sink] = [RecordingSink(writer)]
         if _terminal().is_terminal:
             sinks.append(LiveView(None, infos, title, _terminal()))
         else:

@@ -11,9 +11,8 @@ from sensors.recording import RecordingWriter
 class RecordingSink(Sink):
     """Hands events, windows and predictions to a writer in the order of the loop."""
 
-    def __init__(self, writer: RecordingWriter, wall_offset_ns: int) -> None:
+    def __init__(self, writer: RecordingWriter) -> None:
         self._writer = writer
-        self._wall_offset_ns = wall_offset_ns
 
     def event(self, event: Event) -> None:
         """Keeps one event."""
@@ -24,7 +23,7 @@ class RecordingSink(Sink):
         window = outcome.window
         fingerprint = {"end_ns": window.end_ns, "digest": window.digest(), "late": window.late}
         self._writer.write_json("/windows", window.end_ns, fingerprint)
-        self._writer.write_json("/predictions", window.end_ns, as_json(outcome, self._wall_offset_ns))
+        self._writer.write_json("/predictions", window.end_ns, as_json(outcome, self._writer.wall_offset_ns))
 
     def close(self) -> None:
         """Ends the recording."""

@@ -49,6 +49,7 @@ class RecordingWriter:
 
     Attributes:
         failure: why recording stopped before it was closed; None while all is well.
+        wall_offset_ns: wall clock minus the host's monotonic clock in the file.
 
     Raises:
         RecordingError: the file exists already, or cannot be made.
@@ -61,7 +62,7 @@ class RecordingWriter:
     ) -> None:
         self.path = path
         self._infos = infos
-        self._wall_offset_ns = time.time_ns() - time.monotonic_ns()
+        self.wall_offset_ns = time.time_ns() - time.monotonic_ns()
         self._channels: Dict[str, int] = {}
         self._recorded_infos: Dict[str, Dict[str, str]] = {}
         self._next_geometry_ns = dict.fromkeys(infos, 0)
@@ -119,7 +120,7 @@ class RecordingWriter:
 
     def _start(self, metadata: Mapping[str, str]) -> None:
         self._mcap.start()
-        version = {"format": FORMAT_VERSION, "wall_offset_ns": str(self._wall_offset_ns)}
+        version = {"format": FORMAT_VERSION, "wall_offset_ns": str(self.wall_offset_ns)}
         self._mcap.add_metadata("cosmo-runtime", version)
         self._mcap.add_metadata("cosmo-runtime.run", dict(metadata))
         self._add_changed_infos()
@@ -162,9 +163,9 @@ class RecordingWriter:
             return
         if isinstance(item, Sample) and item.arrival_ns >= self._next_geometry_ns[item.sensor]:
             self._next_geometry_ns[item.sensor] = item.arrival_ns + _GEOMETRY_NS
-            for message in encode_geometry(self._infos[item.sensor], item.stamp_ns, self._wall_offset_ns):
+            for message in encode_geometry(self._infos[item.sensor], item.stamp_ns, self.wall_offset_ns):
                 self._add(message)
-        for message in encode(item, self._wall_offset_ns):
+        for message in encode(item, self.wall_offset_ns):
             self._add(message)
 
     def _add(self, message: Message) -> None:
@@ -172,8 +173,8 @@ class RecordingWriter:
             self._channels[message.topic] = register_channel(self._mcap, message.topic)
         self._mcap.add_message(
             self._channels[message.topic],
-            log_time=message.at_ns + self._wall_offset_ns,
-            publish_time=message.stamp_ns + self._wall_offset_ns,
+            log_time=message.at_ns + self.wall_offset_ns,
+            publish_time=message.stamp_ns + self.wall_offset_ns,
             data=message.data,
         )
 

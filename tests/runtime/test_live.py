@@ -8,8 +8,15 @@ from typing import Callable, Deque, Dict, Iterator, List, Optional, Union
 import numpy as np
 import pytest
 
+from models.spec import ModelSpec
 from runtime import live
+from runtime.aligner import Aligner
+from runtime.config import Config
+from runtime.engine import OnnxRuntimeEngine
 from runtime.live import LiveSource, connect_all
+from runtime.loop import Outcome, Sink, recognise
+from runtime.recognizer import Recognizer
+from sensors.emulation.rig import EmulatedRig
 from sensors.events import Event, Sample, StateChange, Tick, Truth
 from sensors.sensor import Sensor, SensorError, SensorInfo, SensorLost, SensorNotFound
 
@@ -236,3 +243,42 @@ def test_a_fault_of_a_driver_in_a_run_is_logged_and_costs_only_its_sensor(
     assert _states(events, "radar") == ["ok"]
     assert "scripted imu: its driver failed" in caplog.text
     assert "ZeroDivisionError: a bug" in caplog.text
+
+
+def test_a_cable_that_is_pulled_and_plugged_in_again_costs_its_sensor_only_that_time(
+    spec: ModelSpec, tiny_onnx
+) -> None:
+    outcomes: List[Outcome] = []
+
+    class Kept(Sink):
+        def outcome(self, outcome: Outcome) -> None:
+            outcomes.append(outcome)
+
+    def wait_for(found: Callable[[], bool]) -> None:
+        end = time.monotonic() + 15
+        while not found():
+            assert time.monotonic() < end, [outcome.sensors for outcome in outcomes]
+            time.sleep(0.02)
+
+    with EmulatedRig("person", ["imu", "radar"]) as rig:
+        drivers = rig.sensors(Config())
+        assert connect_all(drivers) == {}
+        infos = {driver.info.name: driver.info for driver in drivers}
+        aligner = Aligner(spec, {name: info.rate_hz for name, info in infos.items()})
+        recognizer = Recognizer(spec, OnnxRuntimeEngine(tiny_onnx))
+        with LiveSource(drivers) as source:
+            arguments = (source.events(), aligner, recognizer, infos, [Kept()], True)
+            loop = threading.Thread(target=recognise, args=arguments, daemon=True)
+            loop.start()
+            wait_for(lambda: bool(outcomes) and outcomes[-1].sensors == {"imu": "ok", "radar": "ok"})
+            rig.unplug("imu")
+            wait_for(lambda: outcomes[-1].sensors == {"imu": "lost", "radar": "ok"})
+            rig.plug("imu")
+            wait_for(lambda: outcomes[-1].sensors == {"imu": "ok", "radar": "ok"})
+        loop.join(5)
+        assert not loop.is_alive()
+    ends = [outcome.window.end_ns for outcome in outcomes]
+    assert set(np.diff(ends)) == {spec.hop_ns}  # no window is missing
+    begun = next(number for number, outcome in enumerate(outcomes) if outcome.sensors["radar"] == "ok")
+    assert all(outcome.sensors["radar"] == "ok" for outcome in outcomes[begun:])
+    assert infos["imu"].counts["reconnections"] >= 1

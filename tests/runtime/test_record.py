@@ -15,8 +15,6 @@ from sensors.events import Sample, StateChange
 from sensors.recording import Recording, RecordingWriter
 from sensors.sensor import SensorInfo
 
-_WALL_OFFSET_NS = 1_700_000_000 * 10**9
-
 
 def test_events_fingerprints_and_predictions_stand_in_the_recording_in_the_order_of_the_run(
     tmp_path: Path, spec, tiny_onnx, infos: Dict[str, SensorInfo], samples, by_arrival
@@ -30,7 +28,8 @@ def test_events_fingerprints_and_predictions_stand_in_the_recording_in_the_order
 
     stream = by_arrival([StateChange("imu", 0, "ok")], samples("imu", 0, 2.2), samples("radar", 0, 2.2))
     kept = Kept()
-    sink = RecordingSink(RecordingWriter(tmp_path / "run.mcap", infos), _WALL_OFFSET_NS)
+    writer = RecordingWriter(tmp_path / "run.mcap", infos)
+    sink = RecordingSink(writer)
     recognizer = Recognizer(spec, OnnxRuntimeEngine(tiny_onnx))
     aligner = Aligner(spec, {name: info.rate_hz for name, info in infos.items()})
     recognise(stream, aligner, recognizer, infos, [sink, kept], live=False)
@@ -55,5 +54,5 @@ def test_events_fingerprints_and_predictions_stand_in_the_recording_in_the_order
         for window in (outcome.window for outcome in kept.outcomes)
     ]
     assert list(recording.messages("/predictions")) == [
-        (outcome.window.end_ns, as_json(outcome, _WALL_OFFSET_NS)) for outcome in kept.outcomes
+        (outcome.window.end_ns, as_json(outcome, writer.wall_offset_ns)) for outcome in kept.outcomes
     ]

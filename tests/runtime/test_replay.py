@@ -66,7 +66,7 @@ def recording(tmp_path: Path, spec, infos, fold: Fold, eventful: List[Event]) ->
     """The eventful run, recorded."""
     path = tmp_path / "run.mcap"
     with RecordingWriter(path, infos, {"windows": windows_key(spec, 300)}) as writer:
-        fold(eventful, RecordingSink(writer, 0))
+        fold(eventful, RecordingSink(writer))
     recording = Recording(path)
     assert recording.dropped == 0
     return recording
@@ -89,10 +89,10 @@ def test_a_replay_sees_the_windows_of_the_run_bit_for_bit(recording: Recording, 
 def test_a_replay_makes_the_predictions_of_the_run(recording: Recording, fold: Fold, tmp_path: Path) -> None:
     again = tmp_path / "again.mcap"
     with RecordingWriter(again, recording.infos) as writer:
-        fold(_play(recording), RecordingSink(writer, 0))
+        fold(_play(recording), RecordingSink(writer))
 
     def predictions(recording: Recording) -> List[Dict[str, object]]:
-        timing = ("latency_ms", "engine_ms")
+        timing = ("time", "latency_ms", "engine_ms")
         messages = (message for _, message in recording.messages("/predictions"))
         return [{key: value for key, value in message.items() if key not in timing} for message in messages]
 
