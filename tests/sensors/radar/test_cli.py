@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import Callable, Dict, Iterator
 
@@ -25,6 +26,7 @@ class Firmware:
         self.answers: Dict[str, str] = {}
         self.prompt = "mmwDemo:/>"
         self.hangs_at = ""
+        self.think_s = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -40,6 +42,7 @@ class Firmware:
                 if line and line == self.hangs_at:
                     line = ""
                     continue
+                time.sleep(self.think_s)
                 answer = self.answers.get(line, DONE if line else "")
                 self.port.write(f"{line}\n\r{answer}\r{self.prompt}".encode("latin-1"))
                 line = ""
@@ -115,6 +118,21 @@ def test_what_a_modem_manager_typed_does_not_become_part_of_a_command(firmware: 
     port.write(typed.encode())
     cli.configure(port, ["flushCfg"])
     assert firmware.heard == [typed, "flushCfg"]
+
+
+def test_whole_lines_that_others_typed_shift_no_answer_to_another_command(firmware: Firmware, port: SerialPort) -> None:
+    firmware.think_s = 0.01
+    firmware.answers["flushCfg"] = "Error -1\n"
+    port.write(b"AT\nAT\nAT\n")
+    with pytest.raises(SensorError, match=r"line 1: `flushCfg`"):
+        cli.configure(port, ["flushCfg", "sensorStart"])
+
+
+def test_what_the_firmware_says_unasked_is_no_answer(firmware: Firmware, port: SerialPort) -> None:
+    firmware.port.write(b"Error: something overheated\n\rmmwDemo:/>")
+    time.sleep(0.1)
+    cli.stop(port)
+    assert firmware.heard == ["sensorStop"]
 
 
 def test_no_answer_names_what_to_check(firmware: Firmware, port: SerialPort) -> None:

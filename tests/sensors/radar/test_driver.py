@@ -16,7 +16,7 @@ from sensors.emulation.pty import PtyPort
 from sensors.emulation.radar_device import EmulatedRadar
 from sensors.events import Sample
 from sensors.radar.driver import DEFAULT_CFG, Radar
-from sensors.radar.frames import FrameParser
+from sensors.radar.frames import FrameParser, encode_frame
 from sensors.sensor import Sensor, SensorError, SensorLost, SensorNotFound
 
 PERIOD_NS = 50_000_000
@@ -25,7 +25,8 @@ PERIOD_NS = 50_000_000
 class Counting:
     """Points whose distance is the number of their frame, in mm beyond a metre; every seventh frame has none."""
 
-    duration_s = float("inf")
+    def __init__(self) -> None:
+        self.duration_s = float("inf")
 
     def radar(self, time_s: float) -> np.ndarray:
         number = round(time_s * 20)
@@ -40,12 +41,13 @@ class Counting:
 class Rig:
     """An emulated radar that runs, and a driver for it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.cli = PtyPort(folder / "cli", 115200)
+    def __init__(self, folder: Path, cli_baud: int = 115200) -> None:
+        self.cli = PtyPort(folder / "cli", cli_baud)
         self.data = PtyPort(folder / "data", 921600)
         self.start_ns = time.monotonic_ns()
         self._stop = threading.Event()
-        device = EmulatedRadar(self.cli, self.data, Counting())  # type: ignore[arg-type]
+        self.motion = Counting()
+        device = EmulatedRadar(self.cli, self.data, self.motion)  # type: ignore[arg-type]
         self._thread = threading.Thread(target=device.run, args=(self._stop, self.start_ns))
         self._thread.start()
 
@@ -125,12 +127,15 @@ def test_latency_is_taken_off_the_stamps(rig: Rig) -> None:
     assert sample.arrival_ns - sample.stamp_ns >= 1e9
 
 
-def test_a_radar_left_running_by_a_killed_program_is_taken_over(rig: Rig) -> None:
-    killed = Radar(rig.config())
+def test_a_radar_left_running_by_a_killed_program_is_taken_over(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, cli_baud=19200)  # so slow that old frames come before it is stopped
+    killed = Radar(rig.config(cli_baud=19200))
     killed.connect()
     killed._close()  # what the kernel does for it
-    with Radar(rig.config()) as radar:
-        assert_contiguous(rig, collect(radar, 5))
+    with Radar(rig.config(cli_baud=19200)) as radar:
+        samples = collect(radar, 5)
+    assert_contiguous(rig, samples)
+    rig.close()
 
 
 def test_an_unplugged_radar_is_lost_and_comes_back(rig: Rig) -> None:
@@ -169,6 +174,25 @@ def test_corrupt_bytes_cost_frames_and_nothing_else(rig: Rig) -> None:
     assert_contiguous(rig, clean[5:])
 
 
+def test_half_a_frame_is_lost_rather_than_half_a_person(rig: Rig) -> None:
+    with Radar(rig.config()) as radar:
+        (*_, last) = collect(radar, 10)
+        rig.motion.duration_s = 0  # the cable is ours
+        while True:
+            more = radar.read(0.3)
+            if not more:
+                break
+            last = more[-1]
+        number = round((last.stamp_ns - rig.start_ns) / PERIOD_NS) + 1
+        frames = [encode_frame(number + i, Counting().radar(6 / 20)) for i in range(3)]
+        frames[1] = frames[1][:-80]
+        rig.data.write(b"".join(frames))
+        samples = collect(radar, 2)
+        samples += radar.read(0.2)
+    assert [len(sample.data) for sample in samples] == [6, 6]
+    assert radar.info.counts["lost_samples"] == 1
+
+
 def edited_cfg(folder: Path, edit: Callable[[str], str]) -> Path:
     path = folder / "edited.cfg"
     path.write_text(edit(DEFAULT_CFG.read_text()))
@@ -189,10 +213,21 @@ def test_a_refused_command_is_named_with_its_line_and_the_firmwares_words(rig: R
 
 def test_a_refused_configuration_leaves_the_ports_free(rig: Rig, tmp_path: Path) -> None:
     cfg = edited_cfg(tmp_path, lambda text: text.replace("flushCfg", "flashCfg"))
+    refused = Radar(rig.config(cfg=cfg))
     with pytest.raises(SensorError):
-        Radar(rig.config(cfg=cfg)).connect()
+        refused.connect()
     with Radar(rig.config()) as radar:
         collect(radar, 2)
+    refused.disconnect()
+
+
+def test_a_missing_data_port_leaves_the_other_one_free(rig: Rig) -> None:
+    halved = Radar(rig.config(data_port=str(rig.data.link) + "x"))
+    with pytest.raises(SensorNotFound):
+        halved.connect()
+    with Radar(rig.config()) as radar:
+        collect(radar, 2)
+    halved.disconnect()
 
 
 def test_swapped_ports_are_named(rig: Rig) -> None:

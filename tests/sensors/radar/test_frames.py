@@ -345,6 +345,16 @@ def test_no_bytes_raise_or_pile_up(data: bytes, seed: int) -> None:
     assert len(parser._chunks) <= len(parser._buffer) + 1
 
 
+@pytest.mark.parametrize("piece", [1, 5, 1000])
+@pytest.mark.parametrize("lie", [1, 4, 8, 12, 16, 28, 60])
+def test_a_header_may_lie_by_any_length(lie: int, piece: int) -> None:
+    packets = [packet[:12] + struct.pack("<I", len(packet) + lie) + packet[16:] for packet in stream([3, 4, 5, 6, 7])]
+    data = b"".join(packets) + bytes(lie)
+    parser = FrameParser()
+    frames = [frame for at in range(0, len(data), piece) for frame in parser.feed(data[at : at + piece], at)]
+    assert [(frame.frame_number, len(frame.points)) for frame in frames] == [(10 + i, 3 + i) for i in range(5)]
+
+
 def test_a_claim_of_a_huge_packet_waits_for_no_more_than_the_next_one() -> None:
     packets = stream([5] * 6)
     packets[2] = packets[2][:12] + struct.pack("<I", 60_000) + packets[2][16:]
