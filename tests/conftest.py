@@ -6,6 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("busy", deadline=None)  # a machine that does other things as well proves nothing
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")

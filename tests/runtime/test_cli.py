@@ -17,9 +17,15 @@ from typing import Callable, Dict, Iterator, List, NamedTuple
 import pytest
 from serial.tools import list_ports
 
+from models.bundle import Bundle
+from models.spec import ModelSpec
 from runtime.cli import main
-from sensors.events import Sample, Truth
+from sensors.events import Event, Sample, Truth
 from sensors.recording import Recording, RecordingWriter
+from sensors.sensor import SensorInfo
+
+Samples = Callable[..., List[Sample]]
+Merge = Callable[..., List[Event]]
 
 _ALL = "imu,depth,radar"
 _TIMING = ("latency_ms", "engine_ms")
@@ -59,12 +65,12 @@ def cosmo(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
 
 
 @pytest.fixture
-def bundle(tiny_bundle) -> Path:
+def bundle(tiny_bundle: Bundle) -> Path:
     return tiny_bundle.path
 
 
 @pytest.fixture
-def kept(tmp_path: Path, infos, samples, by_arrival) -> Path:
+def kept(tmp_path: Path, infos: Dict[str, SensorInfo], samples: Samples, by_arrival: Merge) -> Path:
     """A recording of four seconds of an IMU and a radar, made without recognising."""
     path = tmp_path / "kept.mcap"
     with RecordingWriter(path, {name: infos[name] for name in ("imu", "radar")}) as writer:
@@ -98,14 +104,18 @@ def _command(bundle: Path, *words: object) -> List[str]:
         ("doctor --sensors imu,sonar", "imu,sonar"),
     ],
 )
-def test_wrong_usage_is_explained_on_stderr_with_exit_code_2(cosmo: Run, bundle, kept, words: str, wrong: str) -> None:
+def test_wrong_usage_is_explained_on_stderr_with_exit_code_2(
+    cosmo: Run, bundle: Path, kept: Path, words: str, wrong: str
+) -> None:
     done = cosmo(*words.format(bundle=bundle, kept=kept).split())
     assert done.code == 2
     assert wrong in done.err
     assert done.out == ""
 
 
-def test_a_sensor_that_the_model_does_not_know_is_wrong_usage(cosmo: Run, kept, spec, tiny_onnx, tmp_path) -> None:
+def test_a_sensor_that_the_model_does_not_know_is_wrong_usage(
+    cosmo: Run, kept: Path, spec: ModelSpec, tiny_onnx: Path, tmp_path: Path
+) -> None:
     from models.bundle import write_bundle
 
     alone = spec.model_copy(update={"modalities": spec.modalities[:1], "quality": (1.0,)})
@@ -130,7 +140,7 @@ def test_a_sensor_that_the_model_does_not_know_is_wrong_usage(cosmo: Run, kept, 
     ],
 )
 def test_a_failure_is_explained_on_stderr_with_exit_code_1(
-    cosmo: Run, bundle, kept, tmp_path, words: str, wrong: str
+    cosmo: Run, bundle: Path, kept: Path, tmp_path: Path, words: str, wrong: str
 ) -> None:
     done = cosmo(*words.format(bundle=bundle, kept=kept, tmp=tmp_path).split())
     assert done.code == 1
@@ -221,7 +231,7 @@ def test_a_live_run_brings_json_lines_and_its_recording_replays_bit_for_bit(
     live = cosmo(*rig, "--emulate", "person", "--duration", 6, "--output", "-", "--record", recording)
     assert live.code == 0, live.err
     assert len(live.lines) >= 8
-    ends = [line["window_end_ns"] for line in live.lines]
+    ends = [json.loads(line)["window_end_ns"] for line in live.out.splitlines()]
     assert ends == sorted(ends)
     for line in map(json.loads, live.out.splitlines()):
         assert set(line) == {

@@ -3,16 +3,18 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
-from typing import Callable, Iterator, Sequence, Tuple
+from typing import Callable, Iterator, List, Sequence, Tuple
 
 import pytest
 from rich.console import Console
 from serial.tools import list_ports
 from serial.tools.list_ports_common import ListPortInfo
 
+from models.bundle import Bundle
 from runtime import doctor
 from runtime.config import Config
 from sensors.emulation.rig import EmulatedRig
+from sensors.sensor import Sensor
 
 Examine = Callable[..., Tuple[bool, str]]
 
@@ -26,7 +28,7 @@ def attached(monkeypatch: pytest.MonkeyPatch) -> list:
 
 
 @pytest.fixture
-def examine(tiny_bundle, attached) -> Examine:
+def examine(tiny_bundle: Bundle, attached: List[ListPortInfo]) -> Examine:
     """Examines the machine; returns whether the sensors could run, and what was printed."""
 
     def examine(names: Sequence[str], config: Config = Config(), bundle: Path = tiny_bundle.path) -> Tuple[bool, str]:  # noqa: B008
@@ -67,7 +69,7 @@ def test_a_device_that_is_connected_and_says_nothing_is_not_ready(
     examine: Examine, rig: EmulatedRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Mute:
-        def __init__(self, sensor) -> None:
+        def __init__(self, sensor: Sensor) -> None:
             self._sensor = sensor
             self.info = sensor.info
             self.connect, self.disconnect = sensor.connect, sensor.disconnect

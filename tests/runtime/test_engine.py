@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict
+from typing import Dict, Sequence
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ import pytest
 from runtime.engine import EngineError, OnnxRuntimeEngine
 
 
-def _inputs(presence=(1, 1, 1)) -> Dict[str, np.ndarray]:
+def _inputs(presence: Sequence[int] = (1, 1, 1)) -> Dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     shapes = {"imu": (20, 6), "depth": (5, 4, 6), "radar": (10, 8, 5)}
     inputs = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 from typing import Optional
 
 import pytest
@@ -57,7 +58,7 @@ def test_the_truth_is_told_only_where_it_is_known(truth: str) -> None:
     assert _line(_outcome(truth))["truth"] == truth
 
 
-def test_each_line_is_out_before_the_next_prediction(tmp_path) -> None:
+def test_each_line_is_out_before_the_next_prediction(tmp_path: Path) -> None:
     with (tmp_path / "lines").open("w") as file:
         sink = JsonLines(file, _WALL_OFFSET_NS)
         for number in 1, 2:

@@ -1,17 +1,24 @@
 from __future__ import annotations
 
 import time
-from typing import Dict, List, Optional, Tuple
+from pathlib import Path
+from typing import Callable, Dict, Iterable, List, Optional, Tuple
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from models.spec import ModelSpec
 from runtime.aligner import Aligner
 from runtime.engine import OnnxRuntimeEngine
 from runtime.loop import Outcome, Sink, keep, recognise
 from runtime.recognizer import Recognizer
 from sensors.events import Event, Sample, StateChange, Tick, Truth
+from sensors.sensor import SensorInfo
+
+Samples = Callable[..., List[Sample]]
+Troubles = Dict[str, List[Tuple[str, float, float]]]
+Merge = Callable[..., List[Event]]
 
 _S = 10**9
 _NAMES = ("imu", "depth", "radar")
@@ -35,12 +42,15 @@ class _Kept(Sink):
         self.idles += 1
 
 
+Run = Callable[..., _Kept]
+
+
 @pytest.fixture
-def run(spec, tiny_onnx, infos):
+def run(spec: ModelSpec, tiny_onnx: Path, infos: Dict[str, SensorInfo]) -> Run:
     """Recognises made-up events and returns what a sink was given."""
     engine = OnnxRuntimeEngine(tiny_onnx)
 
-    def run(events, live: bool = False) -> _Kept:
+    def run(events: Iterable[Event], live: bool = False) -> _Kept:
         sink = _Kept()
         aligner = Aligner(spec, {name: info.rate_hz for name, info in infos.items()})
         recognise(events, aligner, Recognizer(spec, engine), infos, [sink], live)
@@ -57,7 +67,9 @@ def _ok(at_s: float) -> List[Event]:
     return [StateChange(name, round(at_s * _S), "ok") for name in _NAMES]
 
 
-def test_each_window_is_answered_once_in_order_with_the_states_of_the_rigs_sensors(run, samples, by_arrival) -> None:
+def test_each_window_is_answered_once_in_order_with_the_states_of_the_rigs_sensors(
+    run: Run, samples: Samples, by_arrival: Merge
+) -> None:
     lost = [StateChange("radar", round(2.1 * _S), "lost", "unplugged")]
     streams = [samples("imu", 0, 4.2), samples("radar", 0, 2.1), samples("depth", 0, 2.1)]
     outcomes = run(by_arrival(_ok(0), *streams, lost, _ticks(0, 4.4))).outcomes
@@ -69,14 +81,16 @@ def test_each_window_is_answered_once_in_order_with_the_states_of_the_rigs_senso
     assert all(outcome.window.late for outcome in outcomes[3:])
 
 
-def test_sensors_that_the_rig_does_not_have_have_no_state(run, samples, infos) -> None:
+def test_sensors_that_the_rig_does_not_have_have_no_state(
+    run: Run, samples: Samples, infos: Dict[str, SensorInfo]
+) -> None:
     del infos["radar"], infos["depth"]
     (outcome,) = run(samples("imu", 0, 1.1)).outcomes
     assert outcome.sensors == {"imu": "ok"}
     assert outcome.prediction.present == {"imu": True, "depth": False, "radar": False}
 
 
-def test_the_truth_of_a_window_is_that_of_its_middle(run, samples) -> None:
+def test_the_truth_of_a_window_is_that_of_its_middle(run: Run, samples: Samples) -> None:
     truths = [Truth(round(at_s * _S), activity) for at_s, activity in ((0.8, "walk"), (1.9, "wave"))]
     outcomes = run([*truths, *samples("imu", 0, 3.1)]).outcomes
     assert [(outcome.window.end_ns / _S, outcome.truth, outcome.inside) for outcome in outcomes] == [
@@ -88,7 +102,7 @@ def test_the_truth_of_a_window_is_that_of_its_middle(run, samples) -> None:
     ]
 
 
-def test_waiting_counts_into_the_latency_of_a_live_run_only(run, samples) -> None:
+def test_waiting_counts_into_the_latency_of_a_live_run_only(run: Run, samples: Samples) -> None:
     stream = samples("imu", 0, 1.1)
     shift_ns = time.monotonic_ns() // _S * _S - 2 * _S  # the last sample arrived a second ago or more
     earlier = [Sample("imu", item.stamp_ns + shift_ns, item.arrival_ns + shift_ns, item.data) for item in stream]
@@ -97,7 +111,7 @@ def test_waiting_counts_into_the_latency_of_a_live_run_only(run, samples) -> Non
     assert live.prediction.engine_ms < replayed.prediction.latency_ms + 500 < 900
 
 
-def test_sinks_get_all_but_the_ticks_that_closed_nothing(run, samples, by_arrival) -> None:
+def test_sinks_get_all_but_the_ticks_that_closed_nothing(run: Run, samples: Samples, by_arrival: Merge) -> None:
     stream = [*_ok(0), *samples("imu", 0, 1.2)]
     sink = run(by_arrival(stream, _ticks(0, 4)))
     ticks = [event for event in sink.events if isinstance(event, Tick)]
@@ -107,13 +121,13 @@ def test_sinks_get_all_but_the_ticks_that_closed_nothing(run, samples, by_arriva
     assert len(sink.outcomes) == 2
 
 
-def test_idle_time_comes_after_a_window_and_then_now_and_then(run, samples, by_arrival) -> None:
+def test_idle_time_comes_after_a_window_and_then_now_and_then(run: Run, samples: Samples, by_arrival: Merge) -> None:
     events = by_arrival(samples("imu", 0, 1.1), _ticks(0, 1.1))
     assert 2 <= run(events, live=True).idles < 20
     assert 2 <= run(samples("imu", 0, 1.1)).idles < 20  # a replay has no ticks to wait for
 
 
-def test_keeping_passes_everything_but_ticks(samples) -> None:
+def test_keeping_passes_everything_but_ticks(samples: Samples) -> None:
     sink = _Kept()
     stream = [*_ok(0), *samples("imu", 0, 0.2), Truth(5, "walk")]
     keep([*stream, Tick(time.monotonic_ns())], [sink])
@@ -122,7 +136,7 @@ def test_keeping_passes_everything_but_ticks(samples) -> None:
 
 
 @st.composite
-def _troubles(draw) -> Dict[str, List[Tuple[str, float, float]]]:
+def _troubles(draw: st.DrawFn) -> Troubles:
     """For each sensor, when it stalls (all comes at the end of it), is silent, or is lost."""
     kinds = st.sampled_from(["stalls", "silent", "lost"])
     times = st.floats(0, 4), st.floats(0.05, 3)
@@ -152,7 +166,9 @@ def _with_troubles(stream: List[Sample], troubles: List[Tuple[str, float, float]
 @settings(max_examples=50)
 @given(_troubles())
 @example({name: [("stalls", 1.5, 3.0)] for name in _NAMES})  # windows of nothing close before their samples come
-def test_what_sinks_get_is_enough_to_cut_the_same_windows_again(spec, samples, by_arrival, troubles) -> None:
+def test_what_sinks_get_is_enough_to_cut_the_same_windows_again(
+    spec: ModelSpec, samples: Samples, by_arrival: Merge, troubles: Troubles
+) -> None:
     def fold(events: List[Event]) -> Tuple[List[Event], Dict[int, str]]:
         sink = _Kept()
         recognise(events, Aligner(spec, {"imu": 100, "depth": 15, "radar": 20}), _NoRecognizer(), {}, [sink], False)
@@ -167,5 +183,5 @@ class _NoRecognizer(Recognizer):
     def __init__(self) -> None:
         pass
 
-    def predict(self, *_):
+    def predict(self, *_: object) -> None:  # type: ignore[override]
         return None

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import time
-from typing import Dict, List, Mapping, Tuple
+from pathlib import Path
+from typing import Callable, Dict, List, Mapping, Tuple
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from models.spec import ModelSpec
 from runtime.aligner import Aligner, Window
 from runtime.engine import OnnxRuntimeEngine
 from runtime.recognizer import Recognizer
-from sensors.events import StateChange
+from sensors.events import Event, Sample, StateChange
+
+Samples = Callable[..., List[Sample]]
 
 _HOP_NS = 500_000_000
 
@@ -88,9 +91,11 @@ def test_latency_is_the_wait_and_the_work_of_which_the_engine_is_a_part(spec: Mo
     assert prediction.latency_ms >= prediction.engine_ms + 7
 
 
-def test_windows_of_real_streams_are_answered_by_the_real_engine(spec: ModelSpec, tiny_onnx, samples) -> None:
+def test_windows_of_real_streams_are_answered_by_the_real_engine(
+    spec: ModelSpec, tiny_onnx: Path, samples: Samples
+) -> None:
     aligner = Aligner(spec, {"imu": 100, "depth": 15, "radar": 20})
-    events = [StateChange(name, 0, "ok") for name in spec.sensors]
+    events: List[Event] = [StateChange(name, 0, "ok") for name in spec.sensors]
     events += [sample for name in spec.sensors for sample in samples(name, 0, 1.2)]
     (window,) = [window for event in events for window in aligner.feed(event)]
     prediction = Recognizer(spec, OnnxRuntimeEngine(tiny_onnx)).predict(window, depth_scale_m=0.001)

@@ -1,23 +1,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, List
+from typing import Callable, Dict, List
 
 import numpy as np
 
+from models.spec import ModelSpec
 from runtime.aligner import Aligner
 from runtime.engine import OnnxRuntimeEngine
 from runtime.json_lines import as_json
 from runtime.loop import Outcome, Sink, recognise
 from runtime.recognizer import Recognizer
 from runtime.record import RecordingSink
-from sensors.events import Sample, StateChange
+from sensors.events import Event, Sample, StateChange
 from sensors.recording import Recording, RecordingWriter
 from sensors.sensor import SensorInfo
 
+Samples = Callable[..., List[Sample]]
+Merge = Callable[..., List[Event]]
+
 
 def test_events_fingerprints_and_predictions_stand_in_the_recording_in_the_order_of_the_run(
-    tmp_path: Path, spec, tiny_onnx, infos: Dict[str, SensorInfo], samples, by_arrival
+    tmp_path: Path, spec: ModelSpec, tiny_onnx: Path, infos: Dict[str, SensorInfo], samples: Samples, by_arrival: Merge
 ) -> None:
     class Kept(Sink):
         def __init__(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from pathlib import Path
-from typing import Callable, Dict, Iterable, List
+from typing import Any, Callable, Dict, Iterable, List
 
 import numpy as np
 import pytest
@@ -20,6 +20,9 @@ from runtime.replay import WindowCheck, is_same_run, replay, windows_key
 from sensors.events import Event, Sample, StateChange, Tick, Truth
 from sensors.recording import Recording, RecordingWriter
 from sensors.sensor import SensorInfo
+
+Samples = Callable[..., List[Sample]]
+Merge = Callable[..., List[Event]]
 
 _S = 10**9
 _NAMES = ("imu", "depth", "radar")
@@ -39,7 +42,7 @@ def fold(spec: ModelSpec, tiny_onnx: Path, infos: Dict[str, SensorInfo]) -> Fold
 
 
 @pytest.fixture
-def eventful(samples, by_arrival) -> List[Event]:
+def eventful(samples: Samples, by_arrival: Merge) -> List[Event]:
     """Ten seconds in which sensors begin, stall, fall silent, are lost and come back, alone and all together."""
     depth = [*samples("depth", 0.4, 2.2), *samples("depth", 3.7, 5), *samples("depth", 8.5, 10)]
     radar = [*samples("radar", 0.2, 5), *samples("radar", 8.4, 10)]
@@ -62,7 +65,9 @@ def eventful(samples, by_arrival) -> List[Event]:
 
 
 @pytest.fixture
-def recording(tmp_path: Path, spec, infos, fold: Fold, eventful: List[Event]) -> Recording:
+def recording(
+    tmp_path: Path, spec: ModelSpec, infos: Dict[str, SensorInfo], fold: Fold, eventful: List[Event]
+) -> Recording:
     """The eventful run, recorded."""
     path = tmp_path / "run.mcap"
     with RecordingWriter(path, infos, {"windows": windows_key(spec, 300)}) as writer:
@@ -72,9 +77,9 @@ def recording(tmp_path: Path, spec, infos, fold: Fold, eventful: List[Event]) ->
     return recording
 
 
-def _play(recording: Recording, **changes) -> Iterable[Event]:
-    arguments = {"names": recording.infos, "own_ticks": True, "paced": False, **changes}
-    return replay(recording, **arguments)  # type: ignore[arg-type]
+def _play(recording: Recording, **changes: Any) -> Iterable[Event]:
+    arguments: Dict[str, Any] = {"names": recording.infos, "own_ticks": True, "paced": False, **changes}
+    return replay(recording, **arguments)
 
 
 def test_a_replay_sees_the_windows_of_the_run_bit_for_bit(recording: Recording, fold: Fold) -> None:
@@ -144,7 +149,9 @@ def test_windows_without_ticks_of_their_own_still_close(recording: Recording, fo
     assert check.same > 5  # those closed late may hold a little more than they did live
 
 
-def test_a_run_is_the_same_only_with_the_same_windows_lateness_and_sensors(recording: Recording, spec) -> None:
+def test_a_run_is_the_same_only_with_the_same_windows_lateness_and_sensors(
+    recording: Recording, spec: ModelSpec
+) -> None:
     assert is_same_run(recording, _NAMES, windows_key(spec, 300))
     assert is_same_run(recording, _NAMES, windows_key(spec.model_copy(update={"classes": ("a", "b")}), 300))
     assert not is_same_run(recording, _NAMES, windows_key(spec.model_copy(update={"hop_s": 1.0}), 300))
@@ -152,7 +159,9 @@ def test_a_run_is_the_same_only_with_the_same_windows_lateness_and_sensors(recor
     assert not is_same_run(recording, ("imu", "depth"), windows_key(spec, 300))
 
 
-def test_a_paced_replay_takes_the_time_that_the_run_took(tmp_path: Path, infos, samples) -> None:
+def test_a_paced_replay_takes_the_time_that_the_run_took(
+    tmp_path: Path, infos: Dict[str, SensorInfo], samples: Samples
+) -> None:
     path = tmp_path / "run.mcap"
     with RecordingWriter(path, infos) as writer:
         for sample in samples("radar", 50, 50.6):

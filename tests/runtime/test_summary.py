@@ -68,7 +68,7 @@ def infos() -> Dict[str, SensorInfo]:
     return infos
 
 
-def test_a_run_without_windows_has_a_summary_too(infos) -> None:
+def test_a_run_without_windows_has_a_summary_too(infos: Dict[str, SensorInfo]) -> None:
     summary = _summary(infos=infos)
     assert summary.as_dict()["windows"] == 0
     assert "latency_ms" not in summary.as_dict()
@@ -84,7 +84,7 @@ def test_latencies_are_told_as_percentiles() -> None:
     assert "latency: p50 51.0 ms, p99 100.0 ms, max 101.0 ms" in _text(summary)
 
 
-def test_uncertain_late_and_absent_windows_are_counted(infos) -> None:
+def test_uncertain_late_and_absent_windows_are_counted(infos: Dict[str, SensorInfo]) -> None:
     outcomes = [_outcome(1), _outcome(2, activity="uncertain"), _outcome(3, late=True, present=False)]
     summary = _summary(outcomes=outcomes, infos=infos)
     figures = summary.as_dict()
@@ -95,7 +95,7 @@ def test_uncertain_late_and_absent_windows_are_counted(infos) -> None:
     }
 
 
-def test_people_read_losses_by_sensor_and_only_counts_that_count(infos) -> None:
+def test_people_read_losses_by_sensor_and_only_counts_that_count(infos: Dict[str, SensorInfo]) -> None:
     rows = [line.split() for line in _text(_summary(infos=infos)).splitlines()]
     assert ["imu", "1200", "7", "0", "bad", "checksums", "2"] in rows
     assert ["radar", "240", "0", "0", "–"] in rows
@@ -147,7 +147,9 @@ def _told(guesses: Sequence[Tuple[float, Sequence[float]]]) -> List[Outcome]:
         ([(5, (0.9, 0.1, 0.0))], None),
     ],
 )
-def test_an_activity_is_right_when_its_most_confident_window_names_it(guesses, expected) -> None:
+def test_an_activity_is_right_when_its_most_confident_window_names_it(
+    guesses: Sequence[Tuple[float, Sequence[float]]], expected: Optional[Tuple[int, int]]
+) -> None:
     summary = _summary(_TIMELINE, _told(guesses))
     assert summary.activities() == expected
     if expected:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 import re
-from typing import Dict, Sequence
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import pytest
@@ -16,13 +16,15 @@ from runtime.view import LiveView, _large
 from sensors.events import Sample, StateChange, Tick
 from sensors.sensor import SensorInfo
 
+Samples = Callable[..., List[Sample]]
+
 _S = 10**9
 
 
 class _Screen:
     """A live view on a terminal of a given size, and what it shows."""
 
-    def __init__(self, width: int, height: int, spec, infos: Dict[str, SensorInfo]) -> None:
+    def __init__(self, width: int, height: int, spec: Optional[ModelSpec], infos: Dict[str, SensorInfo]) -> None:
         self.file = io.StringIO()
         terminal = Console(file=self.file, force_terminal=True, width=width, height=height, color_system="truecolor")
         self.view = LiveView(spec, infos, "a test", terminal)
@@ -38,12 +40,17 @@ class _Screen:
         return "\n".join(shown)
 
 
-@pytest.fixture
-def screen(infos):
-    """Makes a screen, closed at the end of the test."""
-    screens = []
+MakeScreen = Callable[..., _Screen]
 
-    def make(width: int, height: int, spec=None, names: Sequence[str] = ("imu", "depth", "radar")) -> _Screen:
+
+@pytest.fixture
+def screen(infos: Dict[str, SensorInfo]) -> Iterator[MakeScreen]:
+    """Makes a screen, closed at the end of the test."""
+    screens: List[_Screen] = []
+
+    def make(
+        width: int, height: int, spec: Optional[ModelSpec] = None, names: Sequence[str] = ("imu", "depth", "radar")
+    ) -> _Screen:
         screens.append(_Screen(width, height, spec, {name: infos[name] for name in names}))
         return screens[-1]
 
@@ -52,7 +59,7 @@ def screen(infos):
         made.view.close()
 
 
-def _outcome(spec: ModelSpec, activity: str, confidence: float = 0.83, truth=None, states=None) -> Outcome:
+def _outcome(spec: ModelSpec, activity: str, confidence: float = 0.83, truth: Optional[str] = None) -> Outcome:
     rest = (1 - confidence) / (len(spec.classes) - 1)
     likeliest = activity if activity in spec.classes else spec.classes[1]
     prediction = Prediction(
@@ -66,7 +73,7 @@ def _outcome(spec: ModelSpec, activity: str, confidence: float = 0.83, truth=Non
         latency_ms=4.25,
     )
     window = Window(2 * _S, {}, prediction.present, 2 * _S)
-    return Outcome(prediction, window, states or {"imu": "ok", "depth": "ok", "radar": "absent"}, truth, False)
+    return Outcome(prediction, window, {"imu": "ok", "depth": "ok", "radar": "absent"}, truth, False)
 
 
 def _many(spec: ModelSpec, count: int) -> ModelSpec:
@@ -75,7 +82,9 @@ def _many(spec: ModelSpec, count: int) -> ModelSpec:
 
 @pytest.mark.parametrize("size", [(80, 24), (100, 40), (120, 36), (200, 60)])
 @pytest.mark.parametrize("names", [("imu",), ("depth",), ("imu", "depth", "radar")])
-def test_every_size_has_room_for_what_matters(spec, screen, samples, size, names) -> None:
+def test_every_size_has_room_for_what_matters(
+    spec: ModelSpec, screen: MakeScreen, samples: Samples, size: Tuple[int, int], names: Sequence[str]
+) -> None:
     shown = screen(*size, _many(spec, 27), names)
     assert "waiting for the first window" in shown.text()
     for name in names:
@@ -96,14 +105,14 @@ def test_the_activity_is_written_large_where_it_fits() -> None:
     assert _large("№ 5", 80) == "\n№  5\n"
 
 
-def test_a_doubtful_answer_names_the_likeliest_activity(spec, screen) -> None:
+def test_a_doubtful_answer_names_the_likeliest_activity(spec: ModelSpec, screen: MakeScreen) -> None:
     shown = screen(80, 24, spec)
     shown.view.outcome(_outcome(spec, "uncertain", confidence=0.44))
     assert re.search(r"44% +perhaps wave", shown.text())
 
 
 def test_activities_stand_in_the_order_of_the_model_or_the_most_probable_ones_where_there_are_too_many(
-    spec, screen
+    spec: ModelSpec, screen: MakeScreen
 ) -> None:
     few = screen(120, 36, spec)
     few.view.outcome(_outcome(spec, "wave"))
@@ -115,7 +124,7 @@ def test_activities_stand_in_the_order_of_the_model_or_the_most_probable_ones_wh
     assert "activity number 30" not in many.text()
 
 
-def test_what_was_done_before_stays_in_sight_the_latest_last(spec, screen) -> None:
+def test_what_was_done_before_stays_in_sight_the_latest_last(spec: ModelSpec, screen: MakeScreen) -> None:
     shown = screen(80, 24, spec)
     for activity in "walk", "wave", "wave", "walk", "rest":
         shown.view.outcome(_outcome(spec, activity))
@@ -125,7 +134,9 @@ def test_what_was_done_before_stays_in_sight_the_latest_last(spec, screen) -> No
     assert "number 27 › activity number 28 ─" in shown.text()
 
 
-def test_trust_state_rate_and_losses_stand_beside_each_sensor(spec, screen, infos, samples) -> None:
+def test_trust_state_rate_and_losses_stand_beside_each_sensor(
+    spec: ModelSpec, screen: MakeScreen, infos: Dict[str, SensorInfo], samples: Samples
+) -> None:
     shown = screen(120, 36, spec)
     for name in "imu", "radar", "depth":
         for sample in samples(name, 0, 4):
@@ -141,7 +152,7 @@ def test_trust_state_rate_and_losses_stand_beside_each_sensor(spec, screen, info
     assert re.search(r"radar +absent +0% +20 Hz +0", text)
 
 
-def test_a_sensor_that_falls_silent_is_seen_to_slow_down(spec, screen, samples) -> None:
+def test_a_sensor_that_falls_silent_is_seen_to_slow_down(spec: ModelSpec, screen: MakeScreen, samples: Samples) -> None:
     shown = screen(120, 36, spec)
     for sample in [*samples("radar", 0, 3), *samples("imu", 0, 6)]:
         shown.view.event(sample)
@@ -150,7 +161,9 @@ def test_a_sensor_that_falls_silent_is_seen_to_slow_down(spec, screen, samples) 
 
 
 @pytest.mark.parametrize("shape, columns", [((135, 240), 56), ((240, 320), 42), ((8, 12), 48)])
-def test_the_depth_image_keeps_its_proportions_and_near_is_bright(screen, shape, columns) -> None:
+def test_the_depth_image_keeps_its_proportions_and_near_is_bright(
+    screen: MakeScreen, shape: Tuple[int, int], columns: int
+) -> None:
     shown = screen(120, 36, None, ["depth"])
     image = np.full(shape, 4500, np.uint16)
     image[:, : shape[1] // 2] = 700
@@ -164,14 +177,14 @@ def test_the_depth_image_keeps_its_proportions_and_near_is_bright(screen, shape,
     assert sum(right) < 150
 
 
-def test_a_picture_in_which_nothing_was_measured_is_black(screen) -> None:
+def test_a_picture_in_which_nothing_was_measured_is_black(screen: MakeScreen) -> None:
     shown = screen(120, 36, None, ["depth"])
     shown.view.event(Sample("depth", _S, _S, np.zeros((8, 12), np.uint16)))
     shown.view.idle()
     assert set(re.findall(r"38;2;(\d+;\d+;\d+);48", shown.file.getvalue())) == {"0;0;0"}
 
 
-def test_recording_shows_the_sensors_and_no_recognition(screen, samples) -> None:
+def test_recording_shows_the_sensors_and_no_recognition(screen: MakeScreen, samples: Samples) -> None:
     shown = screen(80, 40)
     for sample in samples("imu", 0, 2):
         shown.view.event(sample)
@@ -181,7 +194,9 @@ def test_recording_shows_the_sensors_and_no_recognition(screen, samples) -> None
     assert re.search(r"imu +ok +100 Hz", text)
 
 
-def test_brackets_in_a_name_are_shown_as_they_are(infos, spec, screen) -> None:
+def test_brackets_in_a_name_are_shown_as_they_are(
+    infos: Dict[str, SensorInfo], spec: ModelSpec, screen: MakeScreen
+) -> None:
     terminal = Console(file=io.StringIO(), force_terminal=True, width=100, height=40)
     view = LiveView(spec, infos, "emulated: utd:/data[1]/[bold]", terminal)
     view.idle()
