@@ -41,8 +41,8 @@ class Counting:
 class Rig:
     """An emulated radar that runs, and a driver for it."""
 
-    def __init__(self, folder: Path, cli_baud: int = 115200) -> None:
-        self.cli = PtyPort(folder / "cli", cli_baud)
+    def __init__(self, folder: Path) -> None:
+        self.cli = PtyPort(folder / "cli", 115200)
         self.data = PtyPort(folder / "data", 921600)
         self.start_ns = time.monotonic_ns()
         self._stop = threading.Event()
@@ -127,15 +127,13 @@ def test_latency_is_taken_off_the_stamps(rig: Rig) -> None:
     assert sample.arrival_ns - sample.stamp_ns >= 1e9
 
 
-def test_a_radar_left_running_by_a_killed_program_is_taken_over(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, cli_baud=19200)  # so slow that old frames come before it is stopped
-    killed = Radar(rig.config(cli_baud=19200))
+def test_a_radar_left_running_by_a_killed_program_is_taken_over(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sensors.radar.cli._QUIET_S", 0.2)  # so that old frames come before it is stopped
+    killed = Radar(rig.config())
     killed.connect()
     killed._close()  # what the kernel does for it
-    with Radar(rig.config(cli_baud=19200)) as radar:
-        samples = collect(radar, 5)
-    assert_contiguous(rig, samples)
-    rig.close()
+    with Radar(rig.config()) as radar:
+        assert_contiguous(rig, collect(radar, 5))
 
 
 def test_an_unplugged_radar_is_lost_and_comes_back(rig: Rig) -> None:
