@@ -83,7 +83,7 @@ class Summary(Sink):
             best: Optional[_Guess] = None
             while position < len(self._guesses) and self._guesses[position].middle_ns < segment.end_ns:
                 guess = self._guesses[position]
-                if guess.middle_ns >= segment.start_ns and (best is None or guess.confidence > best.confidence):
+                if best is None or guess.confidence > best.confidence:
                     best = guess
                 position += 1
             if segment.activity == REST or best is None:

@@ -48,6 +48,13 @@ def test_windows_end_at_the_multiples_of_the_hop_once_a_whole_window_has_passed(
     assert _ends_s(_fold(spec, samples("imu", 100.0, 101.6))) == [101.0, 101.5]
 
 
+def test_a_window_closes_when_the_stamps_have_reached_its_end(imu_spec: ModelSpec) -> None:
+    stamps = [*range(0, _S, 50_000_000), _S - 1]
+    aligner = Aligner(imu_spec, _RATES_HZ)
+    assert _fold(imu_spec, [Sample("imu", stamp, stamp, np.zeros(9, np.float32)) for stamp in stamps], aligner) == []
+    assert _ends_s(aligner.feed(Sample("imu", _S, _S, np.zeros(9, np.float32)))) == [1.0]
+
+
 def test_a_linear_signal_is_interpolated_exactly(imu_spec: ModelSpec) -> None:
     slopes = np.arange(1, 10)
 
