@@ -15,7 +15,7 @@ import threading
 import time
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Callable, List, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Any, Callable, List, NamedTuple, Optional, Sequence
 
 from sensors.config import RigConfig
 from sensors.emulation.motion import Camera, Motion
@@ -23,6 +23,9 @@ from sensors.emulation.pty import PtyPort
 from sensors.events import Truth
 from sensors.rig import open_sensors
 from sensors.sensor import Sensor, SensorError
+
+if TYPE_CHECKING:
+    from sensors.emulation.camera_device import EmulatedCamera
 
 _TRUTH_AHEAD_S = 2.0
 _IMU_BAUD = 115200
@@ -57,7 +60,7 @@ class EmulatedRig:
         self._on_truth: Callable[[Truth], object] = self._truths.append
         self._on_end: Callable[[], object] = lambda: None
         self._lock = threading.Lock()
-        self._camera = None
+        self._camera: Optional[EmulatedCamera] = None
 
     def __enter__(self) -> EmulatedRig:
         context = multiprocessing.get_context("spawn")
@@ -194,22 +197,22 @@ def _serve(
         return
     stop = threading.Event()
     start_ns = time.monotonic_ns()
-    ports = {}
+    ports: dict[str, list[PtyPort]] = {}
     devices: list[Callable[[], None]] = []
     if "imu" in names:
         from sensors.emulation.imu_device import EmulatedImu
 
-        ports["imu"] = [PtyPort(Path(folder, "imu"), _IMU_BAUD)]
-        imu = EmulatedImu(*ports["imu"], motion, imu_protocol)
+        cable = PtyPort(Path(folder, "imu"), _IMU_BAUD)
+        ports["imu"] = [cable]
+        imu = EmulatedImu(cable, motion, imu_protocol)
         devices.append(lambda: imu.run(stop, start_ns))
     if "radar" in names:
         from sensors.emulation.radar_device import EmulatedRadar
 
-        ports["radar"] = [
-            PtyPort(Path(folder, "radar-cli"), _RADAR_CLI_BAUD),
-            PtyPort(Path(folder, "radar-data"), _RADAR_DATA_BAUD),
-        ]
-        radar = EmulatedRadar(*ports["radar"], motion)
+        cli = PtyPort(Path(folder, "radar-cli"), _RADAR_CLI_BAUD)
+        data = PtyPort(Path(folder, "radar-data"), _RADAR_DATA_BAUD)
+        ports["radar"] = [cli, data]
+        radar = EmulatedRadar(cli, data, motion)
         devices.append(lambda: radar.run(stop, start_ns))
     if "depth" in names:
         devices.append(lambda: _send_frames(motion, frames, stop, start_ns))
