@@ -46,7 +46,7 @@ class EmulatedRig:
     Args:
         motion: what it plays: ``person``, ``person:SEED`` or ``utd:PATH[:SUBJECTS]``.
         names: the sensors it has.
-        imu_protocol: what its IMU speaks: ``witmotion`` or ``xsens``.
+        imu_protocol: what its IMU speaks: ``witmotion`` (also for ``auto``) or ``xsens``.
 
     Raises:
         SensorError: the motion cannot be played; from ``__enter__``.
@@ -55,7 +55,7 @@ class EmulatedRig:
     def __init__(self, motion: str, names: Sequence[str], imu_protocol: str = "witmotion") -> None:
         self._motion = motion
         self._names = tuple(names)
-        self._imu_protocol = imu_protocol
+        self._imu_protocol = "witmotion" if imu_protocol == "auto" else imu_protocol
         self._truths: List[Truth] = []
         self._on_truth: Callable[[Truth], object] = self._truths.append
         self._on_end: Callable[[], object] = lambda: None
