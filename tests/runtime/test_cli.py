@@ -19,7 +19,9 @@ from serial.tools import list_ports
 
 from models.bundle import Bundle
 from models.spec import ModelSpec
+from runtime.aligner import Aligner
 from runtime.cli import main
+from runtime.replay import windows_key
 from sensors.events import Event, Sample, Truth
 from sensors.recording import Recording, RecordingWriter
 from sensors.sensor import SensorInfo
@@ -202,6 +204,35 @@ def test_duration_ends_a_replay_by_its_own_clock(cosmo: Run, bundle: Path, kept:
     options = ["--sensors", _ALL, "--bundle", bundle, "--replay", kept, "--speed", "max"]
     done = cosmo(*options, "--duration", "2.2")
     assert [line["window_end_ns"] for line in done.lines] == [1_000_000_000, 1_500_000_000, 2_000_000_000]
+
+
+def test_a_replay_that_sees_other_windows_than_the_run_fails(
+    cosmo: Run, bundle: Path, spec: ModelSpec, infos: Dict[str, SensorInfo], samples: Samples, tmp_path: Path
+) -> None:
+    def recording(name: str, digests: Dict[int, str]) -> Path:
+        path = tmp_path / name
+        run = {"windows": windows_key(spec, lateness_ms=300)}
+        with RecordingWriter(path, {"imu": infos["imu"]}, run) as writer:
+            for sample in samples("imu", 0, 2.2):
+                writer.write(sample)
+            for end_ns, digest in digests.items():
+                writer.write_json("/windows", end_ns, {"end_ns": end_ns, "digest": digest, "late": False})
+        return path
+
+    aligner = Aligner(spec, {"imu": 100})
+    windows = [window for sample in samples("imu", 0, 2.2) for window in aligner.feed(sample)]
+    true = {window.end_ns: window.digest() for window in windows}
+    options = ["--sensors", "imu", "--bundle", bundle, "--speed", "max", "--replay"]
+
+    done = cosmo(*options, recording("true.mcap", true))
+    assert (done.code, "bit for bit: 3 of 3" in done.err) == (0, True)
+    done = cosmo(*options, recording("other.mcap", {**true, 1_500_000_000: "0"}))
+    assert (done.code, "bit for bit: 2 of 3" in done.err) == (1, True)
+    longer = recording("longer.mcap", {**true, 2_500_000_000: "0"})
+    done = cosmo(*options, longer)
+    assert (done.code, "bit for bit: 3 of 4" in done.err) == (1, True)
+    done = cosmo(*options, longer, "--duration", 1.7)  # what was not asked for is not missed
+    assert (done.code, "bit for bit: 2 of 2" in done.err) == (0, True)
 
 
 def test_lines_and_figures_go_to_files_where_asked(cosmo: Run, bundle: Path, kept: Path, tmp_path: Path) -> None:

@@ -25,6 +25,18 @@ def test_a_window_comes_back_as_probabilities_and_weights(tiny_onnx: Path, threa
     np.testing.assert_allclose(weights, [0.5, 0, 0.5])
 
 
+def test_an_inference_may_use_as_many_cores_as_it_is_given(tiny_onnx: Path) -> None:
+    def threads() -> int:
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    before = threads()
+    alone = OnnxRuntimeEngine(tiny_onnx, threads=1)
+    assert threads() == before
+    four = OnnxRuntimeEngine(tiny_onnx, threads=4)
+    assert threads() == before + 3
+    del alone, four
+
+
 def test_inputs_that_the_model_does_not_ask_for_are_left_out(tiny_onnx: Path) -> None:
     engine = OnnxRuntimeEngine(tiny_onnx)
     expected = engine.infer(_inputs())
