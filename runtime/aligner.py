@@ -126,8 +126,8 @@ def _content(ring: RingBuffer, modality: ModalitySpec, spec: ModelSpec, end_ns: 
     """What one sensor shows on the window's grid, or None when it is absent.
 
     The grid has ``steps`` times, the last one at the window's end. An IMU is interpolated between the samples around
-    each time, a frame is the nearest one not after the window's end. Steps that are not covered are bridged: by a straight
-    line between an IMU's samples, by the nearest frame, and by the last sample up to the end of a late window.
+    each time, a frame is the nearest one not after the window's end. Steps that are not covered are bridged: by a
+    straight line between an IMU's samples, by the nearest frame, by the last sample up to the end of a late window.
     """
     if not len(ring):
         return None
