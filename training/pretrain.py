@@ -38,20 +38,20 @@ def pretrain(
     Returns:
         The mean loss of each epoch.
     """
-    windows = windows.where(np.flatnonzero(windows.presence.any(1)))
+    seen = np.flatnonzero(windows.presence.any(1))  # a window without any sensor has nothing to contrast
     order = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(seed)
     heads = ProjectionHeads(windows.presence.shape[1])
     parameters = [*encoders.parameters(), *heads.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-4)
-    steps = max(1, epochs * -(-len(windows) // batch))
+    steps = max(1, epochs * -(-len(seen) // batch))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps, pct_start=0.1)
     encoders.train()
     task = progress.add_task("stage 1", total=epochs)
     losses = []
     for _ in range(epochs):
         total = []
-        for features, presence, _ in windows.shuffled_batches(batch, order):
+        for features, presence, _ in windows.shuffled_batches(batch, order, seen):
             r = heads(encoders(augment(features, generator)))
             loss = contrastive_fusion_loss(r, random_weightings(presence, weightings, generator))
             optimiser.zero_grad()

@@ -28,8 +28,8 @@ def train_bundle(
     held_out: Mapping[str, Windows],
     provenance: Mapping[str, Any],
     seed: int = 0,
-    pretrain_epochs: int = 20,
-    finetune_rounds: int = 5,
+    pretrain_epochs: int = 10,
+    finetune_rounds: int = 8,
     fusion: str = "concat",
 ) -> Bundle:
     """Train a model in both stages, measure it after the last epoch, and write it.
@@ -47,7 +47,13 @@ def train_bundle(
 
     Returns:
         The bundle, its ``metrics`` with accuracy and macro F1 of each held-out set.
+
+    Raises:
+        ValueError: no windows have a label.
     """
+    labelled = windows.labelled
+    if len(labelled) < 2:
+        raise ValueError(f"{len(labelled)} of {len(windows)} windows have a label; stage 2 needs some of each activity")
     torch.manual_seed(seed)
     started = time.monotonic()
     encoders = Encoders(spec)
@@ -65,7 +71,6 @@ def train_bundle(
 
         network = CosmoNetwork(spec, fusion)
         network.encoders = encoders
-        labelled = windows.labelled
         stage2 = finetune(network, labelled, rounds=finetune_rounds, seed=seed, progress=progress)
 
     metrics = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterator, Mapping, Sequence
+from typing import Iterator, Mapping, Optional, Sequence
 
 import numpy as np
 import torch
@@ -46,6 +46,10 @@ class Windows:
             stacked[m.sensor] = np.empty((len(features), spec.steps(m), *m.shape), dtype)
             for i, window in enumerate(features):
                 stacked[m.sensor][i] = window[m.sensor]
+            if not np.isfinite(stacked[m.sensor]).all():
+                raise ValueError(
+                    f"some windows of {m.sensor} hold numbers that are not finite; mark them absent instead"
+                )
         return cls(stacked, np.asarray(presence, bool), np.asarray(labels, np.int64), np.asarray(groups))
 
     def __post_init__(self) -> None:
@@ -78,11 +82,14 @@ class Windows:
             yield self.tensors(np.arange(start, min(start + size, len(self))))
 
     def shuffled_batches(
-        self, size: int, order: np.random.Generator
+        self, size: int, order: np.random.Generator, chosen: Optional[np.ndarray] = None
     ) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
-        """All windows in random order; a last batch of one is left out, for batch statistics need two."""
-        indices = order.permutation(len(self))
-        for start in range(0, len(self), size):
-            chosen = indices[start : start + size]
-            if len(chosen) > 1:
-                yield self.tensors(chosen)
+        """All windows, or those of the chosen indices, in random order, as ``tensors`` of at most ``size``.
+
+        A last batch of one is left out, for batch statistics need two.
+        """
+        indices = order.permutation(len(self) if chosen is None else chosen)
+        for start in range(0, len(indices), size):
+            batch = indices[start : start + size]
+            if len(batch) > 1:
+                yield self.tensors(batch)

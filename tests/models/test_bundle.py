@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +48,22 @@ def test_a_failed_write_leaves_the_old_bundle_and_nothing_else(tmp_path, monkeyp
     with pytest.raises(OSError, match="No space"):
         write(tmp_path / "bundle", onnx=b"better")
     assert load_bundle(tmp_path / "bundle").onnx.read_bytes() == b"graph"
+    assert [child.name for child in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_the_old_bundle_comes_back_when_the_new_cannot_be_put_in_its_place(tmp_path, monkeypatch):
+    path = write(tmp_path / "bundle").path
+    rename = Path.rename
+
+    def refuse_new(source, target):
+        if source.suffix == ".new":
+            raise OSError("Stale file handle")
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", refuse_new)
+    with pytest.raises(OSError, match="Stale"):
+        write(path, onnx=b"better")
+    assert load_bundle(path).onnx.read_bytes() == b"graph"
     assert [child.name for child in tmp_path.iterdir()] == ["bundle"]
 
 

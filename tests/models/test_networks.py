@@ -112,7 +112,7 @@ def test_radar_cares_neither_for_the_order_of_points_nor_for_padding():
     encoder.fit(x)
     answer = encoder(x)
     torch.testing.assert_close(encoder(x[:, :, torch.tensor([5, 3, 1, 0, 4, 2])]), answer)
-    torch.testing.assert_close(encoder(torch.cat([x, torch.zeros_like(x)], dim=2)), answer)
+    torch.testing.assert_close(encoder(x[:, :, :4]), answer)
     assert not torch.allclose(encoder(x * 1.5), answer)
 
 

@@ -31,15 +31,45 @@ def same(before: dict, part) -> bool:
     return all(torch.equal(before[name], value) for name, value in part.state_dict().items())
 
 
-def test_a_frozen_part_does_not_move_and_lets_gradients_through(network, windows):
+def test_frozen_encoders_keep_parameters_and_batch_statistics(network, windows):
+    features, presence, _ = windows.tensors(np.arange(16))
+    freeze(network.encoders)
+    before = copy.deepcopy(network.encoders.state_dict())
+    network.classifier(network.encoders(features), presence)[0].sum().backward()
+    assert same(before, network.encoders)
+    assert all(p.grad is None for p in network.encoders.parameters())
+
+
+def test_a_frozen_classifier_lets_gradients_through(network, windows):
     features, presence, _ = windows.tensors(np.arange(16))
     freeze(network.classifier)
-    before = copy.deepcopy(network.classifier.state_dict())
-    z = network.encoders(features)
-    network.classifier(z, presence)[0].sum().backward()
-    assert same(before, network.classifier)
+    network.classifier(network.encoders(features), presence)[0].sum().backward()
     assert all(p.grad is None for p in network.classifier.parameters())
     assert any(p.grad.abs().sum() > 0 for p in network.encoders.parameters())
+
+
+def test_one_part_learns_while_the_other_is_frozen(network, windows):
+    """While the encoders learn, the classifier waits without dropout; while it learns, the encoders have run just once."""
+    seen = {"encoders": [], "classifier": []}
+    for name, part in (("encoders", network.encoders), ("classifier", network.classifier)):
+        part.register_forward_hook(
+            lambda part, _, __, name=name: seen[name].append(
+                (part.training, all(p.requires_grad for p in part.parameters()))
+            )
+        )
+    run(network, windows, turn=2, batch=36)
+    learning, waiting = (True, True), (False, False)
+    assert seen["classifier"] == [waiting] * 4 + [learning] * 4
+    assert seen["encoders"] == [learning] * 4 + [waiting]
+
+
+def test_embedding_leaves_the_encoders_as_they_are(network, windows):
+    network.encoders.train()
+    before = copy.deepcopy(network.encoders.state_dict())
+    whole, _, _ = embed(network.encoders, windows)
+    parts, _, _ = embed(network.encoders, windows, batch=5)
+    assert same(before, network.encoders)
+    torch.testing.assert_close(whole, parts)
 
 
 def test_each_turn_moves_only_its_own_part(network, windows, monkeypatch):

@@ -79,6 +79,12 @@ def test_the_graph_recognises_with_any_sensors(bundle, other_people):
     assert accuracy([0, 0, 0]) == pytest.approx(1 / 3)
 
 
+def test_windows_without_labels_are_refused(spec, windows, tmp_path):
+    unlabelled = Windows(windows.features, windows.presence, np.full(len(windows), -1), windows.groups)
+    with pytest.raises(ValueError, match="0 of 72 windows have a label"):
+        train_bundle(spec, unlabelled, tmp_path / "bundle", held_out={}, provenance={})
+
+
 def test_the_same_seed_gives_the_same_bundle(spec, windows, tmp_path):
     first, again, other = (
         train_bundle(

@@ -33,6 +33,13 @@ def test_depth_is_kept_to_two_millimetres(windows):
     assert presence.shape == (3, 3)
 
 
+def test_numbers_that_are_not_finite_are_refused(spec):
+    window = {m.sensor: np.zeros((spec.steps(m), *m.shape)) for m in spec.modalities}
+    window["imu"][3, 5] = np.nan
+    with pytest.raises(ValueError, match="windows of imu"):
+        Windows.stack(spec, [window], [[True] * 3], [0], ["someone"])
+
+
 def test_windows_that_disagree_are_refused(windows):
     with pytest.raises(ValueError, match="disagree"):
         Windows(windows.features, windows.presence, windows.labels[:5], windows.groups)
