@@ -49,7 +49,7 @@ def test_a_frozen_classifier_lets_gradients_through(network, windows):
 
 
 def test_one_part_learns_while_the_other_is_frozen(network, windows):
-    """While the encoders learn, the classifier waits without dropout; while it learns, the encoders have run just once."""
+    """While the encoders learn, the classifier waits without dropout; while it learns, the encoders run just once."""
     seen = {"encoders": [], "classifier": []}
     for name, part in (("encoders", network.encoders), ("classifier", network.classifier)):
         part.register_forward_hook(
