@@ -185,7 +185,8 @@ def _open_live(
         stack.callback(sensor.disconnect)
     errors = connect_all(sensors)
     if errors:
-        raise SensorError("\n".join(str(error) for error in errors.values()))
+        instead = f"No hardware at hand? Try: cosmo-runtime --sensors {','.join(options.sensors)} --emulate person"
+        raise SensorError("\n".join([*map(str, errors.values()), *([] if options.emulate else [instead])]))
     stop = _stop_on_signals()
     source = LiveSource(sensors)
     if options.emulate:

@@ -158,8 +158,7 @@ class CameraSource:
         there = ", ".join(_describe(camera) for camera in attached) or "none"
         raise SensorNotFound(
             f"{self.device}: not found on USB; RealSense devices attached: {there}. Is it plugged in, and are"
-            " librealsense's udev rules installed? no hardware at hand?"
-            " try `cosmo-runtime --sensors depth --emulate person`"
+            " librealsense's udev rules installed?"
         )
 
     def _profile(self, sensor: Any, name: str) -> Any:

@@ -54,11 +54,7 @@ class Imu(Sensor):
             SensorError: the port cannot be used, or the device does not obey its configuration.
         """
         self.disconnect()
-        try:
-            self._open_any([self._config.port] if self._config.port else imu_ports(self._config.serial_number))
-        except SensorNotFound as error:
-            hint = "No hardware at hand? Try `cosmo-runtime --sensors imu --emulate person`"
-            raise SensorNotFound(f"{error} {hint}") from error
+        self._open_any([self._config.port] if self._config.port else imu_ports(self._config.serial_number))
 
     def read(self, timeout_s: float) -> list[Sample]:
         """Returns the samples that have arrived; see ``Sensor.read``.

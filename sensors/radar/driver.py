@@ -13,7 +13,7 @@ from sensors.events import Sample
 from sensors.radar import cli
 from sensors.radar.chirp import parse_chirp
 from sensors.radar.frames import MAGIC, Frame, FrameParser
-from sensors.sensor import Sensor, SensorError, SensorInfo, SensorLost, SensorNotFound
+from sensors.sensor import Sensor, SensorError, SensorInfo, SensorLost
 from sensors.serial_port import SerialPort
 
 DEFAULT_CFG = Path(__file__).with_name("iwr6843_people_20hz.cfg")
@@ -22,7 +22,6 @@ _FIRST_FRAME_S = 3.0
 _LAST_FRAME_S = 1.0  # a port that is not quiet so long after sensorStop is not this radar's
 _QUIET_S = 0.05
 _MAX_RAW_BYTES = 1 << 20  # of noise without a frame in it
-_EMULATE = "no hardware at hand? try `cosmo-runtime --sensors radar --emulate person`"
 
 _log = logging.getLogger(__name__)
 
@@ -69,9 +68,6 @@ class Radar(Sensor):
             self._cli = SerialPort(cli_path, self._config.cli_baud, "radar CLI")
             self._data = SerialPort(data_path, self._config.data_baud, "radar data")
             self._start(self._cli, self._data)
-        except SensorNotFound as error:
-            self._close()
-            raise SensorNotFound(f"{error} {_EMULATE}") from error
         except SensorError:
             self._close()
             raise

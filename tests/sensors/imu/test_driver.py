@@ -223,12 +223,12 @@ def test_a_device_that_goes_wrong_on_its_configuration_is_an_error(rig: Rig, mon
         Imu(ImuConfig(port=str(served.port.link), configure=True)).connect()
 
 
-def test_no_port_at_all_fails_at_once_and_tells_what_to_try(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_port_at_all_fails_at_once_and_tells_what_was_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(list_ports, "comports", list)
     start = time.monotonic()
     for config in (ImuConfig(), ImuConfig(serial_number="A50285BI"), ImuConfig(port="/dev/ttyUSB99")):
         looked_for = config.port or config.serial_number or "USB serial port"
-        with pytest.raises(SensorNotFound, match=f"{looked_for}.*`cosmo-runtime --sensors imu --emulate person`$"):
+        with pytest.raises(SensorNotFound, match=looked_for):
             Imu(config).connect()
     assert time.monotonic() - start < 3
 

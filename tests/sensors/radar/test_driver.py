@@ -146,7 +146,7 @@ def test_an_unplugged_radar_is_lost_and_comes_back(rig: Rig) -> None:
         while True:
             before += radar.read(0.2)
     radar.disconnect()
-    with pytest.raises(SensorNotFound, match=r"no such device.*--sensors radar --emulate person"):
+    with pytest.raises(SensorNotFound, match="no such device"):
         radar.connect()
     rig.cli.plug()
     rig.data.plug()
