@@ -28,7 +28,7 @@ class ActivityStart(NamedTuple):
 
 
 class Motion(Protocol):
-    """Something that moves in front of the rig. Times are seconds since its start; frames as in ``sensors.events.Sample``.
+    """Something that moves in front of the rig; times are seconds since its start.
 
     Attributes:
         duration_s: how long it lasts; may be infinite.
