@@ -148,7 +148,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "cosmo-runtime", help="of windows")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pretrain-epochs", type=int, default=10)
-    parser.add_argument("--finetune-rounds", type=int, default=3)
+    parser.add_argument("--finetune-rounds", type=int, default=8)
     options = parser.parse_args()
     if options.kind == "person":
         spec, train, test, seconds = person_spec(), PERSON_TRAIN, PERSON_TEST, 60 * PERSON_MINUTES
