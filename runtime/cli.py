@@ -5,19 +5,20 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import re
 import signal
 import sys
 import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Optional, Sequence
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence
 
 from rich.console import Console
 from rich.logging import RichHandler
 
 import models
-from models.bundle import BundleError, load_bundle
+from models.bundle import Bundle, BundleError, load_bundle
 from runtime.aligner import Aligner
 from runtime.config import Config, ConfigError, load_config
 from runtime.doctor import examine
@@ -78,89 +79,104 @@ def _log_handler() -> logging.Handler:
     return RichHandler(console=_terminal(), show_path=False) if _terminal().is_terminal else logging.StreamHandler()
 
 
+class _Run(NamedTuple):
+    """An open source of events: ``check`` compares windows where a replay can see those of the live run again."""
+
+    events: Iterator[Event]
+    infos: Dict[str, SensorInfo]
+    stop: threading.Event
+    title: str
+    wall_offset_ns: int
+    check: Optional[WindowCheck] = None
+
+
 def _recognise(options: argparse.Namespace) -> int:
     config = load_config(options.config)
-    bundle = load_bundle(options.bundle or config.recognition.bundle or SHIPPED_BUNDLE)
-    spec = bundle.spec
-    unknown = [name for name in options.sensors if name not in spec.sensors]
-    if unknown:
-        raise _UsageError(f"--sensors: {bundle.path} has no {', '.join(unknown)}; it has {', '.join(spec.sensors)}")
-    if options.replay and (options.emulate or options.record):
-        raise _UsageError("--replay goes with neither --emulate nor --record")
-    if options.speed != "1" and not options.replay:
-        raise _UsageError("--speed goes with --replay only")
     settings = config.recognition
+    bundle = load_bundle(options.bundle or settings.bundle or SHIPPED_BUNDLE)
+    spec = bundle.spec
+    _refuse_nonsense(options, bundle)
     engine = OnnxRuntimeEngine(bundle.onnx, settings.threads)
     recognizer = Recognizer(spec, engine, settings.min_confidence, settings.smoothing)
+    windows = windows_key(spec, settings.lateness_ms)
     with ExitStack() as stack:
-        check: Optional[WindowCheck] = None
-        if options.replay:
-            recording = Recording(options.replay)
-            infos = {name: recording.infos[name] for name in options.sensors if name in recording.infos}
-            if not infos:
-                held = ", ".join(recording.infos) or "none"
-                raise _UsageError(f"--sensors: {options.replay} holds none of them; it holds {held}")
-            stop = _stop_on_signals()
-            same_run = is_same_run(recording, infos, windows_key(spec, settings.lateness_ms))
-            events = replay(recording, infos, same_run, paced=options.speed == "1")
-            if same_run:
-                check = WindowCheck(recording)
-            title = f"replay of {options.replay.name}"
-        else:
-            source, infos, stop = _open_live(options, config, stack)
-            events = source.events()
-            title = f"emulated: {options.emulate}" if options.emulate else "live"
-        wall_offset_ns = recording.wall_offset_ns if options.replay else time.time_ns() - time.monotonic_ns()
-        summary = Summary(infos, spec.window_ns)
+        run = _open_replay(options, windows) if options.replay else _open_live(options, config, stack)
+        summary = Summary(run.infos, spec.window_ns)
         sinks: List[Sink] = [summary]
+        writer: Optional[RecordingWriter] = None
         if options.record:
-            run = {"windows": windows_key(spec, settings.lateness_ms), "bundle": bundle.path.name, "source": title}
-            sinks.append(RecordingSink(stack.enter_context(RecordingWriter(options.record, infos, run))))
-        if check:
-            sinks.append(check)
-        sinks += _output(options, wall_offset_ns, stack)
+            story = {"windows": windows, "bundle": bundle.path.name, "source": run.title}
+            writer = stack.enter_context(RecordingWriter(options.record, run.infos, story))
+            sinks.append(RecordingSink(writer))
+        if run.check:
+            sinks.append(run.check)
+        sinks += _output(options, run.wall_offset_ns, stack)
         if _terminal().is_terminal and str(options.output) != "-":
-            sinks.append(LiveView(spec, infos, title, _terminal()))
-        aligner = Aligner(spec, {name: info.rate_hz for name, info in infos.items()}, settings.lateness_ms / 1e3)
+            sinks.append(LiveView(spec, run.infos, run.title, _terminal()))
+        rates_hz = {name: info.rate_hz for name, info in run.infos.items()}
+        aligner = Aligner(spec, rates_hz, settings.lateness_ms / 1e3)
+        events = _until(run.events, run.stop, options.duration)
         try:
-            recognise(
-                _until(events, stop, options.duration), aligner, recognizer, infos, sinks, live=not options.replay
-            )
+            recognise(events, aligner, recognizer, run.infos, sinks, live=not options.replay)
         except BrokenPipeError:  # whoever read our lines has seen enough
             sys.stdout = None
         finally:
             for sink in sinks:
                 sink.close()
     _report(summary, options.summary)
-    if check:
-        whole = options.duration is None and not stop.is_set()
-        different = len(check.different) + (len(check.missing) if whole else 0)
-        _say(f"windows equal to those of the live run, bit for bit: {check.same} of {check.same + different}")
-        return _FAILED if different else _DONE
-    return _DONE
+    if writer:
+        _check_recording(writer)
+    if not run.check:
+        return _DONE
+    whole = options.duration is None and not run.stop.is_set()
+    different = len(run.check.different) + (len(run.check.missing) if whole else 0)
+    _say(f"windows equal to those of the live run, bit for bit: {run.check.same} of {run.check.same + different}")
+    return _FAILED if different else _DONE
+
+
+def _refuse_nonsense(options: argparse.Namespace, bundle: Bundle) -> None:
+    unknown = [name for name in options.sensors if name not in bundle.spec.sensors]
+    if unknown:
+        known = ", ".join(bundle.spec.sensors)
+        raise _UsageError(f"--sensors: {bundle.path} has no {', '.join(unknown)}; it has {known}")
+    if options.replay and (options.emulate or options.record):
+        raise _UsageError("--replay goes with neither --emulate nor --record")
+    if options.speed != "1" and not options.replay:
+        raise _UsageError("--speed goes with --replay only")
 
 
 def _record(options: argparse.Namespace) -> int:
     config = load_config(options.config)
     with ExitStack() as stack:
-        source, infos, stop = _open_live(options, config, stack)
-        writer = stack.enter_context(RecordingWriter(options.file, infos, {"source": options.emulate or "live"}))
+        run = _open_live(options, config, stack)
+        writer = stack.enter_context(RecordingWriter(options.file, run.infos, {"source": run.title}))
         title = f"recording to {options.file}"
         sinks: List[Sink] = [RecordingSink(writer)]
         if _terminal().is_terminal:
-            sinks.append(LiveView(None, infos, title, _terminal()))
+            sinks.append(LiveView(None, run.infos, title, _terminal()))
         else:
             _say(title + "; Ctrl-C ends")
         try:
-            keep(_until(source.events(), stop, options.duration), sinks)
+            keep(_until(run.events, run.stop, options.duration), sinks)
         finally:
             for sink in sinks:
                 sink.close()
+    _check_recording(writer)
+    counts = ", ".join(f"{name} {info.counts['samples']}" for name, info in run.infos.items())
+    _say(f"{options.file}: {options.file.stat().st_size / 1e6:.1f} MB, samples: {counts}")
+    return _DONE
+
+
+def _check_recording(writer: RecordingWriter) -> None:
+    """Says what a recording lacks.
+
+    Raises:
+        RecordingError: it stopped before the run did.
+    """
     if writer.failure:
         raise writer.failure
-    counts = ", ".join(f"{name} {info.counts['samples']}" for name, info in infos.items())
-    _say(f"{options.file}: {options.file.stat().st_size / 1e6:.1f} MB, samples: {counts}, dropped: {writer.dropped}")
-    return _DONE
+    if writer.dropped:
+        _say(f"{writer.path}: the disk was too slow; {writer.dropped} events are not in it")
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -170,9 +186,21 @@ def _doctor(options: argparse.Namespace) -> int:
     return _DONE if well else _FAILED
 
 
-def _open_live(
-    options: argparse.Namespace, config: Config, stack: ExitStack
-) -> tuple[LiveSource, Dict[str, SensorInfo], threading.Event]:
+def _open_replay(options: argparse.Namespace, windows: str) -> _Run:
+    """Opens a recording; ``windows`` is the key of those that will be cut."""
+    recording = Recording(options.replay)
+    infos = {name: recording.infos[name] for name in options.sensors if name in recording.infos}
+    if not infos:
+        held = ", ".join(recording.infos) or "none"
+        raise _UsageError(f"--sensors: {options.replay} holds none of them; it holds {held}")
+    same_run = is_same_run(recording, infos, windows)
+    events = replay(recording, infos, same_run, paced=options.speed == "1")
+    check = WindowCheck(recording) if same_run else None
+    title = f"replay of {options.replay.name}"
+    return _Run(events, infos, _stop_on_signals(), title, recording.wall_offset_ns, check)
+
+
+def _open_live(options: argparse.Namespace, config: Config, stack: ExitStack) -> _Run:
     """Connects the sensors, emulated or real; they are released when the stack unwinds."""
     if options.emulate:
         from sensors.emulation.rig import EmulatedRig
@@ -192,7 +220,9 @@ def _open_live(
     if options.emulate:
         rig.listen(source.put, stop.set)
     stack.enter_context(source)
-    return source, {sensor.info.name: sensor.info for sensor in sensors}, stop
+    infos = {sensor.info.name: sensor.info for sensor in sensors}
+    title = f"emulated: {options.emulate}" if options.emulate else "live"
+    return _Run(source.events(), infos, stop, title, time.time_ns() - time.monotonic_ns())
 
 
 def _stop_on_signals() -> threading.Event:
@@ -301,6 +331,7 @@ def _add_rig(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE.toml", help="configuration (default: find everything)")
     parser.add_argument(
         "--emulate",
+        type=_motion,
         metavar="MOTION",
         help="emulated devices: person[:SEED], or utd:PATH[:SUBJECTS] (real IMU and depth, synthesised radar)",
     )
@@ -316,6 +347,12 @@ def _sensor_names(text: str) -> List[str]:
     if unknown or not names:
         raise argparse.ArgumentTypeError(f"{text!r}: expected any of {', '.join(SENSOR_NAMES)}, separated by commas")
     return [name for name in SENSOR_NAMES if name in names]
+
+
+def _motion(text: str) -> str:
+    if not re.fullmatch(r"person(:\d+)?|utd:.+", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected person, person:SEED or utd:PATH[:SUBJECTS]")
+    return text
 
 
 def _seconds(text: str) -> float:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sensors.emulation.camera_device import EmulatedCamera
 
 _TRUTH_AHEAD_S = 2.0
+_PERSON = 1000  # one whom the shipped model has never seen
 _IMU_BAUD = 115200
 _RADAR_CLI_BAUD = 115200
 _RADAR_DATA_BAUD = 921600
@@ -167,16 +168,13 @@ def open_motion(text: str) -> Motion:
 
     Raises:
         SensorError: no such motion, or its data is missing.
+        ValueError: SEED is no whole number.
     """
     kind, _, rest = text.partition(":")
     if kind == "person":
         from sensors.emulation.person import SimulatedPerson
 
-        try:
-            seed = int(rest or 1000)
-        except ValueError as error:
-            raise SensorError(f"--emulate {text}: expected person or person:SEED, SEED a whole number") from error
-        return SimulatedPerson(seed)
+        return SimulatedPerson(int(rest or _PERSON))
     if kind == "utd" and rest:
         from sensors.emulation.utd import UtdMotion, parse_subjects
 
@@ -192,8 +190,11 @@ def _serve(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the recogniser, which then closes the pipe
     try:
         motion = open_motion(description)
-    except Exception as error:
-        control.send(error if isinstance(error, SensorError) else SensorError(f"--emulate {description}: {error}"))
+    except SensorError as error:
+        control.send(error)
+        return
+    except ImportError as error:
+        control.send(SensorError(f"the emulated rig needs {error.name}: pip install 'cosmo-runtime[emulation]'"))
         return
     stop = threading.Event()
     start_ns = time.monotonic_ns()

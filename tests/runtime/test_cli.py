@@ -90,6 +90,8 @@ def _command(bundle: Path, *words: object) -> List[str]:
 @pytest.mark.parametrize(
     "words, wrong",
     [
+        ("--sensors imu --bundle {bundle} --emulate dog", "--emulate: 'dog': expected person"),
+        ("record --sensors imu --emulate person:x x.mcap", "--emulate: 'person:x': expected person"),
         ("", "--sensors"),
         ("--sensors imu,sonar", "'imu,sonar': expected any of imu, depth, radar, separated by commas"),
         ("--sensors ,", "','"),
@@ -135,8 +137,6 @@ def test_a_sensor_that_the_model_does_not_know_is_wrong_usage(
         ("--sensors imu --bundle {tmp}/none", "none/model.json not found"),
         ("--sensors imu --bundle {bundle} --replay {tmp}/none.mcap", "none.mcap cannot be read"),
         ("--sensors imu --bundle {bundle} --replay {bundle}/model.json", "model.json is no MCAP file"),
-        ("--sensors imu --bundle {bundle} --emulate dog", "--emulate dog: expected person"),
-        ("record --sensors imu --emulate dog {tmp}/x.mcap", "--emulate dog: expected person"),
         ("record --sensors imu --emulate person {kept}", "kept.mcap exists already"),
         ("record --sensors imu --emulate person {tmp}/none/x.mcap", "x.mcap cannot be written: No such file"),
     ],
@@ -290,7 +290,7 @@ def test_what_was_only_recorded_is_recognised_later(cosmo: Run, bundle: Path, tm
     done = cosmo("record", "--sensors", "imu,radar", "--emulate", "person", "--duration", 3, path)
     assert done.code == 0, done.err
     assert done.out == ""
-    assert re.search(r"kept\.mcap: [\d.]+ MB, samples: imu \d+, radar \d+, dropped: 0", done.err)
+    assert re.search(r"kept\.mcap: [\d.]+ MB, samples: imu \d+, radar \d+", done.err)
     recording = Recording(path)
     assert not recording.cut
     assert {event.sensor for event in recording.events() if isinstance(event, Sample)} == {"imu", "radar"}
