@@ -74,17 +74,15 @@ class EmulatedRig:
         far_control.close()
         far_frames.close()
         try:
-            first: Any = self._control.recv()
-        except EOFError:
-            first = SensorError(f"the emulated rig died while it opened {self._motion!r}; its error stands above")
-        if isinstance(first, Exception):
-            self.__exit__()
-            raise first
-        if "depth" in self._names:
-            from sensors.emulation.camera_device import EmulatedCamera
+            opened = self._first_word()
+            if "depth" in self._names:
+                from sensors.emulation.camera_device import EmulatedCamera
 
-            self._camera = EmulatedCamera(first.camera)
-        self._imu_rate_hz = first.imu_rate_hz
+                self._camera = EmulatedCamera(opened.camera)
+        except BaseException:
+            self.__exit__()
+            raise
+        self._imu_rate_hz = opened.imu_rate_hz
         threading.Thread(target=self._receive, daemon=True).start()
         return self
 
@@ -144,6 +142,15 @@ class EmulatedRig:
     def corrupt(self, name: str, share: float) -> None:
         """Replaces a share of the bytes on a serial sensor's cable by random ones."""
         self._control.send(("corrupt", name, share))
+
+    def _first_word(self) -> _Opened:
+        try:
+            word: Any = self._control.recv()
+        except EOFError as error:
+            raise SensorError(f"the emulated rig died as it opened {self._motion}; its error stands above") from error
+        if isinstance(word, SensorError):
+            raise word
+        return word
 
     def _receive(self) -> None:
         sources: list[Connection] = [self._control, self._frames]
