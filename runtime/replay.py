@@ -35,6 +35,8 @@ def replay(recording: Recording, names: Collection[str], own_ticks: bool, paced:
     for event in recording.events():
         if isinstance(event, (Sample, StateChange)) and event.sensor not in names:
             continue
+        if isinstance(event, Sample):
+            recording.infos[event.sensor].counts["samples"] += 1
         at_ns = _clock_ns(event)
         if paced and at_ns >= 0:
             first_ns = at_ns if first_ns < 0 else first_ns
