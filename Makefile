@@ -4,7 +4,9 @@
 # make test38  what a live run needs, on Python 3.8, the Jetson TX2's
 
 PYTHON ?= python3
-PYTHON38 ?= $(shell command -v python3.8 || ls -d $$HOME/.pyenv/versions/3.8.*/bin/python 2>/dev/null | tail -n 1)
+# a name on the path may be a shim with nothing behind it, so each candidate is run
+PYTHON38 ?= $(firstword $(foreach python,python3.8 $(wildcard $(HOME)/.pyenv/versions/3.8.*/bin/python), \
+	$(shell $(python) -c "" 2>/dev/null && echo $(python))))
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test test-all lint test38 clean
