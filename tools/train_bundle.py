@@ -16,7 +16,7 @@ import shlex
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Iterable, NamedTuple
+from typing import Iterable, NamedTuple, Tuple
 
 import numpy as np
 from rich.progress import track
@@ -26,7 +26,7 @@ from models.spec import ModalitySpec, ModelSpec
 from runtime.aligner import Aligner
 from runtime.truth import TruthLine
 from sensors.config import DepthConfig
-from sensors.emulation.motion import Camera, Motion
+from sensors.emulation.motion import Motion
 from sensors.emulation.offline import events
 from sensors.events import Truth
 from training.train import train_bundle
@@ -53,32 +53,26 @@ class Job(NamedTuple):
 
 
 def person_spec() -> ModelSpec:
-    return ModelSpec(
-        modalities=(
-            ModalitySpec(sensor="imu", rate_hz=50, shape=(6,)),
-            ModalitySpec(sensor="depth", rate_hz=10, shape=(27, 48)),
-            ModalitySpec(sensor="radar", rate_hz=20, shape=(32, 5)),
-        ),
-        window_s=2.0,
-        hop_s=0.5,
-        classes=PERSON_CLASSES,
-        quality=(1 / 3, 1 / 3, 1 / 3),
-    )
+    return _spec(depth=(27, 48), window_s=2.0, classes=PERSON_CLASSES)
 
 
 def utd_spec() -> ModelSpec:
     from sensors.emulation.utd import ACTIVITIES, REST
 
+    return _spec(depth=(30, 40), window_s=3.0, classes=(*ACTIVITIES.values(), REST))
+
+
+def _spec(depth: Tuple[int, int], window_s: float, classes: Tuple[str, ...]) -> ModelSpec:
     return ModelSpec(
         modalities=(
             ModalitySpec(sensor="imu", rate_hz=50, shape=(6,)),
-            ModalitySpec(sensor="depth", rate_hz=10, shape=(30, 40)),
+            ModalitySpec(sensor="depth", rate_hz=10, shape=depth),
             ModalitySpec(sensor="radar", rate_hz=20, shape=(32, 5)),
         ),
-        window_s=3.0,
+        window_s=window_s,
         hop_s=0.5,
-        classes=(*ACTIVITIES.values(), REST),
-        quality=(1 / 3, 1 / 3, 1 / 3),
+        classes=classes,
+        quality=(1 / 3, 1 / 3, 1 / 3),  # until they are measured
     )
 
 
@@ -89,8 +83,11 @@ def motion_of(job: Job) -> Motion:
         return UtdMotion(job.data, [job.person])
     from sensors.emulation.person import CAMERA, SimulatedPerson
 
-    half = [value / 2 for value in CAMERA[:4]]  # rendered as decimated by two, four times as fast
-    camera = Camera(int(half[0]), int(half[1]), half[2], half[3], CAMERA.cx / 2, CAMERA.cy / 2, *CAMERA[6:])
+    camera = CAMERA._replace(  # rendered as decimated by two, four times as fast
+        width=CAMERA.width // 2,
+        height=CAMERA.height // 2,
+        **{name: getattr(CAMERA, name) / 2 for name in ("fx", "fy", "cx", "cy")},
+    )
     return SimulatedPerson(job.person, camera)
 
 
