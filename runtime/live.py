@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Dict, Iterator, Sequence
 
 from sensors.events import Event, StateChange, Tick
-from sensors.sensor import Sensor, SensorError, SensorLost
+from sensors.sensor import Sensor, SensorEnded, SensorError, SensorLost
 
 _TICK_S = 0.02
 _READ_TIMEOUT_S = 0.1
@@ -76,9 +76,12 @@ class LiveSource:
         return True
 
     def events(self) -> Iterator[Event]:
-        """Yields events in the order of their arrival, and a tick at least every 20 ms."""
+        """Yields events in the order of their arrival, and a tick at least every 20 ms.
+
+        Ends when it is stopped, or when every sensor was a recording that has ended.
+        """
         next_tick = time.monotonic()
-        while not self._stop.is_set():
+        while not self._stop.is_set() and (self._queue.qsize() or any(thread.is_alive() for thread in self._threads)):
             with contextlib.suppress(queue.Empty):
                 yield self._queue.get(timeout=_TICK_S)
             if time.monotonic() >= next_tick:
@@ -88,8 +91,8 @@ class LiveSource:
     def _read(self, sensor: Sensor) -> None:
         """Reads a connected sensor; whenever it is lost, connects it again with back-off and reads on."""
         shortest_s, longest_s = _BACK_OFF_S
-        connected, wait_s = True, shortest_s
-        while not self._stop.is_set():
+        connected, wait_s, ended = True, shortest_s, False
+        while not self._stop.is_set() and not ended:
             try:
                 if not connected:
                     sensor.connect()
@@ -100,6 +103,7 @@ class LiveSource:
                 if not isinstance(error, SensorError):
                     _log.exception("%s: its driver failed", sensor.info.device)
                 self._tell(sensor.info.name, "lost", time.monotonic_ns(), str(error))
+                ended = isinstance(error, SensorEnded)
             sensor.disconnect()
             connected = False
             self._stop.wait(wait_s)

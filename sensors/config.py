@@ -50,7 +50,7 @@ class DepthConfig(_Section):
 
     serial_number: Optional[str] = None
     file: Optional[Path] = Field(
-        None, description="a .bag or .db3 recording, played at its own pace, instead of a camera"
+        None, description="a .bag or .db3 recording, played once at its own pace, instead of a camera"
     )
     width: int = 480
     height: int = 270

@@ -22,6 +22,10 @@ class SensorLost(SensorError):
     """A connected device stopped answering: unplugged, reset or silent. Connecting again may help."""
 
 
+class SensorEnded(SensorLost):
+    """A recorded device has played to its end; there is nothing to come back."""
+
+
 @dataclass
 class SensorInfo:
     """What is known of a sensor, readable at any time, connected or not.

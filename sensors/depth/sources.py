@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from sensors.depth import librealsense
-from sensors.sensor import SensorError, SensorLost, SensorNotFound
+from sensors.sensor import SensorEnded, SensorError, SensorLost, SensorNotFound
 
 _QUEUE_FRAMES = 16  # as many as librealsense keeps in flight; half a second of a stalled host at 30 Hz
 _FIRST_FRAME_S = 2.0  # a D400 needs up to a second
@@ -224,7 +224,7 @@ class FileSource:
         if not frames and self._playback.current_status() == librealsense.load().playback_status.stopped:
             frames = self._streaming.read(0)  # what came between the time-out and the end
             if not frames:
-                raise SensorLost(f"{self.device}: has ended")
+                raise SensorEnded(f"{self.device}: has ended")
         return frames
 
     def stop(self) -> None:

@@ -19,7 +19,7 @@ from runtime.loop import Outcome, Sink, recognise
 from runtime.recognizer import Recognizer
 from sensors.emulation.rig import EmulatedRig
 from sensors.events import Event, Sample, StateChange, Tick, Truth
-from sensors.sensor import Sensor, SensorError, SensorInfo, SensorLost, SensorNotFound
+from sensors.sensor import Sensor, SensorEnded, SensorError, SensorInfo, SensorLost, SensorNotFound
 
 
 class _Scripted(Sensor):
@@ -285,3 +285,15 @@ def test_a_cable_that_is_pulled_and_plugged_in_again_costs_its_sensor_only_that_
     begun = next(number for number, outcome in enumerate(outcomes) if outcome.sensors["radar"] == "ok")
     assert all(outcome.sensors["radar"] == "ok" for outcome in outcomes[begun:])
     assert infos["imu"].counts["reconnections"] >= 1
+
+
+def test_a_recorded_device_that_ends_is_not_connected_again_and_the_last_one_ends_the_run() -> None:
+    short, shorter = _Scripted("depth"), _Scripted("imu")
+    short.connected = shorter.connected = True
+    short.trouble = shorter.trouble = SensorEnded("walk.bag: has ended")
+    with LiveSource([short, shorter]) as source:
+        events = list(source.events())
+    changes = [event for event in events if isinstance(event, StateChange)]
+    assert sorted((change.sensor, change.state) for change in changes) == [("depth", "lost"), ("imu", "lost")]
+    assert short.connect_times == shorter.connect_times == []
+    assert not short.connected

@@ -11,7 +11,7 @@ import pytest
 from sensors.config import DepthConfig
 from sensors.depth.driver import DepthCamera, decimated
 from sensors.depth.sources import DepthStream
-from sensors.sensor import SensorError, SensorLost, SensorNotFound
+from sensors.sensor import SensorEnded, SensorError, SensorLost, SensorNotFound
 
 WIDE_OPEN = DepthConfig(decimation=1, min_m=0, max_m=100)
 
@@ -247,7 +247,7 @@ def test_a_recording_plays_bit_equal_at_its_own_pace_and_ends(rs, emulated, tmp_
         driver.info.counts.clear()
         driver.connect()
         samples: list = []
-        with pytest.raises(SensorLost, match="has ended"):
+        with pytest.raises(SensorEnded, match="has ended"):
             for _ in range(100):
                 samples += driver.read(0.1)
         driver.disconnect()
@@ -286,7 +286,7 @@ def test_a_real_recording_plays(rs, data_dir):
     driver = DepthCamera(DepthConfig(file=path, max_m=65))
     driver.connect()
     samples = read(driver, 2)
-    with pytest.raises(SensorLost, match="has ended"):
+    with pytest.raises(SensorEnded, match="has ended"):
         for _ in range(50):
             driver.read(0.1)
     driver.disconnect()

@@ -10,7 +10,7 @@ import pytest
 
 from sensors.depth import sources
 from sensors.depth.sources import CameraSource, FileSource
-from sensors.sensor import SensorError, SensorLost, SensorNotFound
+from sensors.sensor import SensorEnded, SensorError, SensorLost, SensorNotFound
 
 
 class Wrapped:
@@ -130,5 +130,5 @@ def test_a_frame_that_came_just_before_the_end_is_not_missed(rs):
     source._streaming = Wrapped(None, read=lambda timeout_s: arriving.pop(0))  # type: ignore[assignment]
     source._playback = Wrapped(None, current_status=lambda: rs.playback_status.stopped)
     assert source.read(0.1) == ["last frame"]
-    with pytest.raises(SensorLost, match="has ended"):
+    with pytest.raises(SensorEnded, match="has ended"):
         source.read(0.1)
