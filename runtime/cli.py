@@ -193,6 +193,8 @@ def _open_replay(options: argparse.Namespace, windows: str) -> _Run:
     if not infos:
         held = ", ".join(recording.infos) or "none"
         raise _UsageError(f"--sensors: {options.replay} holds none of them; it holds {held}")
+    if recording.cut:
+        _say(f"{recording.path}: was cut short, by a kill or a full disk; plays up to there")
     same_run = is_same_run(recording, infos, windows)
     events = replay(recording, infos, same_run, paced=options.speed == "1")
     check = WindowCheck(recording) if same_run else None

@@ -285,6 +285,16 @@ def test_a_live_run_brings_json_lines_and_its_recording_replays_bit_for_bit(
     assert without_time(again.lines) == without_time(live.lines)
 
 
+def test_a_recording_that_was_cut_plays_to_its_cut_and_says_so(cosmo: Run, bundle: Path, kept: Path) -> None:
+    whole = cosmo("--sensors", "imu,radar", "--bundle", bundle, "--replay", kept, "--speed", "max", "--output", "-")
+    assert "cut short" not in whole.err
+    kept.write_bytes(kept.read_bytes()[: kept.stat().st_size // 2])
+    cut = cosmo("--sensors", "imu,radar", "--bundle", bundle, "--replay", kept, "--speed", "max", "--output", "-")
+    assert cut.code == 0
+    assert "kept.mcap: was cut short" in cut.err
+    assert whole.lines[: len(cut.lines)] == cut.lines
+
+
 def test_what_was_only_recorded_is_recognised_later(cosmo: Run, bundle: Path, tmp_path: Path) -> None:
     path = tmp_path / "kept.mcap"
     done = cosmo("record", "--sensors", "imu,radar", "--emulate", "person", "--duration", 3, path)
