@@ -1,4 +1,4 @@
-"""Checks the simulated IMU against reality: `python tools/simulator_check.py ../shared/data`.
+"""Checks the simulated IMU against reality: `python tools/simulator_check.py PATH`, the folder that holds utd-mhad.
 
 For every trial of UTD-MHAD with the sensor on the right wrist (actions 1 to 21), the wrist's IMU is synthesised from
 the camera's skeleton, with the physics that the simulated person has, and the magnitude of its acceleration is

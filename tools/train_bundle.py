@@ -141,7 +141,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kind", choices=("person", "utd"))
     parser.add_argument("--out", type=Path, required=True, help="the bundle's folder")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/utd-mhad"), help="UTD-MHAD (utd only)")
+    parser.add_argument("--data", type=Path, default=Path(), help="folder of UTD-MHAD (utd only)")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "cosmo-runtime", help="of windows")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
