@@ -65,15 +65,15 @@ class Summary(Sink):
             return
         self.inside += outcome.inside
         self.inside_right += outcome.inside and prediction.activity == outcome.truth
-        moving = {name: value for name, value in prediction.probabilities.items() if name != REST}
-        best = max(moving, key=moving.__getitem__)
-        self._guesses.append(_Guess(prediction.window_end_ns - self._window_ns // 2, best, moving[best]))
+        best = max(prediction.probabilities, key=prediction.probabilities.__getitem__)
+        middle_ns = prediction.window_end_ns - self._window_ns // 2
+        self._guesses.append(_Guess(middle_ns, best, prediction.confidence))
 
     def activities(self) -> Optional[tuple[int, int]]:
         """Counts true activities whose most confident window names them.
 
-        A window counts for the activity in which its middle lies, that is, in which more than half of it lies;
-        ``rest`` is neither asked for nor accepted as an answer.
+        A window counts for the activity in which its middle lies, that is, in which more than half of it lies. A
+        ``rest`` between activities is not asked for; to take an activity for one is wrong.
 
         Returns:
             How many were right and how many there were; None when no truth is known.

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Iterable, NamedTuple, Tuple
 
 import numpy as np
+import torch
 from rich.progress import track
 
 from models.features import features
@@ -145,6 +146,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "cosmo-runtime", help="of windows")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    torch.set_num_threads(1)  # sums in another order give other weights; they must not depend on the machine's cores
     if options.kind == "person":
         spec, train, test, seconds = person_spec(), PERSON_TRAIN, PERSON_TEST, 60 * PERSON_MINUTES
         epochs, rounds = 6, 5

@@ -136,9 +136,9 @@ def _told(guesses: Sequence[Tuple[float, Sequence[float]]]) -> List[Outcome]:
         ([(11, (0.1, 0.9, 0.0)), (15, (0.1, 0.9, 0.0))], (1, 2)),
         # the most confident window speaks, whatever the others say
         ([(10.5, (0.3, 0.7, 0.0)), (11, (0.8, 0.2, 0.0)), (11.5, (0.4, 0.6, 0.0)), (15, (0.1, 0.9, 0.0))], (2, 2)),
-        # rest is no answer to what somebody did: the likeliest of the other activities is
-        ([(11, (0.3, 0.1, 0.6)), (15, (0.05, 0.04, 0.91))], (1, 2)),
-        # nor is it asked for: no guess during it counts, right or wrong
+        # an activity that is taken for a rest is wrong
+        ([(11, (0.3, 0.1, 0.6)), (15, (0.05, 0.91, 0.04))], (1, 2)),
+        # a rest is not asked for: no guess during it counts, right or wrong
         ([(5, (0.99, 0.01, 0.0)), (11, (0.9, 0.1, 0.0)), (13.5, (0.0, 1.0, 0.0)), (15, (0.9, 0.1, 0.0))], (1, 2)),
         # the middle decides to whom a window belongs: the start belongs to the activity, the end does not
         ([(10, (0.6, 0.4, 0.0)), (13, (0.1, 0.9, 0.0)), (14, (0.1, 0.9, 0.0)), (17, (0.99, 0.0, 0.0))], (2, 2)),
