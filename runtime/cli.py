@@ -39,6 +39,7 @@ from sensors.sensor import SensorError, SensorInfo
 SHIPPED_BUNDLE = Path(models.__file__).parent / "bundles" / "person"
 
 _DONE, _FAILED, _USAGE = 0, 1, 2
+_TERMINAL = Console()
 
 _COMMANDS = """\
 other commands (each has its own --help):
@@ -76,7 +77,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 
 def _log_handler() -> logging.Handler:
-    return RichHandler(console=_terminal(), show_path=False) if _terminal().is_terminal else logging.StreamHandler()
+    return RichHandler(console=_TERMINAL, show_path=False) if _TERMINAL.is_terminal else logging.StreamHandler()
 
 
 class _Run(NamedTuple):
@@ -111,8 +112,8 @@ def _recognise(options: argparse.Namespace) -> int:
         if run.check:
             sinks.append(run.check)
         sinks += _output(options, run.wall_offset_ns, stack)
-        if _terminal().is_terminal and str(options.output) != "-":
-            sinks.append(LiveView(spec, run.infos, run.title, _terminal()))
+        if _TERMINAL.is_terminal and str(options.output) != "-":
+            sinks.append(LiveView(spec, run.infos, run.title, _TERMINAL))
         rates_hz = {name: info.rate_hz for name, info in run.infos.items()}
         aligner = Aligner(spec, rates_hz, settings.lateness_ms / 1e3)
         events = _until(run.events, run.stop, options.duration)
@@ -152,8 +153,8 @@ def _record(options: argparse.Namespace) -> int:
         writer = stack.enter_context(RecordingWriter(options.file, run.infos, {"source": run.title}))
         title = f"recording to {options.file}"
         sinks: List[Sink] = [RecordingSink(writer)]
-        if _terminal().is_terminal:
-            sinks.append(LiveView(None, run.infos, title, _terminal()))
+        if _TERMINAL.is_terminal:
+            sinks.append(LiveView(None, run.infos, title, _TERMINAL))
         else:
             _say(title + "; Ctrl-C ends")
         try:
@@ -259,7 +260,7 @@ def _until(events: Iterable[Event], stop: threading.Event, duration_s: Optional[
 def _output(options: argparse.Namespace, wall_offset_ns: int, stack: ExitStack) -> List[Sink]:
     """The sink for machines: a file, or the standard output where nobody watches."""
     if options.output is None:
-        return [] if _terminal().is_terminal else [JsonLines(sys.stdout, wall_offset_ns)]
+        return [] if _TERMINAL.is_terminal else [JsonLines(sys.stdout, wall_offset_ns)]
     if str(options.output) == "-":
         return [JsonLines(sys.stdout, wall_offset_ns)]
     try:
@@ -280,13 +281,6 @@ def _report(summary: Summary, path: Optional[Path]) -> None:
 
 def _say(text: str) -> None:
     Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
-
-
-def _terminal() -> Console:
-    return _TERMINAL
-
-
-_TERMINAL = Console()
 
 
 def _recognise_parser() -> argparse.ArgumentParser:

@@ -40,7 +40,7 @@ def events(motion: Motion, until_s: float, config: DepthConfig) -> Iterator[Even
     driver = DepthCamera(config, camera)
     try:
         _connect(driver, camera, motion)
-        for time_s, name, activity in sorted(truths + due):
+        for time_s, name, activity in sorted(truths + due, key=lambda item: (item[0], item[1] != "truth", item[1])):
             stamp_ns = round(time_s * 1e9)
             if name == "truth":
                 yield Truth(stamp_ns, activity)

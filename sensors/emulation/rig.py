@@ -95,11 +95,6 @@ class EmulatedRig:
         self._frames.close()
         self._folder.cleanup()
 
-    @property
-    def pid(self) -> int:
-        """The process of the devices, for those who measure what they cost."""
-        return self._process.pid or 0
-
     def sensors(self, config: RigConfig) -> list[Sensor]:
         """Builds the real drivers on the emulated devices; none is connected yet."""
         folder = self._folder.name

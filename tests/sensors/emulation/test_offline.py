@@ -63,4 +63,7 @@ def test_the_truth_stands_before_what_it_is_about(made: list, person: SimulatedP
     assert [(truth.stamp_ns, truth.activity) for truth in truths] == [
         (round(start.start_s * 1e9), start.activity) for start in person.activities(SECONDS)
     ]
-    assert isinstance(made[0], Truth) or made[0].stamp_ns == 0
+    for position, event in enumerate(made):
+        if isinstance(event, Truth):
+            assert all(later.stamp_ns >= event.stamp_ns for later in made[position:])
+            assert all(earlier.stamp_ns < event.stamp_ns for earlier in made[:position])
