@@ -134,6 +134,12 @@ def test_a_replay_leaves_out_the_sensors_that_are_not_asked_for(recording: Recor
     assert sum(isinstance(event, Truth) for event in events) == 3
 
 
+def test_a_replay_counts_the_samples_it_plays(recording: Recording) -> None:
+    played = sum(isinstance(event, Sample) for event in _play(recording, names={"radar"}, own_ticks=False))
+    assert played > 0
+    assert {name: info.counts["samples"] for name, info in recording.infos.items() if info.counts} == {"radar": played}
+
+
 def test_for_other_windows_the_clock_is_the_arrival_of_samples(recording: Recording) -> None:
     own_ns = {event.now_ns for event in recording.events() if isinstance(event, Tick)}
     assert own_ns
