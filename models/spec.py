@@ -7,6 +7,16 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
+_SHAPES = {
+    "imu": "(3, 6 or 9 channels,)",
+    "accelerometer": "(3 channels,)",
+    "gyroscope": "(3 channels,)",
+    "skeleton": "(joints, 3)",
+    "depth": "(rows, columns)",
+    "radar": "(points, 5)",
+}
+
+
 class ModalitySpec(BaseModel):
     """What a model takes from one sensor in each window.
 
@@ -17,26 +27,32 @@ class ModalitySpec(BaseModel):
         where nothing was measured.
         ``radar``: list of ``steps`` arrays (n, 5) -> (steps, points, 5) float32: x, y, z, radial speed, SNR of
         the strongest points; a missing point is all zero.
+
+    Some modalities are known from data sets only, and no driver brings them: ``accelerometer`` and ``gyroscope``, the
+    halves of an IMU as modalities of their own, (steps, 3) in m/s² and rad/s; ``skeleton``, a camera's body tracking,
+    (steps, joints, 3) in metres, y up.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sensor: Literal["imu", "depth", "radar"]
+    sensor: Literal["imu", "accelerometer", "gyroscope", "skeleton", "depth", "radar"]
     rate_hz: float = Field(gt=0, description="steps a second on the window's own time grid")
     shape: tuple[int, ...] = Field(
-        description="of one step of the network's input: (channels,), (rows, columns), (points, 5)"
+        description="of one step of the network's input: (channels,), (rows, columns), (points, 5), (joints, 3)"
     )
 
     @model_validator(mode="after")
     def _shape_fits_sensor(self) -> ModalitySpec:
         fits = {
             "imu": len(self.shape) == 1 and self.shape[0] in (3, 6, 9),
+            "accelerometer": self.shape == (3,),
+            "gyroscope": self.shape == (3,),
+            "skeleton": len(self.shape) == 2 and self.shape[1] == 3,
             "depth": len(self.shape) == 2,
             "radar": len(self.shape) == 2 and self.shape[1] == 5,
         }
         if not fits[self.sensor] or min(self.shape) < 1:
-            expected = "(3, 6 or 9 channels,) for imu, (rows, columns) for depth, (points, 5) for radar"
-            raise ValueError(f"{self.sensor} cannot have the shape {self.shape}; give {expected}")
+            raise ValueError(f"{self.sensor} cannot have the shape {self.shape}; give {_SHAPES[self.sensor]}")
         return self
 
 

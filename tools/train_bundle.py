@@ -111,7 +111,9 @@ def windows_of(job: Job) -> Windows:
             inputs.append(features(job.spec, window.arrays, motion.camera.depth_scale_m))
             presence.append([window.present[name] for name in job.spec.sensors])
             labels.append(job.spec.classes.index(activity) if activity else UNLABELLED)
-    return Windows.stack(job.spec, inputs, presence, labels, [job.person] * len(labels))
+    return Windows.stack(
+        job.spec, inputs, presence, labels, [job.person] * len(labels), [f"{job.kind} {job.person}"] * len(labels)
+    )
 
 
 def make(kind: str, people: Iterable[int], spec: ModelSpec, data: Path, seconds: float, cache: Path) -> Windows:
@@ -121,7 +123,10 @@ def make(kind: str, people: Iterable[int], spec: ModelSpec, data: Path, seconds:
         made = list(track(pool.map(_cached, jobs, [cache] * len(jobs)), f"windows of {kind}", len(jobs)))
     return Windows(
         {name: np.concatenate([windows.features[name] for windows in made]) for name in spec.sensors},
-        *(np.concatenate([getattr(windows, part) for windows in made]) for part in ("presence", "labels", "groups")),
+        *(
+            np.concatenate([getattr(windows, part) for windows in made])
+            for part in ("presence", "labels", "groups", "recordings")
+        ),
     )
 
 
@@ -131,11 +136,11 @@ def _cached(job: Job, cache: Path) -> Windows:
     if not file.is_file():
         windows = windows_of(job)
         cache.mkdir(parents=True, exist_ok=True)
-        rest = {"presence": windows.presence, "labels": windows.labels, "groups": windows.groups}
+        rest = {part: getattr(windows, part) for part in ("presence", "labels", "groups", "recordings")}
         np.savez(file, **windows.features, **rest)
     with np.load(file) as held:
         parts = {name: held[name] for name in job.spec.sensors}
-        return Windows(parts, held["presence"], held["labels"], held["groups"])
+        return Windows(parts, held["presence"], held["labels"], held["groups"], held["recordings"])
 
 
 def main() -> None:

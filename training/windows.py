@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Iterator, Mapping, Optional, Sequence
 
 import numpy as np
@@ -23,12 +23,14 @@ class Windows:
         presence: (N, M) bool: which modalities, in the spec's order, a window has.
         labels: (N,) int64: index into the spec's classes, or -1 where nobody labelled the window.
         groups: (N,): the person or session a window is of; what is held out is held out by group.
+        recordings: (N,) str: the recording a window was cut from, unique in its data set (``a1_s7_t2``).
     """
 
     features: Mapping[str, np.ndarray]
     presence: np.ndarray
     labels: np.ndarray
     groups: np.ndarray
+    recordings: np.ndarray
 
     @classmethod
     def stack(
@@ -38,6 +40,7 @@ class Windows:
         presence: Sequence[Sequence[bool]],
         labels: Sequence[int],
         groups: Sequence[object],
+        recordings: Sequence[str],
     ) -> Windows:
         """Stack single windows' features; depth is kept in half precision (2 mm at 2 to 4 m), to halve the memory."""
         stacked: dict[str, np.ndarray] = {}
@@ -50,10 +53,17 @@ class Windows:
                 raise ValueError(
                     f"some windows of {m.sensor} hold numbers that are not finite; mark them absent instead"
                 )
-        return cls(stacked, np.asarray(presence, bool), np.asarray(labels, np.int64), np.asarray(groups))
+        return cls(
+            stacked,
+            np.asarray(presence, bool),
+            np.asarray(labels, np.int64),
+            np.asarray(groups),
+            np.asarray(recordings, str),
+        )
 
     def __post_init__(self) -> None:
-        lengths = {len(self.presence), len(self.labels), len(self.groups), *map(len, self.features.values())}
+        columns = (self.presence, self.labels, self.groups, self.recordings, *self.features.values())
+        lengths = set(map(len, columns))
         if len(lengths) != 1 or self.presence.shape[1] != len(self.features):
             raise ValueError(f"windows disagree in number or modalities: {lengths}, presence {self.presence.shape}")
 
@@ -63,7 +73,12 @@ class Windows:
     def where(self, chosen: np.ndarray) -> Windows:
         """The windows that a mask or indices (N,) choose."""
         features = {sensor: array[chosen] for sensor, array in self.features.items()}
-        return Windows(features, self.presence[chosen], self.labels[chosen], self.groups[chosen])
+        columns = (self.presence, self.labels, self.groups, self.recordings)
+        return Windows(features, *(column[chosen] for column in columns))
+
+    def labelled_only_where(self, chosen: np.ndarray) -> Windows:
+        """The same windows, with the labels of all but the chosen ones, a mask (N,), taken away."""
+        return replace(self, labels=np.where(chosen, self.labels, UNLABELLED))
 
     @property
     def labelled(self) -> Windows:

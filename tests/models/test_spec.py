@@ -23,7 +23,16 @@ def test_survives_json():
 
 
 @pytest.mark.parametrize(
-    ("sensor", "shape"), [("imu", (4,)), ("imu", (6, 1)), ("depth", (27,)), ("radar", (32, 4)), ("depth", (0, 4))]
+    ("sensor", "shape"),
+    [
+        ("imu", (4,)),
+        ("imu", (6, 1)),
+        ("depth", (27,)),
+        ("radar", (32, 4)),
+        ("depth", (0, 4)),
+        ("accelerometer", (6,)),
+        ("skeleton", (20, 2)),
+    ],
 )
 def test_a_shape_that_does_not_fit_the_sensor_is_refused(sensor, shape):
     with pytest.raises(ValidationError, match=f"{sensor} cannot have the shape"):

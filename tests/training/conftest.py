@@ -68,4 +68,6 @@ def swaying(spec: ModelSpec, per_class: int, seed: int) -> Windows:
             radar[:, :2, 3] += 2 * hertz * sway(5)[:, None]
             features.append({"imu": imu, "depth": depth, "radar": radar})
             labels.append(label)
-    return Windows.stack(spec, features, np.ones((len(labels), 3)), labels, [seed] * len(labels))
+    return Windows.stack(
+        spec, features, np.ones((len(labels), 3)), labels, [seed] * len(labels), [f"person {seed}"] * len(labels)
+    )

@@ -22,7 +22,9 @@ def trained(spec, windows, epochs: int) -> tuple[Encoders, list[float]]:
 
 
 def test_loss_falls_and_no_label_is_looked_at(spec, windows):
-    unlabelled = Windows(windows.features, windows.presence, np.full(len(windows), -1), windows.groups)
+    unlabelled = Windows(
+        windows.features, windows.presence, np.full(len(windows), -1), windows.groups, windows.recordings
+    )
     encoders, losses = trained(spec, unlabelled, epochs=10)
     assert losses[-1] < 0.85 * losses[0]
     with_labels, _ = trained(spec, windows, epochs=10)
@@ -33,6 +35,8 @@ def test_windows_without_any_sensor_do_no_harm(spec, windows):
     presence = windows.presence.copy()
     presence[:5] = False
     presence[5:10, 0] = False
-    encoders, losses = trained(spec, Windows(windows.features, presence, windows.labels, windows.groups), epochs=2)
+    encoders, losses = trained(
+        spec, Windows(windows.features, presence, windows.labels, windows.groups, windows.recordings), epochs=2
+    )
     assert np.isfinite(losses).all()
     assert torch.isfinite(embed(encoders, windows)[0]).all()

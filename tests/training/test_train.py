@@ -17,7 +17,7 @@ from training.windows import Windows
 def bundle(spec, windows, other_people, tmp_path_factory):
     labels = windows.labels.copy()
     labels[::3] = -1
-    some_labelled = Windows(windows.features, windows.presence, labels, windows.groups)
+    some_labelled = Windows(windows.features, windows.presence, labels, windows.groups, windows.recordings)
     out = tmp_path_factory.mktemp("bundles") / "swaying"
     return train_bundle(
         spec,
@@ -80,7 +80,9 @@ def test_the_graph_recognises_with_any_sensors(bundle, other_people):
 
 
 def test_windows_without_labels_are_refused(spec, windows, tmp_path):
-    unlabelled = Windows(windows.features, windows.presence, np.full(len(windows), -1), windows.groups)
+    unlabelled = Windows(
+        windows.features, windows.presence, np.full(len(windows), -1), windows.groups, windows.recordings
+    )
     with pytest.raises(ValueError, match="0 of 72 windows have a label"):
         train_bundle(spec, unlabelled, tmp_path / "bundle", held_out={}, provenance={})
 

@@ -18,7 +18,7 @@ def test_selections_keep_windows_together(windows):
 def test_unlabelled_windows_are_left_out_of_the_labelled(windows):
     labels = windows.labels.copy()
     labels[:10] = -1
-    assert len(Windows(windows.features, windows.presence, labels, windows.groups).labelled) == 62
+    assert len(Windows(windows.features, windows.presence, labels, windows.groups, windows.recordings).labelled) == 62
 
 
 def test_an_epoch_sees_every_window_once(windows):
@@ -37,9 +37,9 @@ def test_numbers_that_are_not_finite_are_refused(spec):
     window = {m.sensor: np.zeros((spec.steps(m), *m.shape)) for m in spec.modalities}
     window["imu"][3, 5] = np.nan
     with pytest.raises(ValueError, match="windows of imu"):
-        Windows.stack(spec, [window], [[True] * 3], [0], ["someone"])
+        Windows.stack(spec, [window], [[True] * 3], [0], ["someone"], ["a recording"])
 
 
 def test_windows_that_disagree_are_refused(windows):
     with pytest.raises(ValueError, match="disagree"):
-        Windows(windows.features, windows.presence, windows.labels[:5], windows.groups)
+        Windows(windows.features, windows.presence, windows.labels[:5], windows.groups, windows.recordings)

@@ -1,0 +1,35 @@
+"""What every learner has in common, so that all are measured alike: ours, the published ones, the classical ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable
+
+import numpy as np
+from rich.progress import Progress
+
+from models.spec import ModelSpec
+from training.windows import Windows
+
+Predict = Callable[[Windows], np.ndarray]
+"""Probabilities (N, classes) of windows; an absent modality's features are never looked at."""
+
+Fit = Callable[[ModelSpec, Windows, "Budget", int, Progress], Predict]
+"""Learns from windows of which some have a label (the others -1), within a budget, from a seed."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a method may learn: the same for every method of a comparison.
+
+    Attributes:
+        pretrain_epochs: passes over all windows without their labels, for the methods that do this.
+        epochs: passes over the labelled windows.
+        pretrain_batch: windows of a minibatch without labels.
+        batch: windows of a minibatch with labels.
+    """
+
+    pretrain_epochs: int
+    epochs: int
+    pretrain_batch: int = 64
+    batch: int = 16
