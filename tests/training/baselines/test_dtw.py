@@ -36,10 +36,12 @@ def test_any_modalities_will_do_and_none_is_an_even_answer(spec, windows, other_
     predict = fit(spec, replace(windows, presence=presence))
     none = np.zeros((len(other_people), 3), bool)
     np.testing.assert_allclose(predict(replace(other_people, presence=none)), 1 / 3)
-    for j in range(3):
+    for j, expected in enumerate(
+        (0.8, 0.8, 0.45)
+    ):  # of a radar's points, one number in five tells the activities apart
         one = none.copy()
         one[:, j] = True
-        assert accuracy(predict, replace(other_people, presence=one)) > 0.6
+        assert accuracy(predict, replace(other_people, presence=one)) > expected
 
 
 @pytest.fixture(scope="module")
