@@ -153,6 +153,42 @@ def trial_names(
     return chosen
 
 
+def joint_paths(folder: Path, name: str, seconds: float) -> CubicSpline:
+    """Smoothed joint positions of a trial over its own seconds.
+
+    Args:
+        folder: of the data set.
+        name: of the trial.
+        seconds: how long it lasts.
+
+    Returns:
+        From times (n,) within its frames' to (n, 20, 3) as the radar has them: x right, y away, z up; metres.
+
+    Raises:
+        SensorNotFound: the skeleton's file is missing or broken.
+    """
+    skeleton = load(folder, "skeleton", name)
+    joints = gaussian_filter1d(skeleton[:, [0, 2, 1]].transpose(2, 0, 1), 1.0, axis=0, mode="nearest")
+    return CubicSpline(frame_times(len(joints), seconds), joints)
+
+
+def simulated_radar(paths: CubicSpline, time_s: float, moving: bool, rng: np.random.Generator) -> np.ndarray:
+    """What a radar would detect of a trial's person, **simulated** from the skeleton.
+
+    Args:
+        paths: from ``joint_paths``.
+        time_s: the trial's own time; before its first frame the body is that of the first one, likewise at the end.
+        moving: False for someone who keeps the pose.
+        rng: of this frame's noise.
+
+    Returns:
+        (n, 5) float32: x, y, z (m), radial speed (m/s), SNR (dB).
+    """
+    time_s = float(np.clip(time_s, paths.x[0], paths.x[-1]))
+    speeds = paths(time_s, 1) if moving else np.zeros((20, 3))
+    return detect(paths(time_s)[_BONES], speeds[_BONES], _RADII, rng)
+
+
 class UtdMotion:
     """Trials of UTD-MHAD one after another, with a rest before, between and after; implements ``motion.Motion``.
 
@@ -212,7 +248,9 @@ class UtdMotion:
         self._imu = np.concatenate(values) * np.repeat([GRAVITY, np.pi / 180], 3)
         self._switch_s = np.array([trial.start_s - rest_s / 2 for trial in self.trials[1:]])
         self._images = lru_cache(maxsize=2)(lambda name: load(self._folder, "depth", name))
-        self._bones = lru_cache(maxsize=4)(self._bones_of)
+        self._paths = lru_cache(maxsize=4)(
+            lambda trial: joint_paths(self._folder, trial.name, trial.end_s - trial.start_s)
+        )
 
     def imu(self, times_s: np.ndarray) -> np.ndarray:
         """Returns (n, 9): specific force in m/s², angular rate in rad/s, magnetic field NaN."""
@@ -235,12 +273,9 @@ class UtdMotion:
     def radar(self, time_s: float) -> np.ndarray:
         """Returns (n, 5) float32, simulated from the skeleton: x, y, z (m), radial speed (m/s), SNR (dB)."""
         trial = self._trial_at(time_s)
-        joints = self._bones(trial.name)
-        local_s = float(np.clip(time_s - trial.start_s, joints.x[0], joints.x[-1]))
         moving = trial.start_s <= time_s < trial.end_s
-        speeds = joints(local_s, 1) if moving else np.zeros((20, 3))
         rng = np.random.default_rng((self._seed, 51, round(time_s * 1e6) & 0xFFFFFFFFFFFF))
-        return detect(joints(local_s)[_BONES], speeds[_BONES], _RADII, rng)
+        return simulated_radar(self._paths(trial), time_s - trial.start_s, moving, rng)
 
     def activities(self, until_s: float) -> list[ActivityStart]:
         """Returns every action and rest that starts before ``until_s``, oldest first."""
@@ -251,10 +286,3 @@ class UtdMotion:
 
     def _trial_at(self, time_s: float) -> Trial:
         return self.trials[int(np.searchsorted(self._switch_s, time_s, side="right"))]
-
-    def _bones_of(self, name: str) -> CubicSpline:
-        """Joint positions (20, 3) over a trial's own seconds, as the radar has them: x right, y away, z up."""
-        trial = next(trial for trial in self.trials if trial.name == name)
-        skeleton = load(self._folder, "skeleton", name)
-        joints = gaussian_filter1d(skeleton[:, [0, 2, 1]].transpose(2, 0, 1), 1.0, axis=0, mode="nearest")
-        return CubicSpline(frame_times(len(joints), trial.end_s - trial.start_s), joints)
