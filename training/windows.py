@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Iterator, Mapping, Optional, Sequence
+from typing import Iterator, Mapping, Optional, Sequence, Union
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ class Windows:
         cls,
         spec: ModelSpec,
         features: Sequence[Mapping[str, np.ndarray]],
-        presence: Sequence[Sequence[bool]],
+        presence: Union[np.ndarray, Sequence[Sequence[bool]]],
         labels: Sequence[int],
         groups: Sequence[object],
         recordings: Sequence[str],
@@ -60,6 +60,13 @@ class Windows:
             np.asarray(groups),
             np.asarray(recordings, str),
         )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Windows]) -> Windows:
+        """One after another, all of the same spec."""
+        features = {sensor: np.concatenate([part.features[sensor] for part in parts]) for sensor in parts[0].features}
+        columns = ((part.presence, part.labels, part.groups, part.recordings) for part in parts)
+        return cls(features, *map(np.concatenate, zip(*columns)))
 
     def __post_init__(self) -> None:
         columns = (self.presence, self.labels, self.groups, self.recordings, *self.features.values())

@@ -43,3 +43,10 @@ def test_numbers_that_are_not_finite_are_refused(spec):
 def test_windows_that_disagree_are_refused(windows):
     with pytest.raises(ValueError, match="disagree"):
         Windows(windows.features, windows.presence, windows.labels[:5], windows.groups, windows.recordings)
+
+
+def test_parts_come_one_after_another(windows, other_people):
+    both = Windows.concatenate([windows, other_people])
+    assert len(both) == len(windows) + len(other_people)
+    np.testing.assert_array_equal(both.features["depth"][len(windows) :], other_people.features["depth"])
+    np.testing.assert_array_equal(both.recordings, [*windows.recordings, *other_people.recordings])

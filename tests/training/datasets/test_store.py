@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from training.datasets.store import DataSetError, decoded_once, load, save
+from training.windows import Windows
+
+
+def equal(one: Windows, other: Windows) -> None:
+    for sensor, array in one.features.items():
+        assert array.dtype == other.features[sensor].dtype
+        np.testing.assert_array_equal(array, other.features[sensor])
+    for column in ("presence", "labels", "groups", "recordings"):
+        np.testing.assert_array_equal(getattr(one, column), getattr(other, column))
+
+
+def test_what_was_saved_is_loaded_memory_mapped_and_in_order(windows: Windows, tmp_path: Path) -> None:
+    save(windows, tmp_path / "kept")
+    loaded = load(tmp_path / "kept")
+    equal(windows, loaded)
+    assert list(loaded.features) == list(windows.features)
+    assert all(isinstance(array, np.memmap) for array in loaded.features.values())
+    features, _, _ = loaded.tensors(np.arange(3))
+    np.testing.assert_array_equal(features["imu"].numpy(), windows.features["imu"][:3])
+
+
+def test_windows_are_made_once_for_each_key(windows: Windows, tmp_path: Path) -> None:
+    made = []
+
+    def make() -> Windows:
+        made.append(1)
+        return windows
+
+    for key in (("folder", 1), ("folder", 1), ("folder", 2)):
+        equal(decoded_once(tmp_path, "people", key, make), windows)
+    assert len(made) == 2
+    assert {path.name.split("-")[0] for path in tmp_path.iterdir()} == {"people"}
+
+
+def test_nothing_is_left_of_windows_that_were_not_made_or_written(windows: Windows, tmp_path: Path) -> None:
+    def fail() -> Windows:
+        raise DataSetError("a broken file")
+
+    with pytest.raises(DataSetError, match="a broken file"):
+        decoded_once(tmp_path, "people", 1, fail)
+    objects = Windows(
+        windows.features, windows.presence, windows.labels, windows.groups.astype(object), windows.recordings
+    )
+    with pytest.raises(ValueError, match="allow_pickle"):
+        save(objects, tmp_path / "objects")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_stands_there_already_is_left_alone(windows: Windows, tmp_path: Path) -> None:
+    save(windows, tmp_path / "kept")
+    save(windows.where(windows.labels == 1), tmp_path / "kept")
+    equal(load(tmp_path / "kept"), windows)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_a_damaged_folder_is_named(windows: Windows, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    with pytest.raises(DataSetError, match=r"kept: no whole folder of windows"):
+        load(kept)
+    save(windows, kept)
+    radar = kept / "features-radar.npy"
+    radar.write_bytes(radar.read_bytes()[:-100])
+    with pytest.raises(DataSetError, match=r"kept: no whole folder of windows .*Delete it"):
+        load(kept)
+    manifest = kept / "windows.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 0}))
+    with pytest.raises(DataSetError, match="format 0"):
+        load(kept)

@@ -1,0 +1,1 @@
+"""Data sets, each read by one small loader into ``training.windows.Windows``."""
