@@ -1,0 +1,180 @@
+"""UTD-MHAD as published: 861 trials of 27 actions, each one window.
+
+Chen, Jafari, Kehtarnavaz, "UTD-MHAD: A Multimodal Dataset for Human Action Recognition Utilizing a Depth Camera and a
+Wearable Inertial Sensor", ICIP 2015. For its trials as one live stream, with rests, see ``training.datasets.motion``.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Mapping, NamedTuple, Optional, Sequence
+
+import numpy as np
+from scipy.constants import g as GRAVITY
+
+from models.features import depth_features, radar_features
+from models.spec import ModalitySpec, ModelSpec
+from sensors.emulation.utd import (
+    ACTIVITIES,
+    IMU_RATE_HZ,
+    frame_times,
+    joint_paths,
+    load,
+    simulated_radar,
+    trial_names,
+)
+from sensors.sensor import SensorError
+from training.datasets.store import DataSetError, decoded_once, in_parallel
+from training.windows import Windows
+
+CLASSES = tuple(ACTIVITIES[action] for action in sorted(ACTIVITIES))
+SUBJECTS = range(1, 9)
+
+_IMU = ModalitySpec(sensor="imu", rate_hz=40, shape=(6,))
+_SPLITS = "label_splits.json"
+_SHAPES = {"inertial": (None, 6), "skeleton": (20, 3, None), "depth": (240, 320, None)}
+_DEPTH_SCALE_M = 0.001
+
+
+class Split(NamedTuple):
+    """Who trains, who tests, and which training trials have a label, as the Cosmo paper's code for UTD-MHAD has it.
+
+    Attributes:
+        train_subjects, test_subjects: numbers, as in ``Windows.groups``.
+        labelled: by label rate in percent, names of trials, as in ``Windows.recordings``.
+    """
+
+    train_subjects: tuple[int, ...]
+    test_subjects: tuple[int, ...]
+    labelled: Mapping[int, tuple[str, ...]]
+
+
+def utd_a_spec() -> ModelSpec:
+    """IMU and skeleton: 120 and 40 steps a trial."""
+    return _spec(_IMU, ModalitySpec(sensor="skeleton", rate_hz=40 / 3, shape=(20, 3)))
+
+
+def utd_b_spec(radar: bool = False) -> ModelSpec:
+    """IMU and depth, and the radar synthesised from the skeletons if it is asked for: 120, 30 and 60 steps a trial."""
+    depth = ModalitySpec(sensor="depth", rate_hz=10, shape=(30, 40))
+    synthesised = (ModalitySpec(sensor="radar", rate_hz=20, shape=(32, 5)),) if radar else ()
+    return _spec(_IMU, depth, *synthesised)
+
+
+def _spec(*modalities: ModalitySpec) -> ModelSpec:
+    share = 1 / len(modalities)  # until qualities are measured
+    return ModelSpec(
+        modalities=modalities, window_s=3.0, hop_s=3.0, classes=CLASSES, quality=(share,) * len(modalities)
+    )
+
+
+def published_split(folder: Path) -> Split:
+    """Reads ``label_splits.json`` in the data set's folder.
+
+    Raises:
+        DataSetError: it is not there or holds something else.
+    """
+    path = Path(folder) / _SPLITS
+    try:
+        content = json.loads(path.read_text())
+        labelled = {int(rate): tuple(names) for rate, names in content["labelled_trials_by_rate_percent"].items()}
+        return Split(tuple(content["train_subjects"]), tuple(content["test_subjects"]), labelled)
+    except OSError as error:
+        raise DataSetError(f"{path} cannot be read ({error.strerror}). Put it beside Inertial and Depth.") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataSetError(f"{path} is no list of labelled trials ({error!r}). Fetch it again.") from error
+
+
+def trials(folder: Path, spec: ModelSpec, cache: Path, names: Optional[Sequence[str]] = None) -> Windows:
+    """Every trial as one window; a trial is stretched to the spec's window, however long it lasted.
+
+    IMU, skeleton and depth are real. **Radar is synthesised** from the real skeletons, the same points each time, for
+    the data set has none. The camera dropped frames, so each modality is spread evenly over the trial's whole interval,
+    never by its nominal rate. IMU and skeleton lie on straight lines between samples, depth is the nearest frame.
+
+    Args:
+        folder: with Inertial, Skeleton and Depth.
+        spec: any of ``imu``, ``skeleton``, ``depth`` and ``radar``; its classes are ``CLASSES``.
+        cache: where decoded windows are kept.
+        names: of the trials (``a1_s7_t2``); all of them when None.
+
+    Returns:
+        All labelled; ``groups`` are the subjects' numbers, ``recordings`` the trials' names.
+
+    Raises:
+        DataSetError: a folder or file is missing or broken.
+    """
+    folder = Path(folder).resolve()
+    key = (str(folder), spec, names if names is None else list(names))
+    return decoded_once(cache, "utd-trials", key, lambda: _decode(folder, spec, names))
+
+
+def _decode(folder: Path, spec: ModelSpec, names: Optional[Sequence[str]]) -> Windows:
+    if names is None:
+        try:
+            names = trial_names(folder, SUBJECTS)
+        except SensorError as error:
+            raise DataSetError(str(error)) from error
+    numbers = np.array([[int(part[1:]) for part in name.split("_")] for name in names])  # action, subject, repeat
+    labels = [spec.classes.index(ACTIVITIES[action]) for action in numbers[:, 0]]
+    features = in_parallel(partial(_trial, folder, spec), names, "UTD-MHAD")
+    return Windows.stack(
+        spec, features, np.ones((len(names), len(spec.modalities)), bool), labels, numbers[:, 1].tolist(), names
+    )
+
+
+def _trial(folder: Path, spec: ModelSpec, name: str) -> dict[str, np.ndarray]:
+    """One trial's features, in the precision in which they are kept."""
+    inertial = _read(folder, "inertial", name)
+    made: dict[str, np.ndarray] = {}
+    for modality in spec.modalities:
+        steps = spec.steps(modality)
+        if modality.sensor == "imu":
+            made["imu"] = _stretched(inertial * np.repeat([GRAVITY, np.pi / 180], 3), steps)
+        elif modality.sensor == "skeleton":
+            made["skeleton"] = _stretched(_read(folder, "skeleton", name).transpose(2, 0, 1), steps)
+        elif modality.sensor == "depth":
+            images = _read(folder, "depth", name)
+            nearest = frame_times(steps, images.shape[2]).astype(int)
+            rows, columns = modality.shape
+            images = np.ascontiguousarray(images[..., nearest].transpose(2, 0, 1))
+            made["depth"] = depth_features(images, (rows, columns), _DEPTH_SCALE_M)
+        elif modality.sensor == "radar":
+            made["radar"] = radar_features(_radar(folder, name, steps, len(inertial) / IMU_RATE_HZ), modality.shape[0])
+        else:
+            raise DataSetError(f"UTD-MHAD has no {modality.sensor}; it has imu, skeleton, depth and synthesised radar")
+    return made
+
+
+def _radar(folder: Path, name: str, steps: int, seconds: float) -> list[np.ndarray]:
+    """Frames of the trial's own radar at evenly spread times; noise depends on the trial and the step alone."""
+    try:
+        paths = joint_paths(folder, name, seconds)
+    except SensorError as error:
+        raise DataSetError(str(error)) from error
+    numbers = [int(part[1:]) for part in name.split("_")]
+    return [
+        simulated_radar(paths, time_s, True, np.random.default_rng((*numbers, step)))
+        for step, time_s in enumerate(frame_times(steps, seconds))
+    ]
+
+
+def _read(folder: Path, kind: str, name: str) -> np.ndarray:
+    try:
+        array = load(folder, kind, name)
+    except SensorError as error:
+        raise DataSetError(str(error)) from error
+    expected = _SHAPES[kind]
+    if array.ndim != len(expected) or any(want not in (None, have) for want, have in zip(expected, array.shape)):
+        raise DataSetError(f"{folder}: {kind} of {name} has the shape {array.shape}. Fetch the data set again.")
+    return array
+
+
+def _stretched(samples: np.ndarray, steps: int) -> np.ndarray:
+    """Samples (n, ...) that fill an interval evenly, as ``steps`` that fill it evenly; straight lines between."""
+    at = (frame_times(steps, len(samples)) - 0.5).clip(0, len(samples) - 1)
+    left = at.astype(int).clip(max=len(samples) - 2)
+    share = (at - left).reshape(-1, *[1] * (samples.ndim - 1))
+    return (1 - share) * samples[left] + share * samples[left + 1]
