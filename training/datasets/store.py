@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
+import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Callable, Sequence, TypeVar
@@ -62,9 +62,8 @@ def save(windows: Windows, folder: Path, key: str = "") -> None:
         key: what they depend on, kept for people who wonder.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = folder.with_name(f".{folder.name}.{os.getpid()}.new")
+    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        fresh.mkdir()
         for sensor, array in windows.features.items():
             np.save(fresh / f"features-{sensor}.npy", array, allow_pickle=False)
         for column in _COLUMNS:
