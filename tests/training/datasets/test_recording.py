@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from models.spec import ModalitySpec, ModelSpec
+from runtime.truth import Segment
+from sensors.events import Sample, Truth
+from sensors.recording import RecordingWriter
+from sensors.sensor import SensorInfo
+from training.datasets import recording
+from training.datasets.store import DataSetError
+
+START_S = 1000
+
+
+@pytest.fixture(scope="module")
+def spec() -> ModelSpec:
+    return ModelSpec(
+        modalities=(
+            ModalitySpec(sensor="imu", rate_hz=20, shape=(6,)),
+            ModalitySpec(sensor="depth", rate_hz=5, shape=(2, 3)),
+            ModalitySpec(sensor="radar", rate_hz=10, shape=(4, 5)),
+        ),
+        window_s=2,
+        hop_s=0.5,
+        classes=("walk", "sit"),
+        quality=(0.4, 0.3, 0.3),
+    )
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten seconds of two sensors that measure the time itself: three of walking, then something else, then sitting."""
+    path = tmp_path_factory.mktemp("recorded") / "monday.mcap"
+    infos = {
+        "imu": SensorInfo("imu", "an IMU of numbers", 100),
+        "depth": SensorInfo("depth", "a camera of numbers", 10, depth_scale_m=0.01),
+    }
+    truths = {0: "walk", 300: "juggle", 500: "sit"}
+    with RecordingWriter(path, infos, {}) as writer:
+        for step in range(1001):
+            stamp_ns = START_S * 10**9 + step * 10**7
+            if step in truths:
+                writer.write(Truth(stamp_ns, truths[step]))
+            writer.write(Sample("imu", stamp_ns, stamp_ns + 10**6, np.full(9, step / 100, np.float32), b"raw"))
+            if step % 10 == 0:
+                writer.write(Sample("depth", stamp_ns, stamp_ns + 10**6, np.full((4, 6), step, np.uint16)))
+    assert writer.failure is None
+    assert writer.dropped == 0
+    return path
+
+
+def test_windows_are_what_the_runtime_would_see(recorded: Path, spec: ModelSpec, tmp_path: Path) -> None:
+    windows = recording.windows(recorded, spec, tmp_path)
+    assert len(windows) == 17  # from 2 s to 10 s, one a hop
+    np.testing.assert_array_equal(windows.presence, [[True, True, False]] * 17)  # there was no radar
+    grid = 2 + 0.5 * 3 - np.arange(39, -1, -1) / 20
+    np.testing.assert_allclose(windows.features["imu"][3], np.repeat(grid[:, None], 6, axis=1), atol=1e-4)
+    np.testing.assert_allclose(windows.features["depth"][3, -1], np.full((2, 3), 3.5), atol=2e-3)
+    assert not windows.features["radar"].any()
+    assert set(windows.groups) == set(windows.recordings) == {"monday.mcap"}
+
+
+def test_labels_are_those_that_were_recorded_where_they_fill_a_window(
+    recorded: Path, spec: ModelSpec, tmp_path: Path
+) -> None:
+    labels = recording.windows(recorded, spec, tmp_path).labels.tolist()
+    ends_s = 2 + 0.5 * np.arange(17)
+    # at the very instant of a change the new activity is true, so the window that ends there holds both
+    assert labels == [0 if end_s < 3 else 1 if end_s >= 7 else -1 for end_s in ends_s]
+
+
+def test_segments_of_the_caller_are_labels_instead(recorded: Path, spec: ModelSpec, tmp_path: Path) -> None:
+    segments = [Segment((START_S + 1) * 10**9, (START_S + 4) * 10**9, "sit")]
+    windows = recording.windows(recorded, spec, tmp_path, segments, group="Ada")
+    ends_s = 2 + 0.5 * np.arange(17)
+    assert windows.labels.tolist() == [1 if 3 <= end_s <= 4 else -1 for end_s in ends_s]
+    assert set(windows.groups) == {"Ada"}
+    with pytest.raises(DataSetError, match=r"monday.mcap: the activities \['juggle'\] are none of the model's"):
+        recording.windows(recorded, spec, tmp_path, [Segment(0, 1, "juggle")])
+
+
+def test_a_recording_is_decoded_once_until_it_changes(
+    recorded: Path, spec: ModelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, cache = tmp_path / "copy.mcap", tmp_path / "cache"
+    path.write_bytes(recorded.read_bytes())
+    first = recording.windows(path, spec, cache)
+    assert isinstance(first.features["depth"], np.memmap)
+    with monkeypatch.context() as patch:
+        patch.setattr(recording, "Recording", None)  # reading it would fail
+        np.testing.assert_array_equal(recording.windows(path, spec, cache).features["imu"], first.features["imu"])
+    path.write_bytes(recorded.read_bytes()[: -path.stat().st_size // 2])
+    assert len(recording.windows(path, spec, cache)) <= len(first)
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_what_is_missing_damaged_or_too_short_is_named(recorded: Path, spec: ModelSpec, tmp_path: Path) -> None:
+    with pytest.raises(DataSetError, match=r"nothing.mcap: cannot be read .*Give a recording"):
+        recording.windows(tmp_path / "nothing.mcap", spec, tmp_path / "cache")
+    other = tmp_path / "other.mcap"
+    other.write_bytes(b"something else")
+    with pytest.raises(DataSetError, match=r"other.mcap is no MCAP file"):
+        recording.windows(other, spec, tmp_path / "cache")
+    radar_only = spec.model_copy(update={"modalities": spec.modalities[2:], "quality": (1.0,)})
+    with pytest.raises(DataSetError, match=r"monday.mcap holds no window of 2 s of radar"):
+        recording.windows(recorded, radar_only, tmp_path / "cache")
