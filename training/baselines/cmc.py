@@ -1,0 +1,81 @@
+"""CMC (Tian et al., ECCV 2020): each pair of modalities of a window is contrasted with those of other windows."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Iterator
+
+import torch
+from rich.progress import Progress
+from torch import Tensor, nn
+
+from models.networks import EMBEDDING, Encoders, ProjectionHeads
+from models.spec import ModelSpec
+from training.augment import Features
+from training.baselines.learning import augmented, classifier, descend, learn_labels, normalise
+from training.methods import Budget, Predict
+from training.windows import Windows
+
+TEMPERATURE = 0.07
+
+
+def cmc(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> Predict:
+    """A ``Fit``: the full graph of pairs on all windows, then a classifier of all features, tuned with the encoders.
+
+    Negatives are the minibatch's other windows, not a memory bank: a bank holds stale features and pays where a batch
+    is small beside the data, which it is not here.
+    """
+    torch.manual_seed(seed)
+    encoders = Encoders(spec)
+    normalise(encoders, windows, seed)
+    heads = ProjectionHeads(len(spec.modalities))
+
+    batches = augmented(windows, budget.pretrain_batch, seed)
+
+    def losses() -> Iterator[Tensor]:
+        for features, presence, _ in batches():
+            yield pairwise_contrast(heads(encoders(features)), presence)
+
+    descend(
+        nn.ModuleList([encoders, heads]),
+        losses,
+        epochs=budget.pretrain_epochs,
+        steps=-(-len(windows) // budget.pretrain_batch),
+        progress=progress,
+        task="CMC, unlabelled",
+    )
+    return learn_labels(_Concatenated(encoders, spec), windows, budget, seed, progress, "CMC")
+
+
+def pairwise_contrast(r: Tensor, presence: Tensor, temperature: float = TEMPERATURE) -> Tensor:
+    """InfoNCE in both directions between each two modalities, over the windows that have both.
+
+    Args:
+        r: (N, M, D) unit projections.
+        presence: (N, M), 1 or 0.
+        temperature: tau.
+
+    Returns:
+        The mean over pairs of modalities, a scalar.
+    """
+    losses = []
+    for i, j in combinations(range(r.shape[1]), 2):
+        both = (presence[:, i] * presence[:, j]) > 0
+        similarity = r[both, i] @ r[both, j].T / temperature
+        if len(similarity) > 1:
+            itself = torch.arange(len(similarity))
+            losses += [
+                nn.functional.cross_entropy(similarity, itself),
+                nn.functional.cross_entropy(similarity.T, itself),
+            ]
+    return torch.stack(losses).mean() if losses else 0 * r.sum()
+
+
+class _Concatenated(nn.Module):
+    def __init__(self, encoders: Encoders, spec: ModelSpec):
+        super().__init__()
+        self.encoders = encoders
+        self.classify = classifier(EMBEDDING * len(spec.modalities), len(spec.classes))
+
+    def forward(self, features: Features, presence: Tensor) -> Tensor:
+        return self.classify((self.encoders(features) * presence.unsqueeze(2)).flatten(1))

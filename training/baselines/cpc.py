@@ -1,0 +1,122 @@
+"""Contrastive predictive coding for activity recognition (Haresamudram et al., IMWUT 2021)."""
+
+from __future__ import annotations
+
+from typing import Iterator
+
+import numpy as np
+import torch
+from rich.progress import Progress
+from torch import Tensor, nn
+
+from models.spec import ModelSpec
+from training.augment import Features
+from training.baselines.learning import augmented, descend, normalise
+from training.baselines.steps import Steps
+from training.methods import Budget, Predict
+from training.windows import Windows
+
+FUTURE_STEPS = 28
+FILTERS = (32, 64, 128)
+HIDDEN = 256
+
+
+def cpc(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> Predict:
+    """A ``Fit``: a network learns on all windows to foretell them, then a classifier learns on what its states are.
+
+    The published network reads one inertial sensor; here the modalities are its channels, side by side. The published
+    classifier sees its last state; here it sees their mean, which tells more where an activity repeats or ends early.
+    """
+    torch.manual_seed(seed)
+    network = _PredictiveCoding(spec)
+    normalise(network, windows, seed)
+    batches = augmented(windows, budget.pretrain_batch, seed)
+    moments = torch.Generator().manual_seed(seed)
+
+    def losses() -> Iterator[Tensor]:
+        for features, presence, _ in batches():
+            yield network.loss(features, presence, moments)
+
+    descend(
+        network,
+        losses,
+        epochs=budget.pretrain_epochs,
+        steps=-(-len(windows) // budget.pretrain_batch),
+        progress=progress,
+        task="CPC, unlabelled",
+        learning_rate=5e-4,  # as published
+    )
+
+    @torch.no_grad()
+    def states(asked: Windows) -> Tensor:
+        network.eval()
+        return torch.cat([network(features, presence) for features, presence, _ in asked.batches(256)])
+
+    labelled = windows.labelled
+    classify = _classifier(len(spec.classes))
+    known, labels = states(labelled), torch.from_numpy(labelled.labels)  # frozen, hence the same in every epoch
+    order = torch.Generator().manual_seed(seed)
+
+    def losses_on_frozen() -> Iterator[Tensor]:
+        for chosen in torch.randperm(len(known), generator=order).split(budget.batch):
+            if len(chosen) > 1:  # batch statistics need two
+                yield nn.functional.cross_entropy(classify(known[chosen]), labels[chosen], label_smoothing=0.05)
+
+    steps = -(-len(known) // budget.batch)
+    descend(classify, losses_on_frozen, epochs=budget.epochs, steps=steps, progress=progress, task="CPC")
+
+    @torch.no_grad()
+    def predict(asked: Windows) -> np.ndarray:
+        return torch.softmax(classify(states(asked)), dim=1).numpy()
+
+    return predict
+
+
+class _PredictiveCoding(nn.Module):
+    """Three convolutions along time, and a recurrent network whose state foretells what they will say."""
+
+    def __init__(self, spec: ModelSpec):
+        super().__init__()
+        self.inputs = Steps(spec)
+        layers: list[nn.Module] = []
+        for inputs, outputs in zip((sum(self.inputs.dims), *FILTERS), FILTERS):
+            layers += [nn.Conv1d(inputs, outputs, 3, padding=1, padding_mode="replicate"), nn.ReLU(), nn.Dropout(0.2)]
+        for layer in layers:
+            if isinstance(layer, nn.Conv1d):  # torch's own start would halve what passes, layer by layer
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        self.encode = nn.Sequential(*layers)
+        self.recur = nn.GRU(FILTERS[-1], HIDDEN, num_layers=2, dropout=0.2, batch_first=True)
+        # A window must have a past as well: short ones foretell no more than their second half.
+        self.futures = min(FUTURE_STEPS, self.inputs.steps // 2)
+        self.foretell = nn.Linear(HIDDEN, self.futures * FILTERS[-1])
+
+    def fit(self, features: Features, presence: Tensor) -> None:
+        self.inputs.fit(features, presence)
+
+    def codes(self, features: Features, presence: Tensor) -> Tensor:
+        """Features by sensor, presence (N, M) -> what the convolutions say, (N, steps, 128)."""
+        x = torch.cat(self.inputs(features, presence), dim=2)
+        return self.encode(x.transpose(1, 2)).transpose(1, 2)
+
+    def forward(self, features: Features, presence: Tensor) -> Tensor:
+        """Features by sensor, presence (N, M) -> the states' mean over time (N, 256)."""
+        states, _ = self.recur(self.codes(features, presence))
+        return states.mean(1)
+
+    def loss(self, features: Features, presence: Tensor, moments: torch.Generator) -> Tensor:
+        """InfoNCE from a random moment: of the batch's windows, whose step is this, 1 to ``futures`` steps ahead?"""
+        codes = self.codes(features, presence)
+        now = int(torch.randint(self.futures - 1, codes.shape[1] - self.futures, (1,), generator=moments))
+        states, _ = self.recur(codes[:, : now + 1])
+        foretold = self.foretell(states[:, -1]).unflatten(1, (self.futures, -1))  # (N, futures, 128)
+        coming = codes[:, now + 1 : now + 1 + self.futures]
+        similarity = torch.einsum("akd,bkd->kab", foretold, coming)  # each foretold window against each that came
+        return nn.functional.cross_entropy(similarity.flatten(0, 1), torch.arange(len(codes)).repeat(self.futures))
+
+
+def _classifier(classes: int) -> nn.Sequential:
+    """The published one, behind a normalisation, for states that no label has shaped may differ by little."""
+    layers: list[nn.Module] = [nn.BatchNorm1d(HIDDEN, affine=False)]
+    for inputs, outputs in ((HIDDEN, 256), (256, 128)):
+        layers += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(), nn.Dropout(0.2)]
+    return nn.Sequential(*layers, nn.Linear(128, classes))

@@ -1,0 +1,50 @@
+"""DeepSense (Yao et al., WWW 2017): convolutions for each sensor, then for all, then a recurrent network over time."""
+
+from __future__ import annotations
+
+import torch
+from rich.progress import Progress
+from torch import Tensor, nn
+
+from models.spec import ModelSpec
+from training.augment import Features
+from training.baselines.intervals import FILTERS, IntervalConvolutions
+from training.baselines.learning import learn_labels, normalise
+from training.methods import Budget, Predict
+from training.windows import Windows
+
+HIDDEN = 120
+
+
+def deepsense(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> Predict:
+    """A ``Fit`` that learns from the labelled windows only.
+
+    As published but for two things: intervals all have one width, so it is not an input; and the merging convolutions
+    run along the frequencies with sensors and their maps as channels, not along both flattened into one row, which
+    would make them as large as all the rest.
+    """
+    torch.manual_seed(seed)
+    network = _DeepSense(spec)
+    normalise(network, windows, seed)
+    return learn_labels(network, windows, budget, seed, progress, "DeepSense")
+
+
+class _DeepSense(nn.Module):
+    def __init__(self, spec: ModelSpec):
+        super().__init__()
+        self.sensors = IntervalConvolutions(spec)
+        layers: list[nn.Module] = []
+        for inputs in (len(spec.modalities) * FILTERS, FILTERS, FILTERS):
+            layers += [nn.Conv1d(inputs, FILTERS, 3, padding=1, bias=False), nn.BatchNorm1d(FILTERS), nn.ReLU()]
+        self.merge = nn.Sequential(*layers, nn.Dropout(0.2), nn.Flatten())
+        self.recur = nn.GRU(FILTERS * self.sensors.frequencies, HIDDEN, num_layers=2, dropout=0.5, batch_first=True)
+        self.classify = nn.Linear(HIDDEN, len(spec.classes))
+
+    def fit(self, features: Features, presence: Tensor) -> None:
+        self.sensors.fit(features, presence)
+
+    def forward(self, features: Features, presence: Tensor) -> Tensor:
+        x = self.sensors(features, presence).flatten(2, 3)  # (N, intervals, M * FILTERS, frequencies)
+        x = self.merge(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        states, _ = self.recur(x)
+        return self.classify(states.mean(1))

@@ -1,0 +1,101 @@
+"""What all learned baselines share: one loop, one optimiser, one augmentation, the last epoch, and prediction."""
+
+from __future__ import annotations
+
+from typing import Callable, Iterator, Protocol
+
+import numpy as np
+import torch
+from rich.progress import Progress
+from torch import Tensor, nn
+
+from training.augment import Features, augment
+from training.methods import Budget, Predict
+from training.windows import Windows
+
+
+class Normalised(Protocol):
+    """A network that takes its inputs' normalisation from windows."""
+
+    def fit(self, features: Features, presence: Tensor) -> None:
+        """Take it from features (N, steps, ...) by sensor where presence (N, M) has the sensor."""
+
+
+def normalise(network: Normalised, windows: Windows, seed: int, most: int = 1000) -> None:
+    """Fit a network's normalisation to windows, drawn at random if there are many; labels are not looked at."""
+    chosen = np.random.default_rng(seed).permutation(len(windows))[:most]
+    features, presence, _ = windows.tensors(chosen)
+    network.fit(features, presence)
+
+
+def augmented(windows: Windows, batch: int, seed: int) -> Callable[[], Iterator[tuple[Features, Tensor, Tensor]]]:
+    """A pass over all windows at each call, in random order, as augmented features, presence and labels of a batch."""
+    order, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+
+    def epoch() -> Iterator[tuple[Features, Tensor, Tensor]]:
+        for features, presence, labels in windows.shuffled_batches(batch, order):
+            yield augment(features, generator), presence, labels
+
+    return epoch
+
+
+def descend(
+    network: nn.Module,
+    losses: Callable[[], Iterator[Tensor]],
+    *,
+    epochs: int,
+    steps: int,
+    progress: Progress,
+    task: str,
+    learning_rate: float = 2e-3,
+) -> None:
+    """Train a network in place with AdamW, its learning rate falling as a cosine to zero.
+
+    Args:
+        network: what learns.
+        losses: of each minibatch of an epoch, at each call.
+        epochs: number of passes.
+        steps: number of minibatches in one.
+        progress: shows the epochs.
+        task: what they are called there.
+        learning_rate: at the start.
+    """
+    optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, epochs * steps))
+    network.train()
+    shown = progress.add_task(task, total=epochs)
+    for _ in range(epochs):
+        for loss in losses():
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+        progress.update(shown, advance=1)
+    network.eval()
+
+
+def learn_labels(
+    network: nn.Module, windows: Windows, budget: Budget, seed: int, progress: Progress, task: str
+) -> Predict:
+    """Train a classifier, (features, presence) -> logits (N, classes), on the windows that have labels."""
+    labelled = windows.labelled
+    batches = augmented(labelled, budget.batch, seed)
+
+    def losses() -> Iterator[Tensor]:
+        for features, presence, labels in batches():
+            yield nn.functional.cross_entropy(network(features, presence), labels, label_smoothing=0.05)
+
+    steps = -(-len(labelled) // budget.batch)
+    descend(network, losses, epochs=budget.epochs, steps=steps, progress=progress, task=task)
+
+    @torch.no_grad()
+    def predict(asked: Windows) -> np.ndarray:
+        parts = [torch.softmax(network(features, presence), 1) for features, presence, _ in asked.batches(256)]
+        return torch.cat(parts).numpy()
+
+    return predict
+
+
+def classifier(inputs: int, classes: int) -> nn.Sequential:
+    """One hidden layer, as the project's own networks have it: features (N, inputs) -> logits (N, classes)."""
+    return nn.Sequential(nn.Linear(inputs, 128), nn.ReLU(), nn.Dropout(0.3), nn.Linear(128, classes))
