@@ -1,0 +1,124 @@
+"""The networks that Cosmo's authors published for UTD-MHAD, to compare with in accuracy and in cost.
+
+Sizes, order and normalisation are those of https://github.com/xmouyang/Cosmo (sample-code-UTD), for an IMU of 120 steps
+and a skeleton of 40. The encoders embed a window in thousands of numbers, and nine tenths of the parameters are in what
+reduces these for the attention and the classifier.
+"""
+
+from __future__ import annotations
+
+from typing import Sequence, Union
+
+import torch
+from torch import Tensor, nn
+
+MAPS = 16  # an embedding is this many maps, flattened
+
+
+class ReferenceImuEncoder(nn.Module):
+    """Four 2-D convolutions over steps and channels, as if they were a picture.
+
+    Attributes:
+        dim: length of an embedding, 7552 for 120 steps of 6 channels.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, steps: int = 120, channels: int = 6):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("std", torch.ones(channels))
+        self.layers = nn.Sequential(
+            *_convolution(nn.Conv2d(1, 64, 2)),
+            *_convolution(nn.Conv2d(64, 64, 2)),
+            *_convolution(nn.Conv2d(64, 32, 1)),
+            *_convolution(nn.Conv2d(32, MAPS, 1))[:-1],  # no dropout on the embedding
+        )
+        self.dim = MAPS * (steps - 2) * (channels - 2)
+
+    def fit(self, x: Tensor) -> None:
+        """Take the normalisation from windows (N, steps, channels): one for the three axes of each quantity."""
+        by_quantity = x.unflatten(2, (-1, 3))
+        self.mean.copy_(by_quantity.mean((0, 1, 3)).repeat_interleave(3))
+        self.std.copy_(by_quantity.transpose(2, 3).flatten(0, 2).std(0).clamp(min=1e-3).repeat_interleave(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Windows (N, steps, channels) -> embeddings (N, dim)."""
+        return self.layers(((x - self.mean) / self.std).unsqueeze(1)).flatten(1)
+
+
+class ReferenceSkeletonEncoder(nn.Module):
+    """Four 3-D convolutions over steps, joints and axes.
+
+    Attributes:
+        dim: length of an embedding, 2688 for 40 steps of 20 joints.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, steps: int = 40, joints: int = 20):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(3))
+        self.register_buffer("std", torch.ones(3))
+        self.layers = nn.Sequential(
+            *_convolution(nn.Conv3d(1, 64, (5, 5, 2))),
+            *_convolution(nn.Conv3d(64, 64, (5, 5, 2))),
+            *_convolution(nn.Conv3d(64, 32, (5, 5, 1))),
+            *_convolution(nn.Conv3d(32, MAPS, (5, 2, 1)))[:-1],
+        )
+        self.dim = MAPS * (steps - 16) * (joints - 13)
+
+    def fit(self, x: Tensor) -> None:
+        """Take the normalisation from windows (N, steps, joints, 3): one for each axis."""
+        self.mean.copy_(x.mean((0, 1, 2)))
+        self.std.copy_(x.std((0, 1, 2)).clamp(min=1e-3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Windows (N, steps, joints, 3) in metres -> embeddings (N, dim)."""
+        return self.layers(((x - self.mean) / self.std).unsqueeze(1)).flatten(1)
+
+
+class ReferenceFusion(nn.Module):
+    """Attention by a perceptron over the reduced embeddings, a recurrent network over their maps, a classifier.
+
+    The attention's weights are combined with those of quality: (1 - lambda) attention + lambda quality.
+    """
+
+    quality: Tensor
+
+    def __init__(self, dims: Sequence[int], classes: int, quality: Sequence[float], quality_share: float = 0.8):
+        """``dims`` and ``quality`` of each modality's embedding; published: 7552 and 2688, 0.3 and 0.7."""
+        super().__init__()
+        self.register_buffer("quality", torch.tensor(quality, dtype=torch.float32))
+        self.quality_share = quality_share
+        self.reduce = nn.ModuleList(nn.Linear(dim, 1280) for dim in dims)
+        self.attention = nn.Sequential(
+            *_perceptron(1280 * len(dims), 1280, nn.Tanh()),
+            *_perceptron(1280, 128, nn.Tanh()),
+            *_perceptron(128, len(dims), nn.Tanh()),
+        )
+        self.recur = nn.GRU(sum(dims) // MAPS, 120, num_layers=2, batch_first=True)
+        self.classify = nn.Sequential(
+            *_perceptron(120 * MAPS, 1280, nn.ReLU()), *_perceptron(1280, 128, nn.ReLU()), nn.Linear(128, classes)
+        )
+
+    def forward(self, z: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Embeddings (N, dim) of each modality -> logits (N, classes) and fusion weights (N, M)."""
+        reduced = torch.cat([reduce(x) for reduce, x in zip(self.reduce, z)], dim=1)
+        attention = torch.softmax(self.attention(reduced), dim=1)
+        weights = (1 - self.quality_share) * attention + self.quality_share * self.quality  # both sum to 1
+        fused = torch.cat([(weights[:, j, None] * x).unflatten(1, (MAPS, -1)) for j, x in enumerate(z)], dim=2)
+        states, _ = self.recur(fused)  # (N, MAPS, 120): the maps take the place of time
+        return self.classify(states.flatten(1)), weights
+
+
+def _convolution(convolve: Union[nn.Conv2d, nn.Conv3d]) -> list[nn.Module]:
+    maps = convolve.out_channels
+    norm = nn.BatchNorm3d(maps) if isinstance(convolve, nn.Conv3d) else nn.BatchNorm2d(maps)
+    return [convolve, norm, nn.ReLU(), nn.Dropout(0.5)]
+
+
+def _perceptron(inputs: int, outputs: int, activation: nn.Module) -> list[nn.Module]:
+    return [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), activation]
