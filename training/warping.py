@@ -86,15 +86,29 @@ def warping_distances(a: np.ndarray, b: np.ndarray, band: float = BAND) -> np.nd
     return between
 
 
-def _sequences(modality: ModalitySpec, x: np.ndarray) -> np.ndarray:
-    """Features (N, steps, ...) -> sequences (N, at most STEPS evenly spread steps, D)."""
-    x = x[:, np.linspace(0, x.shape[1] - 1, min(x.shape[1], STEPS)).astype(int)].astype(np.float32)
-    if modality.sensor == "skeleton":  # where the joints are, seen from the hips, in units of the trunk's length
+def vectors(modality: ModalitySpec, x: np.ndarray) -> np.ndarray:
+    """Features as one vector a step, for methods that compare numbers in the same place.
+
+    Args:
+        modality: what the features are.
+        x: (N, steps, *shape), as ``models.features`` makes them.
+
+    Returns:
+        (N, steps, D) float32. A skeleton's joints are seen from its hips, in units of the trunk's length; a radar's
+        points, which have no order, are told by their number and their mean.
+    """
+    x = x.astype(np.float32)
+    if modality.sensor == "skeleton":
         x = x - x[:, :, HIP_CENTRE : HIP_CENTRE + 1]
         trunk = np.median(np.linalg.norm(x[:, :, SHOULDER_CENTRE], axis=2), axis=1)
         x = x / np.maximum(trunk, 1e-3)[:, None, None, None]
-    elif modality.sensor == "radar":  # points have no order: how many there are, and their mean
+    elif modality.sensor == "radar":
         is_point = np.abs(x).sum(3, keepdims=True) > 0
         count = is_point.sum(2)  # (N, steps, 1)
-        return np.concatenate([count, (x * is_point).sum(2) / np.maximum(count, 1)], axis=2)
-    return x.reshape(len(x), x.shape[1], math.prod(x.shape[2:]))
+        x = np.concatenate([count, (x * is_point).sum(2) / np.maximum(count, 1)], axis=2)
+    return x.reshape(len(x), x.shape[1], math.prod(x.shape[2:])).astype(np.float32, copy=False)
+
+
+def _sequences(modality: ModalitySpec, x: np.ndarray) -> np.ndarray:
+    """Features (N, steps, *shape) -> sequences (N, at most STEPS evenly spread steps, D)."""
+    return vectors(modality, x[:, np.linspace(0, x.shape[1] - 1, min(x.shape[1], STEPS)).astype(int)])

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+pytest.importorskip("torch")
+
+from rich.progress import Progress
+
+from training.baselines.minirocket import minirocket
+from training.methods import Budget
+
+
+def fit(spec, windows, seed=0):
+    return minirocket(spec, windows, Budget(0, 0), seed, Progress(disable=True))
+
+
+def test_it_learns(check):
+    pytest.importorskip("sktime")
+    pytest.importorskip("numba")
+    check(minirocket, expected=0.9)
+
+
+def test_classes_without_a_label_are_never_answered(spec, windows, other_people):
+    pytest.importorskip("sktime")
+    pytest.importorskip("numba")
+    probabilities = fit(spec, windows.labelled_only_where(windows.labels != 1))(other_people)
+    assert not probabilities[:, 1].any()
+    others = other_people.labels != 1
+    assert (probabilities.argmax(1) == other_people.labels)[others].mean() > 0.9
+
+
+def test_what_is_missing_is_named(spec, windows, monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    with pytest.raises(ImportError, match=r"cosmo-runtime\[evaluate\]"):
+        fit(spec, windows)
