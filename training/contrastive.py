@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import torch
 from torch import Tensor
 
 
-def random_weightings(presence: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Fusion weights uniform on the simplex of each window's present modalities.
+def random_weightings(
+    presence: Tensor, count: int, generator: torch.Generator, within: tuple[float, float] = (0.0, 1.0)
+) -> Tensor:
+    """Fusion weights uniform on the simplex of each window's present modalities, or on a smaller one about its middle.
 
     Normalised exponentials are uniform on the simplex; leaving modalities out is uniform on the face that remains.
 
@@ -15,36 +19,62 @@ def random_weightings(presence: Tensor, count: int, generator: torch.Generator) 
         presence: (N, M), 1 or 0, at least one present in each window.
         count: P, how many weightings each window gets.
         generator: source of the draw.
+        within: the range of each weight where two modalities are present, as the paper gives it: (0, 1) is the whole
+            simplex, (0.3, 0.7) is 0.4 times as large. The simplex of more modalities is shrunk as much: three weights
+            then lie in (0.2, 0.6). Two weights sum to 1, so the ends of the range do.
 
     Returns:
         alpha (N, P, M), sum 1 over M.
+
+    Raises:
+        ValueError: ``within`` is no such range.
     """
+    low, high = within
+    if not 0 <= low < high <= 1 or abs(low + high - 1) > 1e-6:
+        raise ValueError(
+            f"weights between {low:g} and {high:g}: the ends lie between 0 and 1 and sum to 1, as 0.3, 0.7"
+        )
     n, modalities = presence.shape
     draws = torch.empty(n, count, modalities).exponential_(generator=generator) * presence.unsqueeze(1)
-    return draws / draws.sum(2, keepdim=True)
+    alpha = draws / draws.sum(2, keepdim=True)
+    middle = (presence / presence.sum(1, keepdim=True)).unsqueeze(1)
+    return (high - low) * alpha + (1 - (high - low)) * middle
 
 
-def contrastive_fusion_loss(r: Tensor, alpha: Tensor, temperature: float = 0.07) -> Tensor:
+def contrastive_fusion_loss(
+    r: Tensor,
+    alpha: Tensor,
+    temperature: float = 0.07,
+    related: Optional[Tensor] = None,
+    anchors: slice = slice(None),
+) -> Tensor:
     """The loss over the P x N fused features v_k = sum_j alpha_jk r_j of a minibatch.
 
     L = mean_s -1/|P(s)| sum_{p in P(s)} log( exp(v_s.v_p / tau) / sum_{a != s} exp(v_s.v_a / tau) ), where P(s) are the
-    other fusions of the same window. The paper sums over s; the mean only rescales it, so that the learning rate does
-    not depend on the batch.
+    other fusions of the same window, and all fusions of windows that are related to it. The paper, which relates no
+    windows, sums over s; the mean only rescales it, so that the learning rate does not depend on the batch.
 
     Args:
         r: (N, M, D) unit projections of N windows' modalities.
         alpha: (N, P, M) fusion weights, P >= 2.
         temperature: tau.
+        related: (N, N) bool, symmetric: windows that are positives of each other; its diagonal does not matter.
+        anchors: windows of which s goes over the fusions. The losses of slices that make up the batch sum to its loss.
 
     Returns:
         The loss, a scalar.
     """
     n, count, _ = alpha.shape
     v = (alpha @ r).flatten(0, 1)  # (N * P, D)
-    itself = torch.eye(n * count, dtype=torch.bool)
-    window = torch.arange(n).repeat_interleave(count)
-    positive = (window.unsqueeze(0) == window.unsqueeze(1)) & ~itself
+    window = torch.arange(n, device=v.device)
+    same = window[anchors].unsqueeze(1) == window
+    alike = same if related is None else same | related[anchors]
+    positive = alike.repeat_interleave(count, 0).repeat_interleave(count, 1)  # (A * P, N * P)
+    fusion = torch.arange(n * count, device=v.device)
+    mine = fusion.reshape(n, count)[anchors].flatten()
+    itself = mine.unsqueeze(1) == fusion
+    positive &= ~itself
 
-    similarity = (v @ v.T / temperature).masked_fill(itself, float("-inf"))
+    similarity = (v[mine] @ v.T / temperature).masked_fill(itself, float("-inf"))
     log_share = similarity - torch.logsumexp(similarity, dim=1, keepdim=True)
-    return -log_share[positive].sum() / (n * count * (count - 1))
+    return -(log_share.masked_fill(~positive, 0).sum(1) / positive.sum(1)).sum() / (n * count)
