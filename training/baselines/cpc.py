@@ -25,7 +25,8 @@ def cpc(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: 
     """A ``Fit``: a network learns on all windows to foretell them, then a classifier learns on what its states are.
 
     The published network reads one inertial sensor; here the modalities are its channels, side by side. The published
-    classifier sees its last state; here it sees their mean, which tells more where an activity repeats or ends early.
+    classifier sees the last state; here it sees the mean and the maximum over time, as the project's own encoders have
+    it, for a window may hold a whole action, of which the last state tells only how it ends.
     """
     torch.manual_seed(seed)
     network = _PredictiveCoding(spec)
@@ -99,9 +100,9 @@ class _PredictiveCoding(nn.Module):
         return self.encode(x.transpose(1, 2)).transpose(1, 2)
 
     def forward(self, features: Features, presence: Tensor) -> Tensor:
-        """Features by sensor, presence (N, M) -> the states' mean over time (N, 256)."""
+        """Features by sensor, presence (N, M) -> mean and maximum of the states over time (N, 512)."""
         states, _ = self.recur(self.codes(features, presence))
-        return states.mean(1)
+        return torch.cat([states.mean(1), states.amax(1)], dim=1)
 
     def loss(self, features: Features, presence: Tensor, moments: torch.Generator) -> Tensor:
         """InfoNCE from a random moment: of the batch's windows, whose step is this, 1 to ``futures`` steps ahead?"""
@@ -116,7 +117,7 @@ class _PredictiveCoding(nn.Module):
 
 def _classifier(classes: int) -> nn.Sequential:
     """The published one, behind a normalisation, for states that no label has shaped may differ by little."""
-    layers: list[nn.Module] = [nn.BatchNorm1d(HIDDEN, affine=False)]
-    for inputs, outputs in ((HIDDEN, 256), (256, 128)):
+    layers: list[nn.Module] = [nn.BatchNorm1d(2 * HIDDEN, affine=False)]
+    for inputs, outputs in ((2 * HIDDEN, 256), (256, 128)):
         layers += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(), nn.Dropout(0.2)]
     return nn.Sequential(*layers, nn.Linear(128, classes))

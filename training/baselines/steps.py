@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from models.encoders import encoder_for
 from models.spec import ModalitySpec, ModelSpec
-
-HIP_CENTRE = 3  # of Kinect's joints, as UTD-MHAD numbers them (from 0)
+from training.warping import HIP_CENTRE
 
 
 class Steps(nn.Module):
