@@ -1,0 +1,118 @@
+"""Several processes that together do what one would do with the whole batch, exactly.
+
+Each process takes its share of a batch's rows. Whatever looks across rows, a loss that contrasts them or batch
+statistics, gathers the rows of all processes and lets gradients flow back to where each row came from; the gradients of
+the parameters then add up. Everything works on GPUs (nccl) and on processors (gloo), where torch's own
+``SyncBatchNorm`` does not, and with shares of different sizes. With one process nothing is exchanged.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import partial
+from typing import Iterable, Iterator
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+def size() -> int:
+    """How many processes there are."""
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def rank() -> int:
+    """Which of them this one is, counted from 0."""
+    return distributed.get_rank() if size() > 1 else 0
+
+
+def share(n: int) -> slice:
+    """This process's rows of a batch of ``n``; shares are as even as can be and in the order of the ranks."""
+    return slice(n * rank() // size(), n * (rank() + 1) // size())
+
+
+def gather(x: Tensor, n: int) -> Tensor:
+    """The whole batch (n, ...) of which ``x`` is this process's share; a gradient of it returns to every share."""
+    if size() == 1:
+        return x
+    from torch.distributed.nn.functional import all_reduce  # absent where torch was built without processes
+
+    mine = share(n)
+    before, after = x.new_zeros(mine.start, *x.shape[1:]), x.new_zeros(n - mine.stop, *x.shape[1:])
+    return all_reduce(torch.cat([before, x, after]))  # not all_gather: it asks for equal shares
+
+
+def add_up(tensors: Iterable[Tensor]) -> None:
+    """Replace each tensor, say a parameter's gradient, by its sum over all processes."""
+    if size() == 1:
+        return
+    tensors = list(tensors)
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    distributed.all_reduce(flat)
+    for tensor, total in zip(tensors, flat.split([tensor.numel() for tensor in tensors])):
+        tensor.copy_(total.reshape(tensor.shape))
+
+
+def copy_from_first(module: nn.Module) -> None:
+    """Give a module of all processes the parameters and buffers that the first process's has."""
+    if size() == 1:
+        return
+    for tensor in module.state_dict().values():
+        whole = tensor.contiguous()
+        distributed.broadcast(whole, 0)
+        tensor.copy_(whole)
+
+
+def bytes_from_first(content: bytes, device: torch.device) -> bytes:
+    """What the first process has, on all of them; the tensors travel through ``device``."""
+    if size() == 1:
+        return content
+    length = torch.tensor([len(content)], device=device)
+    distributed.broadcast(length, 0)
+    buffer = torch.zeros(int(length), dtype=torch.uint8, device=device)
+    if rank() == 0 and content:
+        buffer.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+    distributed.broadcast(buffer, 0)
+    return buffer.cpu().numpy().tobytes()
+
+
+@contextmanager
+def statistics_of_whole_batch(*networks: nn.Module) -> Iterator[None]:
+    """While it lasts, batch normalisation takes its statistics from all processes' shares together.
+
+    The modules stay what they are, with their parameters and buffers; only how they compute is replaced and put back.
+    """
+    norms = [m for network in networks for m in network.modules() if isinstance(m, _BatchNorm)] if size() > 1 else []
+    for norm in norms:
+        norm.forward = partial(_normalise, norm)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for norm in norms:
+            del norm.forward
+
+
+def _normalise(norm: _BatchNorm, x: Tensor) -> Tensor:
+    """Batch normalisation of a share (n, C, ...) by mean and variance of the whole batch, which it also keeps."""
+    if not norm.training:
+        return type(norm).forward(norm, x)
+    assert norm.running_mean is not None and norm.running_var is not None and norm.num_batches_tracked is not None
+    assert norm.momentum is not None
+    channels = x.shape[1]
+    wide = x.to(norm.weight.dtype)  # statistics of half precision would be too coarse
+    variance, mean = torch.var_mean(wide, [0, *range(2, x.ndim)], unbiased=False)
+    own = torch.cat([mean, variance, mean.new_tensor([x.numel() / channels])])
+    means, variances, counts = gather(own.unsqueeze(0), size()).split([channels, channels, 1], dim=1)
+    count = counts.sum()
+    mean = (counts * means).sum(0) / count
+    # Of means and deviations, not of squares, whose difference loses digits where the mean is large.
+    variance = (counts * (variances + (means - mean) ** 2)).sum(0) / count
+
+    with torch.no_grad():
+        norm.num_batches_tracked += 1
+        norm.running_mean.lerp_(mean, norm.momentum)
+        norm.running_var.lerp_(variance * count / (count - 1), norm.momentum)
+    channel = (1, channels, *[1] * (x.ndim - 2))
+    scale = norm.weight * torch.rsqrt(variance + norm.eps)
+    return ((wide - mean.reshape(channel)) * scale.reshape(channel) + norm.bias.reshape(channel)).to(x.dtype)
