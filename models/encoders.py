@@ -1,8 +1,9 @@
-"""One small encoder a sensor, from a window of features to one embedding of a common dimension.
+"""One small encoder a modality, from a window of features to one embedding of a common dimension.
 
 Sizes are chosen for a TX2 and for training on two cores: strides come early, and the operators are those of
 TensorRT 8.2 (convolutions, batch normalisation, ReLU, reductions). Inputs are normalised inside the graph by buffers
-that ``fit`` takes from training data, so that a bundle needs no preprocessing of its own.
+that ``fit`` takes from training data, so that a bundle needs no preprocessing of its own. Embeddings have length 1:
+the fusion's attention scores are products of them, and grow without bound otherwise.
 """
 
 from __future__ import annotations
@@ -12,18 +13,22 @@ from torch import Tensor, nn
 
 from models.spec import ModalitySpec
 
+SHOULDER_CENTRE, HIP_CENTRE = 1, 3  # joints of the Kinect v1 skeleton, counted from 0
+
 
 def encoder_for(modality: ModalitySpec, dim: int) -> nn.Module:
-    """The encoder of a modality: its features (N, steps, *shape) -> embedding (N, dim)."""
-    if modality.sensor == "imu":
-        return ImuEncoder(modality.shape[0], dim)
+    """The encoder of a modality: its features (N, steps, *shape) -> embedding (N, dim) of length 1."""
+    if modality.sensor == "skeleton":
+        return SkeletonEncoder(modality.shape[0], dim)
     if modality.sensor == "depth":
         return DepthEncoder(modality.shape[0], modality.shape[1], dim)
-    return RadarEncoder(dim)
+    if modality.sensor == "radar":
+        return RadarEncoder(dim)
+    return InertialEncoder(modality.shape[0], dim)
 
 
-class ImuEncoder(nn.Module):
-    """Two strided convolutions over time before the temporal tail."""
+class InertialEncoder(nn.Module):
+    """For an IMU, or an accelerometer or gyroscope alone: two strided convolutions over time, the temporal tail."""
 
     mean: Tensor
     std: Tensor
@@ -32,7 +37,9 @@ class ImuEncoder(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("std", torch.ones(channels))
-        self.layers = nn.Sequential(*_conv1d(channels, 32, kernel=5, stride=2), *_conv1d(32, 64, kernel=5, stride=2))
+        self.layers = nn.Sequential(
+            nn.BatchNorm1d(channels), _conv1d(channels, 32, kernel=5, stride=2), _conv1d(32, 64, kernel=5, stride=2)
+        )
         self.temporal = _TemporalTail(64, dim)
 
     def fit(self, x: Tensor) -> None:
@@ -44,6 +51,49 @@ class ImuEncoder(nn.Module):
         """Windows (N, steps, channels) in m/s², rad/s, µT -> embeddings (N, dim)."""
         x = (x - self.mean) / self.std
         return self.temporal(self.layers(x.transpose(1, 2)))
+
+
+class SkeletonEncoder(nn.Module):
+    """Body-normalised joints and their velocities, two convolutions over time, the temporal tail.
+
+    Joints are relative to the hip centre of their frame and in units of the torso's length, so that neither where a
+    person stands nor how tall they are matters; how the hip itself moves stays, as a joint of its own.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, joints: int, dim: int):
+        super().__init__()
+        channels = 2 * 3 * (joints + 1)  # positions and velocities
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("std", torch.ones(channels))
+        self.layers = nn.Sequential(
+            nn.BatchNorm1d(channels), _conv1d(channels, 96, kernel=3), _conv1d(96, 96, kernel=5, stride=2)
+        )
+        self.temporal = _TemporalTail(96, dim)
+
+    def fit(self, x: Tensor) -> None:
+        """Take the normalisation from windows (N, steps, joints, 3)."""
+        motion = self.body_motion(x)
+        self.mean.copy_(motion.mean((0, 1)))
+        self.std.copy_(motion.std((0, 1)).clamp(min=1e-2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Windows (N, steps, joints, 3) in metres -> embeddings (N, dim)."""
+        x = (self.body_motion(x) - self.mean) / self.std
+        return self.temporal(self.layers(x.transpose(1, 2)))
+
+    @staticmethod
+    def body_motion(x: Tensor) -> Tensor:
+        """(N, steps, joints, 3) in metres -> (N, steps, 2 * 3 * (joints + 1)) in torsos, and torsos a step."""
+        hip = x[:, :, HIP_CENTRE : HIP_CENTRE + 1]
+        bone = x[:, :, SHOULDER_CENTRE] - x[:, :, HIP_CENTRE]
+        torso = (bone * bone).sum(2).sqrt().mean(1).clamp(min=1e-3).reshape(-1, 1, 1, 1)
+        place = (hip - hip.mean(1, keepdim=True)) / torso
+        position = torch.cat([(x - hip) / torso, place], dim=2).flatten(2)
+        velocity = torch.cat([torch.zeros_like(position[:, :1]), position[:, 1:] - position[:, :-1]], dim=1)
+        return torch.cat([position, velocity], dim=2)
 
 
 class DepthEncoder(nn.Module):
@@ -70,7 +120,7 @@ class DepthEncoder(nn.Module):
             ]
             inputs = outputs
             rows, columns = -(-rows // stride), -(-columns // stride)
-        self.frame = nn.Sequential(*layers, nn.Flatten(), nn.Linear(inputs * rows * columns, 64))
+        self.frame = nn.Sequential(*layers, nn.Flatten(), nn.Linear(inputs * rows * columns, 64), nn.BatchNorm1d(64))
         self.frame.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on a CPU
         self.temporal = _TemporalTail(64, dim)
 
@@ -102,7 +152,8 @@ class RadarEncoder(nn.Module):
         self.register_buffer("mean", torch.zeros(5))
         self.register_buffer("std", torch.ones(5))
         self.point = nn.Sequential(nn.Linear(5, 32), nn.ReLU(), nn.Linear(32, 48), nn.ReLU())
-        self.temporal = _TemporalTail(48, dim)
+        self.layers = nn.Sequential(nn.BatchNorm1d(48), _conv1d(48, 64, kernel=5))
+        self.temporal = _TemporalTail(64, dim)
 
     def fit(self, x: Tensor) -> None:
         """Take the normalisation from the points there are in windows (N, steps, points, 5)."""
@@ -119,31 +170,34 @@ class RadarEncoder(nn.Module):
         is_point = (x.abs().sum(-1, keepdim=True) > 0).to(x.dtype)
         # ReLU ends the perceptron, so a missing point, masked to 0, never wins the maximum.
         frames = (self.point((x - self.mean) / self.std) * is_point).amax(2)  # (N, steps, 48)
-        return self.temporal(frames.transpose(1, 2))
+        return self.temporal(self.layers(frames.transpose(1, 2)))
 
 
 class _TemporalTail(nn.Module):
-    """Two convolutions over time, mean and maximum over time, a linear map.
+    """A residual block of two convolutions over time, mean and maximum over time, a linear map, length 1.
 
     Pooling over time makes the embedding indifferent to when in the window an action happens.
     """
 
     def __init__(self, channels: int, dim: int):
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.BatchNorm1d(channels), *_conv1d(channels, 64, kernel=5), *_conv1d(64, 64, kernel=5)
+        self.change = nn.Sequential(
+            _conv1d(channels, channels, kernel=5),
+            nn.Conv1d(channels, channels, 5, padding=2, bias=False),
+            nn.BatchNorm1d(channels),
         )
-        self.embed = nn.Sequential(nn.Linear(128, dim), nn.BatchNorm1d(dim))
+        self.embed = nn.Sequential(nn.Linear(2 * channels, dim), nn.BatchNorm1d(dim))
 
     def forward(self, x: Tensor) -> Tensor:
         """Feature maps (N, channels, steps) -> embeddings (N, dim)."""
-        x = self.layers(x)
-        return self.embed(torch.cat([x.mean(2), x.amax(2)], dim=1))
+        x = torch.relu(x + self.change(x))
+        z = self.embed(torch.cat([x.mean(2), x.amax(2)], dim=1))
+        return z / (z * z).sum(1, keepdim=True).sqrt().clamp(min=1e-6)
 
 
-def _conv1d(inputs: int, outputs: int, kernel: int, stride: int = 1) -> list[nn.Module]:
-    return [
+def _conv1d(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Module:
+    return nn.Sequential(
         nn.Conv1d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False),
         nn.BatchNorm1d(outputs),
         nn.ReLU(),
-    ]
+    )

@@ -20,6 +20,7 @@ class Encoders(nn.Module):
 
     def __init__(self, spec: ModelSpec, dim: int = EMBEDDING):
         super().__init__()
+        self.dim = dim
         self.by_sensor = nn.ModuleDict({m.sensor: encoder_for(m, dim) for m in spec.modalities})
 
     def fit(self, features: Mapping[str, Tensor], presence: Tensor) -> None:
@@ -31,6 +32,10 @@ class Encoders(nn.Module):
         """Features (N, steps, ...) by sensor -> embeddings z (N, M, D)."""
         return torch.stack([encoder(features[sensor]) for sensor, encoder in self.by_sensor.items()], dim=1)
 
+    def projection_heads(self) -> ProjectionHeads:
+        """New heads for stage 1."""
+        return ProjectionHeads(len(self.by_sensor), self.dim)
+
 
 class FusionClassifier(nn.Module):
     """Quality-guided attention over embeddings, fusion, and a classifier of one hidden layer."""
@@ -39,6 +44,7 @@ class FusionClassifier(nn.Module):
         super().__init__()
         self.attention = QualityGuidedAttention(dim, spec.quality, spec.quality_share)
         self.fuse: Union[ConcatAttn, SumAttn] = FUSIONS[fusion](len(spec.modalities), dim)
+        self.scale = dim**0.5
         self.classify = nn.Sequential(
             nn.Linear(self.fuse.dim, 128), nn.ReLU(), nn.Dropout(0.3), nn.Linear(128, len(spec.classes))
         )
@@ -46,7 +52,8 @@ class FusionClassifier(nn.Module):
     def forward(self, z: Tensor, presence: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings (N, M, D) and presence (N, M) -> logits (N, classes) and fusion weights (N, M)."""
         weights = self.attention(z, presence)
-        return self.classify(self.fuse(z, weights)), weights
+        fused = self.fuse(z, weights) * self.scale  # as large as a linear layer's first weights are made for
+        return self.classify(fused), weights
 
 
 class CosmoNetwork(nn.Module):

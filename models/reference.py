@@ -7,10 +7,12 @@ reduces these for the attention and the classifier.
 
 from __future__ import annotations
 
-from typing import Sequence, Union
+from typing import Mapping, Sequence, Union
 
 import torch
 from torch import Tensor, nn
+
+from models.spec import ModelSpec
 
 MAPS = 16  # an embedding is this many maps, flattened
 
@@ -80,19 +82,73 @@ class ReferenceSkeletonEncoder(nn.Module):
         return self.layers(((x - self.mean) / self.std).unsqueeze(1)).flatten(1)
 
 
+class ReferenceEncoders(nn.Module):
+    """Both encoders; embeddings of different lengths lie one behind the other."""
+
+    def __init__(self, spec: ModelSpec):
+        """Raises ValueError: the authors published encoders of an IMU and a skeleton only."""
+        super().__init__()
+        self.by_sensor = nn.ModuleDict()
+        for m in spec.modalities:
+            if m.sensor == "imu":
+                self.by_sensor["imu"] = ReferenceImuEncoder(spec.steps(m), m.shape[0])
+            elif m.sensor == "skeleton":
+                self.by_sensor["skeleton"] = ReferenceSkeletonEncoder(spec.steps(m), m.shape[0])
+            else:
+                raise ValueError(f"there is no published encoder of {m.sensor}, only of imu and skeleton")
+        self.dims: list[int] = [encoder.dim for encoder in self.by_sensor.values()]  # type: ignore[misc]
+
+    def fit(self, features: Mapping[str, Tensor], presence: Tensor) -> None:
+        """Take each input's normalisation from windows (N, steps, ...) where presence (N, M) has the sensor."""
+        for j, (sensor, encoder) in enumerate(self.by_sensor.items()):
+            encoder.fit(features[sensor][presence[:, j] > 0].float())  # type: ignore[operator]
+
+    def forward(self, features: Mapping[str, Tensor]) -> Tensor:
+        """Features (N, steps, ...) by sensor -> embeddings (N, sum of dims)."""
+        return torch.cat([encoder(features[sensor]) for sensor, encoder in self.by_sensor.items()], dim=1)
+
+    def projection_heads(self) -> ReferenceHeads:
+        """New heads for stage 1."""
+        return ReferenceHeads(self.dims)
+
+
+class ReferenceHeads(nn.Module):
+    """Projections into the space where stage 1 contrasts."""
+
+    def __init__(self, dims: Sequence[int]):
+        super().__init__()
+        self.dims = list(dims)
+        self.heads = nn.ModuleList(
+            nn.Sequential(*_perceptron(dim, 1280, nn.ReLU()), nn.Linear(1280, 128)) for dim in dims
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Embeddings (N, sum of dims) -> unit vectors (N, M, 128)."""
+        r = torch.stack([head(x) for head, x in zip(self.heads, z.split(self.dims, 1))], dim=1)
+        return nn.functional.normalize(r, dim=2)
+
+
 class ReferenceFusion(nn.Module):
     """Attention by a perceptron over the reduced embeddings, a recurrent network over their maps, a classifier.
 
-    The attention's weights are combined with those of quality: (1 - lambda) attention + lambda quality.
+    The attention's weights are combined with those of quality: (1 - lambda) attention + lambda quality. Unlike the
+    authors', it leaves an absent modality out.
     """
 
     quality: Tensor
 
-    def __init__(self, dims: Sequence[int], classes: int, quality: Sequence[float], quality_share: float = 0.8):
+    def __init__(
+        self,
+        dims: Sequence[int],
+        classes: int,
+        quality: Sequence[float] = (0.3, 0.7),
+        quality_share: float = 0.8,
+    ):
         """``dims`` and ``quality`` of each modality's embedding; published: 7552 and 2688, 0.3 and 0.7."""
         super().__init__()
         self.register_buffer("quality", torch.tensor(quality, dtype=torch.float32))
         self.quality_share = quality_share
+        self.dims = list(dims)
         self.reduce = nn.ModuleList(nn.Linear(dim, 1280) for dim in dims)
         self.attention = nn.Sequential(
             *_perceptron(1280 * len(dims), 1280, nn.Tanh()),
@@ -104,14 +160,32 @@ class ReferenceFusion(nn.Module):
             *_perceptron(120 * MAPS, 1280, nn.ReLU()), *_perceptron(1280, 128, nn.ReLU()), nn.Linear(128, classes)
         )
 
-    def forward(self, z: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Embeddings (N, dim) of each modality -> logits (N, classes) and fusion weights (N, M)."""
-        reduced = torch.cat([reduce(x) for reduce, x in zip(self.reduce, z)], dim=1)
+    def forward(self, z: Tensor, presence: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings (N, sum of dims), presence (N, M) -> logits (N, classes) and fusion weights (N, M)."""
+        by_modality = [x * presence[:, j, None] for j, x in enumerate(z.split(self.dims, 1))]
+        reduced = torch.cat([reduce(x) for reduce, x in zip(self.reduce, by_modality)], dim=1)
         attention = torch.softmax(self.attention(reduced), dim=1)
-        weights = (1 - self.quality_share) * attention + self.quality_share * self.quality  # both sum to 1
-        fused = torch.cat([(weights[:, j, None] * x).unflatten(1, (MAPS, -1)) for j, x in enumerate(z)], dim=2)
-        states, _ = self.recur(fused)  # (N, MAPS, 120): the maps take the place of time
+        weights = ((1 - self.quality_share) * attention + self.quality_share * self.quality) * presence
+        weights = weights / weights.sum(1, keepdim=True).clamp(min=1e-6)
+        maps = [(weights[:, j, None] * x).reshape(len(x), MAPS, -1) for j, x in enumerate(by_modality)]
+        states, _ = self.recur(torch.cat(maps, dim=2))  # (N, MAPS, 120): the maps take the place of time
         return self.classify(states.flatten(1)), weights
+
+
+class ReferenceNetwork(nn.Module):
+    """Encoders and fusion as one network, in the form that is exported."""
+
+    def __init__(self, spec: ModelSpec):
+        super().__init__()
+        self.encoders = ReferenceEncoders(spec)
+        self.classifier = ReferenceFusion(self.encoders.dims, len(spec.classes))
+        self.sensors = spec.sensors
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """As ``models.networks.CosmoNetwork``."""
+        *features, presence = inputs
+        logits, weights = self.classifier(self.encoders(dict(zip(self.sensors, features))), presence)
+        return torch.softmax(logits, dim=1), weights
 
 
 def _convolution(convolve: Union[nn.Conv2d, nn.Conv3d]) -> list[nn.Module]:

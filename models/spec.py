@@ -6,7 +6,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-
 _SHAPES = {
     "imu": "(3, 6 or 9 channels,)",
     "accelerometer": "(3 channels,)",

@@ -6,33 +6,60 @@ missing radar points).
 
 from __future__ import annotations
 
-from typing import Dict
+from typing import Callable, Dict
 
 import torch
 from torch import Tensor
 
 Features = Dict[str, Tensor]
 
+# Kinect v1: each arm from shoulder to hand, each leg from hip to foot.
+_LIMBS = ((4, 5, 6, 7), (8, 9, 10, 11), (12, 13, 14, 15), (16, 17, 18, 19))
+
 
 def augment(features: Features, generator: torch.Generator) -> Features:
     """Every change below for the modalities (N, steps, ...) that a batch has."""
     features = warp_time(features, generator)
-    changes = {"imu": _change_imu, "depth": _change_depth, "radar": _change_radar}
-    return {sensor: changes[sensor](x, generator) for sensor, x in features.items()}
+    turn = random_rotations(len(next(iter(features.values()))), 0.35, generator)
+    changes: dict[str, Callable[[Tensor], Tensor]] = {
+        "imu": lambda x: _change_inertial(x, turn, generator),
+        "accelerometer": lambda x: _change_inertial(x, turn, generator),  # one device holds both, and turns as one
+        "gyroscope": lambda x: _change_inertial(x, turn, generator),
+        "skeleton": lambda x: _change_skeleton(x, generator),
+        "depth": lambda x: _change_depth(x, generator),
+        "radar": lambda x: _change_radar(x, generator),
+    }
+    return {sensor: changes[sensor](x) for sensor, x in features.items()}
 
 
 def warp_time(features: Features, generator: torch.Generator) -> Features:
-    """Shift a window by up to a tenth of its length and play it up to a fifth faster or slower; the edges repeat.
+    """Shift a window by up to a tenth of its length, play it up to a fifth faster or slower, and bend its pace.
 
-    All modalities of a window are warped alike: they stay synchronous.
+    All modalities of a window are warped alike: they stay synchronous. The edges repeat. Signals are interpolated;
+    pictures and points are taken from the nearest step.
     """
     n = len(next(iter(features.values())))
     scale, shift = _uniform((n, 1), 0.8, 1.2, generator), _uniform((n, 1), -0.1, 0.1, generator)
+    bend = 0.1 * torch.randn((n, 1), generator=generator)
     window = torch.arange(n).unsqueeze(1)
-    return {sensor: x[window, _resampled(x.shape[1], scale, shift)] for sensor, x in features.items()}
+    warped = {}
+    for sensor, x in features.items():
+        steps = x.shape[1]
+        time = (torch.arange(steps) + 0.5) / steps
+        bump = 4 * time * (1 - time) * torch.sin(torch.pi * time)
+        place = ((time - 0.5) * scale + 0.5 + shift + bend * bump) * steps - 0.5  # (N, steps)
+        place = place.clamp(0, steps - 1)
+        if sensor in ("depth", "radar"):
+            warped[sensor] = x[window, place.round().long()]
+        else:
+            before = place.long().clamp(max=max(0, steps - 2))
+            share = (place - before).reshape(n, steps, *[1] * (x.ndim - 2))
+            after = (before + 1).clamp(max=steps - 1)
+            warped[sensor] = torch.lerp(x[window, before], x[window, after], share)
+    return warped
 
 
-def drop_modalities(presence: Tensor, generator: torch.Generator, most: float = 0.7) -> Tensor:
+def drop_modalities(presence: Tensor, generator: torch.Generator, most: float = 0.3) -> Tensor:
     """Mark modalities absent, never the last one of a window: (N, M) -> (N, M).
 
     Each window draws its own rate up to ``most``, so that whole windows and single sensors both are common.
@@ -42,12 +69,36 @@ def drop_modalities(presence: Tensor, generator: torch.Generator, most: float = 
     return torch.where(kept.sum(1, keepdim=True) > 0, kept, presence)
 
 
-def _change_imu(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Wear the sensor a little turned (about 20°), with other gains and a noise of 5 % of each channel's spread."""
+def _change_inertial(x: Tensor, turn: Tensor, generator: torch.Generator) -> Tensor:
+    """Wear the sensor a little turned (about 20°), with other gains and a noise of a tenth of each channel's spread."""
     n, _, channels = x.shape
-    x = (x.reshape(n, -1, channels // 3, 3) @ random_rotations(n, 0.35, generator).reshape(n, 1, 3, 3)).reshape(x.shape)
-    x = x * _uniform((n, 1, 1), 0.9, 1.1, generator)
-    return x + 0.05 * x.std(1, keepdim=True) * torch.randn(x.shape, generator=generator)
+    x = (x.reshape(n, -1, channels // 3, 3) @ turn.reshape(n, 1, 3, 3)).reshape(x.shape)
+    x = x * _uniform((n, 1, channels), 0.9, 1.1, generator)
+    return x + 0.1 * x.std(1, keepdim=True) * torch.randn(x.shape, generator=generator)
+
+
+def _change_skeleton(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Look at another body from elsewhere, with now and then a limb that the tracker loses.
+
+    The body is turned about the vertical by up to 23° and tilted by about 3°, each axis scaled by up to a tenth, each
+    joint misplaced by 2 cm for the whole window and by 1 cm in each step. In three windows of ten one limb stays where
+    it is on average.
+    """
+    n, _, joints, _ = x.shape
+    angle = _uniform((n,), -0.4, 0.4, generator)
+    cos, sin, zero, one = angle.cos(), angle.sin(), torch.zeros(n), torch.ones(n)
+    yaw = torch.stack([cos, zero, sin, zero, one, zero, -sin, zero, cos], dim=1).reshape(n, 3, 3)
+    turn = (yaw @ random_rotations(n, 0.05, generator)).unsqueeze(1)
+    centre = x.mean((1, 2), keepdim=True)
+    x = (x - centre) @ turn * _uniform((n, 1, 1, 3), 0.9, 1.1, generator) + centre
+    x = x + 0.02 * torch.randn((n, 1, joints, 3), generator=generator)
+    x = x + 0.01 * torch.randn(x.shape, generator=generator)
+
+    limb = torch.tensor(_LIMBS)[torch.randint(len(_LIMBS), (n,), generator=generator)]
+    lost = torch.zeros((n, joints), dtype=torch.bool)
+    if joints > limb.max():  # another tracker's joints may be others
+        lost.scatter_(1, limb, torch.rand((n, 1), generator=generator).expand(limb.shape) < 0.3)
+    return torch.where(lost[:, None, :, None], x.mean(1, keepdim=True), x)
 
 
 def _change_depth(x: Tensor, generator: torch.Generator) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Callable, Optional
+
 import numpy as np
 import torch
 from rich.progress import Progress
@@ -19,9 +21,11 @@ def finetune(
     rounds: int,
     seed: int,
     progress: Progress,
+    confidence: Optional[np.ndarray] = None,
     turn: int = 5,
     batch: int = 32,
     learning_rate: float = 2e-3,
+    on_epoch: Optional[Callable[[int, float], None]] = None,
 ) -> list[float]:
     """Train the network in place: each round, ``turn`` epochs of the encoders, then ``turn`` epochs of the classifier.
 
@@ -34,9 +38,11 @@ def finetune(
         rounds: pairs of turns.
         seed: of order, augmentation and dropped modalities.
         progress: shows the epochs.
+        confidence: (N,) how far each window's label is trusted, where labels were spread; all alike when None.
         turn: T_iter of the paper, epochs of a turn.
         batch: windows in a minibatch.
         learning_rate: at the start; it falls as a cosine over all turns of a part.
+        on_epoch: told each epoch's number, from 1, and its mean loss as it ends.
 
     Returns:
         The mean loss of each epoch, in order.
@@ -44,6 +50,7 @@ def finetune(
     order = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(seed)
     encoders, classifier = network.encoders, network.classifier
+    trust = torch.ones(len(windows)) if confidence is None else torch.from_numpy(confidence / confidence.mean()).float()
     steps = max(1, rounds * turn * -(-len(windows) // batch))
     task = progress.add_task("stage 2", total=2 * rounds * turn)
     losses: list[float] = []
@@ -51,10 +58,13 @@ def finetune(
     def epoch_done(total: list[float]) -> None:
         losses.append(float(np.mean(total)))
         progress.update(task, advance=1, description=f"stage 2: loss {losses[-1]:.3f}")
+        if on_epoch:
+            on_epoch(len(losses), losses[-1])
 
-    def loss_of(z: Tensor, presence: Tensor, labels: Tensor) -> Tensor:
+    def loss_of(z: Tensor, presence: Tensor, labels: Tensor, trust: Tensor) -> Tensor:
         logits, _ = classifier(z, drop_modalities(presence, generator))
-        return nn.functional.cross_entropy(logits, labels, label_smoothing=0.05)
+        loss = nn.functional.cross_entropy(logits, labels, label_smoothing=0.05, reduction="none")
+        return (loss * trust).mean()
 
     train_encoders = _Descent(encoders, learning_rate, steps)
     train_classifier = _Descent(classifier, learning_rate, steps)
@@ -63,8 +73,10 @@ def finetune(
         unfreeze(encoders)
         for _ in range(turn):
             total = []
-            for features, presence, labels in windows.shuffled_batches(batch, order):
-                total.append(train_encoders.step(loss_of(encoders(augment(features, generator)), presence, labels)))
+            for chosen in windows.shuffled(batch, order):
+                features, presence, labels = windows.tensors(chosen)
+                z = encoders(augment(features, generator))
+                total.append(train_encoders.step(loss_of(z, presence, labels, trust[chosen])))
             epoch_done(total)
 
         freeze(encoders)
@@ -72,8 +84,8 @@ def finetune(
         z, presence, labels = embed(encoders, windows)
         for _ in range(turn):
             total = []
-            for chosen in torch.from_numpy(order.permutation(len(windows))).split(batch):
-                total.append(train_classifier.step(loss_of(z[chosen], presence[chosen], labels[chosen])))
+            for chosen in windows.shuffled(batch, order):
+                total.append(train_classifier.step(loss_of(z[chosen], presence[chosen], labels[chosen], trust[chosen])))
             epoch_done(total)
     freeze(classifier)
     return losses
@@ -104,7 +116,7 @@ class _Descent:
     """AdamW on one part, its learning rate falling as a cosine to zero over ``steps``."""
 
     def __init__(self, part: nn.Module, learning_rate: float, steps: int):
-        self._optimiser = torch.optim.AdamW(part.parameters(), lr=learning_rate, weight_decay=1e-3)
+        self._optimiser = torch.optim.AdamW(part.parameters(), lr=learning_rate, weight_decay=1e-2)
         self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self._optimiser, steps)
 
     def step(self, loss: Tensor) -> float:

@@ -103,15 +103,19 @@ class Windows:
         for start in range(0, len(self), size):
             yield self.tensors(np.arange(start, min(start + size, len(self))))
 
+    def shuffled(
+        self, size: int, order: np.random.Generator, chosen: Optional[np.ndarray] = None
+    ) -> Iterator[np.ndarray]:
+        """Indices of all windows, or of the chosen ones, in random order, at most ``size`` at a time.
+
+        Batches of an epoch are of one size, or differ by one: batch statistics of a small last one would mislead. A
+        single window, which has none, is left out.
+        """
+        indices = order.permutation(len(self) if chosen is None else chosen)
+        return (batch for batch in np.array_split(indices, max(1, -(-len(indices) // size))) if len(batch) > 1)
+
     def shuffled_batches(
         self, size: int, order: np.random.Generator, chosen: Optional[np.ndarray] = None
     ) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
-        """All windows, or those of the chosen indices, in random order, as ``tensors`` of at most ``size``.
-
-        A last batch of one is left out, for batch statistics need two.
-        """
-        indices = order.permutation(len(self) if chosen is None else chosen)
-        for start in range(0, len(indices), size):
-            batch = indices[start : start + size]
-            if len(batch) > 1:
-                yield self.tensors(batch)
+        """The batches of ``shuffled``, as ``tensors``."""
+        return map(self.tensors, self.shuffled(size, order, chosen))

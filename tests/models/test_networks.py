@@ -6,7 +6,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn
 
-from models.encoders import DepthEncoder, ImuEncoder, RadarEncoder
+from models.encoders import DepthEncoder, InertialEncoder, RadarEncoder
 from models.networks import CosmoNetwork, Encoders, ProjectionHeads
 from models.spec import ModalitySpec, ModelSpec
 
@@ -83,7 +83,7 @@ def test_normalisation_is_taken_from_windows_that_have_the_sensor():
 
 
 def test_imu_normalisation_undoes_units_and_offsets():
-    encoder = ImuEncoder(3, 16).eval()
+    encoder = InertialEncoder(3, 16).eval()
     x = torch.randn(4, 50, 3)
     scaled = x * torch.tensor([9.8, 0.1, 50.0]) + torch.tensor([0.0, 3.0, -20.0])
     encoder.fit(x)

@@ -57,4 +57,4 @@ def test_dropping_modalities_leaves_one_and_invents_none():
     dropped = drop_modalities(presence, generator())
     assert (dropped <= presence).all()
     assert (dropped.sum(1) > 0).all()
-    assert dropped.sum() < 0.85 * presence.sum()
+    assert 0.8 < dropped.sum() / presence.sum() < 0.95

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from rich.progress import Progress
+
+torch = pytest.importorskip("torch")
+
+from training.cosmo import Cosmo, Epoch
+from training.methods import Budget
+
+BUDGET = Budget(pretrain_epochs=12, epochs=60, batch=16)
+
+
+@pytest.fixture(scope="module")
+def few_labels(windows):
+    first_two = np.concatenate([np.flatnonzero(windows.labels == k)[:2] for k in range(3)])
+    persons = np.arange(len(windows)) % 4
+    return replace(windows.labelled_only_where(np.isin(np.arange(len(windows)), first_two)), groups=persons)
+
+
+def learned(method: Cosmo, spec, windows, seed: int = 0):
+    return method(spec, windows, BUDGET, seed, Progress(disable=True))
+
+
+@pytest.mark.parametrize("method", [Cosmo(), Cosmo(pretrained=False), Cosmo(mined=True), Cosmo(spread=True)], ids=str)
+def test_every_variation_learns_from_few_labels(method, spec, few_labels, other_people):
+    predict = learned(method, spec, few_labels)
+    assert (predict(other_people).argmax(1) == other_people.labels).mean() > 0.7
+
+
+def test_the_same_seed_gives_the_same_answers(spec, few_labels, other_people):
+    first, again, other = (learned(Cosmo(spread=True), spec, few_labels, seed)(other_people) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_epochs_are_told_as_they_end(spec, few_labels, other_people):
+    told: list[Epoch] = []
+    learned(Cosmo(mined=True, watch=told.append), spec, few_labels)
+    assert [epoch.number for epoch in told if epoch.stage == 1] == list(range(1, 13))
+    assert [epoch.number for epoch in told if epoch.stage == 2] == list(range(1, 121))  # 60 of each part
+    assert all(later.seconds >= earlier.seconds for earlier, later in zip(told, told[1:]))
+    assert told[0].predict is None
+    assert told[-1].predict(other_people).shape == (len(other_people), 3)
+
+
+def test_quality_weights_are_those_of_the_windows(spec, few_labels):
+    trained = Cosmo().train(spec, few_labels, BUDGET, 0, Progress(disable=True))
+    total = sum(quality.q for quality in trained.qualities)
+    assert trained.spec.quality == pytest.approx([quality.q / total for quality in trained.qualities])
+    np.testing.assert_allclose(trained.network.classifier.attention.quality.numpy(), trained.spec.quality, rtol=1e-6)

@@ -1,0 +1,178 @@
+"""Cosmo as a whole: contrastive fusion learning, quality of modality, iterative fusion learning (MobiCom 2022)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Callable, NamedTuple, Optional, Union
+
+import numpy as np
+import torch
+from rich.progress import Progress
+from scipy import sparse
+
+from models.networks import CosmoNetwork, Encoders
+from models.reference import ReferenceEncoders, ReferenceNetwork
+from models.spec import ModelSpec
+from training.evaluate import predict
+from training.finetune import embed, finetune
+from training.methods import Budget, Predict
+from training.neighbours import mutual_neighbours, spread_labels
+from training.pretrain import pretrain
+from training.quality import Quality, quality_of_modality, quality_weights
+from training.windows import UNLABELLED, Windows
+
+
+class Epoch(NamedTuple):
+    """An epoch that has just ended.
+
+    Attributes:
+        stage: 1 or 2.
+        number: counted from 1 in each stage.
+        seconds: since training began.
+        loss: its mean.
+        predict: the network as it is now; None in stage 1, where there is no classifier yet.
+    """
+
+    stage: int
+    number: int
+    seconds: float
+    loss: float
+    predict: Optional[Predict]
+
+
+class Trained(NamedTuple):
+    """A trained network with the spec that holds its quality weights, what was found, and the last losses."""
+
+    network: Union[CosmoNetwork, ReferenceNetwork]
+    spec: ModelSpec
+    qualities: list[Quality]
+    losses: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Cosmo:
+    """The method and its variations; called, it is a ``training.methods.Fit``.
+
+    Attributes:
+        encoders: ``default``, or ``reference`` for the sizes that the authors published.
+        fusion: ``concat`` for modalities that differ, ``sum`` for similar ones.
+        pretrained: whether there is a stage 1.
+        mined: the second half of stage 1 takes neighbours among other people as further positives.
+        spread: stage 2 learns from all windows, with labels spread over neighbours among other people.
+        turn: T_iter, epochs of a turn of stage 2.
+        weights_range: of stage 1's random weightings, see ``training.contrastive.random_weightings``.
+        watch: told of each epoch.
+    """
+
+    encoders: str = "default"
+    fusion: str = "concat"
+    pretrained: bool = True
+    mined: bool = False
+    spread: bool = False
+    turn: int = 5
+    weights_range: tuple[float, float] = (0.0, 1.0)
+    watch: Optional[Callable[[Epoch], None]] = None
+
+    def __call__(self, spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> Predict:
+        """Train, and predict with the network after the last epoch."""
+        return partial(predict, self.train(spec, windows, budget, seed, progress).network)
+
+    def train(self, spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> Trained:
+        """Both stages.
+
+        Args:
+            spec: its quality weights are replaced by those found in the windows.
+            windows: stage 1 learns from all, stage 2 from those with a label.
+            budget: for how long. Stage 2 makes as many minibatch steps whether labels are spread or not.
+            seed: of everything random.
+            progress: shows the epochs.
+        """
+        torch.manual_seed(seed)
+        started = time.monotonic()
+        losses: dict[str, float] = {}
+
+        def watch(stage: int, number: int, loss: float, now: Optional[Predict] = None) -> None:
+            losses[f"stage {stage}"] = loss
+            if self.watch:
+                self.watch(Epoch(stage, number, time.monotonic() - started, loss, now))
+
+        encoders = ReferenceEncoders(spec) if self.encoders == "reference" else Encoders(spec)
+        features, presence, _ = windows.tensors(torch.randperm(len(windows))[:1000].numpy())
+        encoders.fit(features, presence)
+        del features
+        if self.pretrained:
+            self._pretrain(encoders, windows, budget, seed, progress, watch)
+
+        qualities: list[Quality] = []
+        if isinstance(encoders, Encoders):
+            z, presence, _ = embed(encoders, windows)
+            qualities = [
+                quality_of_modality(z[windows.presence[:, j], j].numpy(), len(spec.classes), seed)
+                for j in range(len(spec.modalities))
+            ]
+            spec = spec.model_copy(update={"quality": quality_weights(qualities)})
+            network: Union[CosmoNetwork, ReferenceNetwork] = CosmoNetwork(spec, self.fusion)
+        else:
+            network = ReferenceNetwork(spec)
+        network.encoders = encoders
+
+        labelled, confidence, batch = windows.labelled, None, budget.batch
+        steps = budget.epochs * -(-len(labelled) // batch)
+        if self.spread:
+            labels, confidence = spread_labels(mutual_neighbours(z, presence, windows.groups), windows.labels)
+            reached = labels != UNLABELLED
+            labelled, confidence = replace(windows, labels=labels).where(reached), confidence[reached]
+            batch = budget.pretrain_batch
+        finetune(
+            network,
+            labelled,
+            rounds=max(1, round(steps / (self.turn * -(-len(labelled) // batch)))),
+            seed=seed,
+            progress=progress,
+            confidence=confidence,
+            turn=self.turn,
+            batch=batch,
+            on_epoch=lambda number, loss: watch(2, number, loss, partial(predict, network)),
+        )
+        return Trained(network, spec, qualities, losses)
+
+    def _pretrain(
+        self,
+        encoders: Union[Encoders, ReferenceEncoders],
+        windows: Windows,
+        budget: Budget,
+        seed: int,
+        progress: Progress,
+        watch: Callable[[int, int, float], None],
+    ) -> None:
+        """Stage 1, in two halves when neighbours are mined between them."""
+        done = 0
+        for half in range(1 + self.mined):
+            neighbours = None
+            if half:
+                z, presence, _ = embed(encoders, windows)
+                neighbours = torch.from_numpy(_as_indices(mutual_neighbours(z, presence, windows.groups)))
+            epochs = (budget.pretrain_epochs - done) // (1 + self.mined - half)
+            before = done
+            pretrain(
+                encoders,
+                windows,
+                epochs=epochs,
+                seed=seed + half,
+                progress=progress,
+                batch=budget.pretrain_batch,
+                weights_range=self.weights_range,
+                neighbours=neighbours,
+                on_epoch=lambda epoch, figures, before=before: watch(1, before + epoch + 1, figures["loss"]),
+            )
+            done += epochs
+
+
+def _as_indices(neighbours: sparse.csr_matrix) -> np.ndarray:
+    """A graph (N, N) as the indices (N, K) of each one's neighbours, -1 where there are fewer than K."""
+    counts = np.diff(neighbours.indptr)
+    indices = np.full((len(counts), max(1, counts.max())), -1)
+    indices[np.arange(indices.shape[1]) < counts[:, None]] = neighbours.indices
+    return indices
