@@ -1,4 +1,4 @@
-"""The command line: ``cosmo-runtime`` recognises, ``record`` only keeps, ``doctor`` checks the machine."""
+"""The command line: ``cosmo-runtime`` recognises, ``record`` only keeps, ``doctor`` checks, ``pretrain`` trains."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -45,6 +45,7 @@ _COMMANDS = """\
 other commands (each has its own --help):
   cosmo-runtime record     keep what the sensors bring, without recognising
   cosmo-runtime doctor     what is attached, what is wrong, how to mend it
+  cosmo-runtime pretrain   learn from unlabelled data (stage 1 of Cosmo)
 
 examples:
   cosmo-runtime --sensors imu,depth,radar --emulate person      no hardware needed
@@ -53,8 +54,25 @@ examples:
 """
 
 
+_PRETRAIN = """\
+data:
+  monday.mcap tuesday.mcap    recordings of this runtime
+  utd:PATH[:SUBJECTS]         UTD-MHAD, every trial one window: IMU and skeleton
+  usc:PATH[:SUBJECTS]         USC-HAD: accelerometer and gyroscope
+  person[:SEEDS]              simulated people
+SUBJECTS and SEEDS are numbers such as 1-6 or 1,3.
+
+A run that was killed goes on where its checkpoint is, with the same words. On several GPUs or machines:
+  torchrun --nproc-per-node 8 --no-python cosmo-runtime pretrain DATA --out FOLDER --batch 1024
+"""
+
+
 class _UsageError(Exception):
     """The command line asks for something that makes no sense."""
+
+
+class _Failure(Exception):
+    """A command that trains could not do it; the message is for people."""
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -69,7 +87,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     except _UsageError as error:
         errors.print(f"cosmo-runtime: {error}", markup=False, highlight=False, soft_wrap=True)
         return _USAGE
-    except (BundleError, ConfigError, EngineError, RecordingError, SensorError) as error:
+    except (BundleError, ConfigError, EngineError, RecordingError, SensorError, _Failure) as error:
         errors.print(f"cosmo-runtime: {error}", markup=False, highlight=False, soft_wrap=True)
         return _FAILED
     except KeyboardInterrupt:  # before the run began, or for the second time
@@ -185,6 +203,20 @@ def _doctor(options: argparse.Namespace) -> int:
     bundle = options.bundle or config.recognition.bundle or SHIPPED_BUNDLE
     well = examine(options.sensors, config, bundle, Console(soft_wrap=True))
     return _DONE if well else _FAILED
+
+
+def _pretrain(options: argparse.Namespace) -> int:
+    if len(options.data) > 1 and not all(source.endswith(".mcap") for source in options.data):
+        raise _UsageError("give one data set, or any number of recordings")
+    try:
+        from training.cli import FAILURES, pretrain_command
+    except ImportError as error:
+        raise _Failure(f"pretrain needs more than a live run ({error}): pip install 'cosmo-runtime[train]'") from error
+    try:
+        pretrain_command(options, SHIPPED_BUNDLE)
+    except FAILURES as error:
+        raise _Failure(str(error)) from error
+    return _DONE
 
 
 def _open_replay(options: argparse.Namespace, windows: str) -> _Run:
@@ -322,6 +354,46 @@ def _doctor_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _pretrain_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "cosmo-runtime pretrain",
+        description="Learns encoders from unlabelled data by contrastive fusion, stage 1 of Cosmo (needs [train]).",
+        epilog=_PRETRAIN,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("data", type=_data, nargs="+", metavar="DATA", help="what to learn from, see below")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="new folder for the encoders")
+    parser.add_argument("--epochs", type=_count, default=10, metavar="N", help="passes over the data (default: 10)")
+    parser.add_argument(
+        "--batch", type=_count, default=64, metavar="N", help="windows contrasted at once, on all GPUs (default: 64)"
+    )
+    parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="of everything random (default: 0)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
+    parser.add_argument(
+        "--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="auto: mixed on a GPU (default)"
+    )
+    parser.add_argument(
+        "--weights-range",
+        type=_weights_range,
+        default=(0.0, 1.0),
+        metavar="LOW,HIGH",
+        help="of the random fusion weights of two modalities (default: 0,1; 0.3,0.7 makes the fusions more alike)",
+    )
+    parser.add_argument("--bundle", type=Path, metavar="PATH", help="learn for the windows and sensors of this model")
+    parser.add_argument(
+        "--checkpoint", type=Path, metavar="FILE", help="keep the state here every minute; go on from it"
+    )
+    parser.add_argument("--log", type=Path, metavar="FOLDER", help="keep the losses for TensorBoard")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path.home() / ".cache" / "cosmo-runtime",
+        metavar="FOLDER",
+        help="of decoded windows (default: ~/.cache/cosmo-runtime)",
+    )
+    return parser
+
+
 def _add_rig(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sensors", type=_sensor_names, required=True, metavar="NAMES", help=_SENSORS_HELP)
     parser.add_argument("--config", type=Path, metavar="FILE.toml", help="configuration (default: find everything)")
@@ -361,8 +433,38 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-_PARSERS = {"": _recognise_parser, "record": _record_parser, "doctor": _doctor_parser}
-_RUNS = {"": _recognise, "record": _record, "doctor": _doctor}
+def _data(text: str) -> str:
+    if not re.fullmatch(r"person(:\d+(-\d+)?(,\d+(-\d+)?)*)?|(utd|usc):.+|.+\.mcap", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: expected FILE.mcap, utd:PATH[:SUBJECTS], usc:PATH[:SUBJECTS] or person[:SEEDS]"
+        )
+    return text
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"0*[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number above 0")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not re.fullmatch(r"\d+", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 0 on")
+    return int(text)
+
+
+def _weights_range(text: str) -> Tuple[float, float]:
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        low = high = -1.0
+    if not 0 <= low < high <= 1 or abs(low + high - 1) > 1e-6:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected two numbers that sum to 1, such as 0.3,0.7")
+    return low, high
+
+
+_PARSERS = {"": _recognise_parser, "record": _record_parser, "doctor": _doctor_parser, "pretrain": _pretrain_parser}
+_RUNS = {"": _recognise, "record": _record, "doctor": _doctor, "pretrain": _pretrain}
 
 
 if __name__ == "__main__":

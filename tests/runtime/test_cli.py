@@ -159,6 +159,18 @@ def test_help_shows_the_other_commands_and_ways_to_begin(cosmo: Run) -> None:
     assert "FILE.mcap" in cosmo("record", "--help").out
 
 
+def test_training_without_its_extra_says_how_to_get_it(
+    cosmo: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == "training"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    done = cosmo("pretrain", "person", "--out", tmp_path / "out")
+    assert done.code == 1
+    assert "pip install 'cosmo-runtime[train]'" in done.err
+    assert cosmo("pretrain", "--help").code == 0
+
+
 def test_sensors_that_are_not_there_fail_fast_with_what_was_looked_for_and_what_to_try(
     cosmo: Run, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

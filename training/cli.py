@@ -1,0 +1,199 @@
+"""What the training commands do; the command line itself is ``runtime.cli``, which works without torch."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+import sys
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Callable, Iterator, Mapping, Optional, Sequence
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from models.bundle import load_bundle
+from models.networks import Encoders
+from models.spec import ModelSpec
+from training import distributed
+from training.checkpoint import Checkpoint, CheckpointError
+from training.datasets import motion, recording, usc, utd
+from training.datasets.store import DataSetError
+from training.pretrain import PretrainingError, pretrain
+from training.pretrained import PretrainedError, refuse_existing, write_pretrained
+from training.windows import Windows
+
+FAILURES = (CheckpointError, DataSetError, PretrainedError, PretrainingError)
+"""What a command raises when it cannot do what is asked, with a message for people."""
+
+PEOPLE, PERSON_S = range(40), 150.0
+NUMBERS = r"\d+(-\d+)?(,\d+(-\d+)?)*"
+FIT_WINDOWS = 1000  # are enough for the inputs' mean and spread
+
+
+def pretrain_command(options: argparse.Namespace, shipped: Path) -> None:
+    """Stage 1, from data to a folder with encoders; in each of the processes that ``torchrun`` started.
+
+    Args:
+        options: of the command line.
+        shipped: the bundle whose spec is that of simulated people and of recordings, unless another is given.
+
+    Raises:
+        BundleError, or one of ``FAILURES``.
+    """
+    refuse_existing(options.out)
+    device = _device(options.device)
+    precision = _precision(device) if options.precision == "auto" else options.precision
+    with ExitStack() as stack:
+        stack.enter_context(_processes(device))
+        wanted = load_bundle(options.bundle).spec if options.bundle else None
+        spec, windows = _first_on_each_node(lambda: _windows(options.data, wanted, shipped, options.cache), device)
+
+        torch.manual_seed(options.seed)
+        encoders = Encoders(spec)
+        features, presence, _ = windows.tensors(_some(windows, options.seed))
+        encoders.fit(features, presence)
+
+        checkpoint = Checkpoint(options.checkpoint) if options.checkpoint else None
+        losses = pretrain(
+            encoders,
+            windows,
+            epochs=options.epochs,
+            seed=options.seed,
+            progress=stack.enter_context(_progress()),
+            batch=options.batch,
+            weights_range=options.weights_range,
+            device=device,
+            precision=precision,
+            checkpoint=checkpoint,
+            on_epoch=_board(options.log, stack) if options.log and distributed.rank() == 0 else None,
+        )
+        if distributed.rank() == 0:
+            provenance = {
+                "command": shlex.join(["cosmo-runtime", *sys.argv[1:]]),
+                "method": "Cosmo: contrastive fusion learning",
+                "data": options.data,
+                "windows": len(windows),
+                "epochs": options.epochs,
+                "batch": options.batch,
+                "weights_range": options.weights_range,
+                "seed": options.seed,
+                "precision": precision,
+                "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+                "processes": distributed.size(),
+                "torch": torch.__version__,
+            }
+            write_pretrained(options.out, spec, encoders, provenance=provenance, losses=losses)
+            if checkpoint:
+                checkpoint.path.unlink()
+
+
+def _device(wanted: str) -> torch.device:
+    if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise PretrainingError("no GPU that torch can use; give --device cpu, or install torch for CUDA")
+    # The same seed gives the same encoders only where the kernels add in one order.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    torch.cuda.set_device(device)
+    return device
+
+
+def _precision(device: torch.device) -> str:
+    """Mixed where it pays: bfloat16 needs no scaling of the gradients, but GPUs compute in it from Ampere on only."""
+    if device.type == "cpu":
+        return "fp32"
+    return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp16"
+
+
+@contextmanager
+def _processes(device: torch.device) -> Iterator[None]:
+    """Joins the processes that ``torchrun`` started, if it did."""
+    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+        yield
+        return
+    patience = timedelta(hours=6)  # the others wait while one decodes the data
+    torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=patience)
+    try:
+        yield
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def _first_on_each_node(
+    load: Callable[[], tuple[ModelSpec, Windows]], device: torch.device
+) -> tuple[ModelSpec, Windows]:
+    """Lets one process of a machine decode what the others then find decoded."""
+    first = int(os.environ.get("LOCAL_RANK", 0)) == 0
+    loaded = load() if first else None
+    distributed.add_up([torch.zeros(1, device=device)])  # a barrier
+    return loaded or load()
+
+
+def _windows(
+    sources: Sequence[str], spec: Optional[ModelSpec], shipped: Path, cache: Path
+) -> tuple[ModelSpec, Windows]:
+    """The windows of the data that was asked for, and their spec; where it is None, the one usual for the data."""
+    kind, _, rest = sources[0].partition(":")
+    if kind == "person":
+        spec = spec or load_bundle(shipped).spec
+        return spec, motion.simulated_people(_numbers(rest) or PEOPLE, PERSON_S, spec, cache)
+    if kind not in ("utd", "usc"):
+        spec = spec or load_bundle(shipped).spec
+        return spec, Windows.concatenate([recording.windows(Path(path), spec, cache) for path in sources])
+
+    folder, _, subjects = rest.rpartition(":")
+    if not re.fullmatch(NUMBERS, subjects):  # a path may have colons, too
+        folder, subjects = rest, ""
+    if kind == "utd":
+        spec = (spec or utd.utd_a_spec()).model_copy(update={"classes": utd.CLASSES})
+        windows = utd.trials(Path(folder), spec, cache)
+    else:
+        spec = (spec or usc.usc_spec()).model_copy(update={"classes": usc.CLASSES})
+        windows = usc.windows(Path(folder), spec, cache)
+    if subjects:
+        windows = windows.where(np.isin(windows.groups, _numbers(subjects)))
+    if not len(windows):
+        raise DataSetError(f"{folder} has no window of the subjects {subjects}; give others")
+    return spec, windows
+
+
+def _numbers(text: str) -> list[int]:
+    """``1-3,7`` as numbers."""
+    numbers: list[int] = []
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        numbers += range(int(first), int(last or first) + 1)
+    return numbers
+
+
+def _some(windows: Windows, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).permutation(len(windows))[:FIT_WINDOWS]
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), disable=distributed.rank() > 0)
+
+
+def _board(folder: Path, stack: ExitStack) -> Callable[[int, Mapping[str, float]], None]:
+    """Keeps each epoch's figures where TensorBoard finds them."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise PretrainingError("--log needs tensorboard: pip install 'cosmo-runtime[train]'") from error
+    writer = SummaryWriter(str(folder))
+    stack.callback(writer.close)
+
+    def keep(epoch: int, figures: Mapping[str, float]) -> None:
+        for name, value in figures.items():
+            writer.add_scalar(f"stage 1/{name}", value, epoch)
+
+    return keep
