@@ -12,6 +12,7 @@ from typing import Mapping, Sequence, Union
 import torch
 from torch import Tensor, nn
 
+from models.networks import CosmoNetwork, Encoders
 from models.spec import ModelSpec
 
 MAPS = 16  # an embedding is this many maps, flattened
@@ -186,6 +187,10 @@ class ReferenceNetwork(nn.Module):
         *features, presence = inputs
         logits, weights = self.classifier(self.encoders(dict(zip(self.sensors, features))), presence)
         return torch.softmax(logits, dim=1), weights
+
+
+AnyEncoders = Union[Encoders, ReferenceEncoders]
+AnyNetwork = Union[CosmoNetwork, ReferenceNetwork]
 
 
 def _convolution(convolve: Union[nn.Conv2d, nn.Conv3d]) -> list[nn.Module]:

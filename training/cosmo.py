@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Callable, NamedTuple, Optional, Union
+from typing import Callable, NamedTuple, Optional
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from rich.progress import Progress
 from scipy import sparse
 
 from models.networks import CosmoNetwork, Encoders
-from models.reference import ReferenceEncoders, ReferenceNetwork
+from models.reference import AnyEncoders, AnyNetwork, ReferenceEncoders, ReferenceNetwork
 from models.spec import ModelSpec
 from training.evaluate import predict
 from training.finetune import embed, finetune
@@ -45,7 +45,7 @@ class Epoch(NamedTuple):
 class Trained(NamedTuple):
     """A trained network with the spec that holds its quality weights, what was found, and the last losses."""
 
-    network: Union[CosmoNetwork, ReferenceNetwork]
+    network: AnyNetwork
     spec: ModelSpec
     qualities: list[Quality]
     losses: dict[str, float]
@@ -79,8 +79,16 @@ class Cosmo:
         """Train, and predict with the network after the last epoch."""
         return partial(predict, self.train(spec, windows, budget, seed, progress).network)
 
-    def train(self, spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> Trained:
-        """Both stages.
+    def train(
+        self,
+        spec: ModelSpec,
+        windows: Windows,
+        budget: Budget,
+        seed: int,
+        progress: Progress,
+        encoders: Optional[AnyEncoders] = None,
+    ) -> Trained:
+        """Both stages, or stage 2 alone.
 
         Args:
             spec: its quality weights are replaced by those found in the windows.
@@ -88,23 +96,20 @@ class Cosmo:
             budget: for how long. Stage 2 makes as many minibatch steps whether labels are spread or not.
             seed: of everything random.
             progress: shows the epochs.
+            encoders: from an earlier stage 1, which is then left out; they are trained in place.
         """
-        torch.manual_seed(seed)
-        started = time.monotonic()
         losses: dict[str, float] = {}
+        started = time.monotonic()
 
         def watch(stage: int, number: int, loss: float, now: Optional[Predict] = None) -> None:
             losses[f"stage {stage}"] = loss
             if self.watch:
                 self.watch(Epoch(stage, number, time.monotonic() - started, loss, now))
 
-        encoders = ReferenceEncoders(spec) if self.encoders == "reference" else Encoders(spec)
-        features, presence, _ = windows.tensors(torch.randperm(len(windows))[:1000].numpy())
-        encoders.fit(features, presence)
-        del features
-        if self.pretrained:
-            self._pretrain(encoders, windows, budget, seed, progress, watch)
+        if encoders is None:
+            encoders = self.pretrain(spec, windows, budget, seed, progress, lambda *epoch: watch(1, *epoch))
 
+        torch.manual_seed(seed)
         qualities: list[Quality] = []
         if isinstance(encoders, Encoders):
             z, presence, _ = embed(encoders, windows)
@@ -113,7 +118,7 @@ class Cosmo:
                 for j in range(len(spec.modalities))
             ]
             spec = spec.model_copy(update={"quality": quality_weights(qualities)})
-            network: Union[CosmoNetwork, ReferenceNetwork] = CosmoNetwork(spec, self.fusion)
+            network: AnyNetwork = CosmoNetwork(spec, self.fusion)
         else:
             network = ReferenceNetwork(spec)
         network.encoders = encoders
@@ -138,24 +143,33 @@ class Cosmo:
         )
         return Trained(network, spec, qualities, losses)
 
-    def _pretrain(
+    def pretrain(
         self,
-        encoders: Union[Encoders, ReferenceEncoders],
+        spec: ModelSpec,
         windows: Windows,
         budget: Budget,
         seed: int,
         progress: Progress,
-        watch: Callable[[int, int, float], None],
-    ) -> None:
-        """Stage 1, in two halves when neighbours are mined between them."""
+        on_epoch: Callable[[int, float], None] = lambda number, loss: None,
+    ) -> AnyEncoders:
+        """Stage 1, in two halves when neighbours are mined between them; labels are not looked at.
+
+        Args:
+            spec, windows, budget, seed, progress: as for ``train``.
+            on_epoch: told each epoch's number, from 1, and its mean loss.
+        """
+        torch.manual_seed(seed)
+        encoders: AnyEncoders = ReferenceEncoders(spec) if self.encoders == "reference" else Encoders(spec)
+        features, presence, _ = windows.tensors(torch.randperm(len(windows))[:1000].numpy())
+        encoders.fit(features, presence)
+        halves = 0 if not self.pretrained else 2 if self.mined else 1
         done = 0
-        for half in range(1 + self.mined):
+        for half in range(halves):
             neighbours = None
             if half:
                 z, presence, _ = embed(encoders, windows)
                 neighbours = torch.from_numpy(_as_indices(mutual_neighbours(z, presence, windows.groups)))
-            epochs = (budget.pretrain_epochs - done) // (1 + self.mined - half)
-            before = done
+            epochs = (budget.pretrain_epochs - done) // (halves - half)
             pretrain(
                 encoders,
                 windows,
@@ -165,9 +179,10 @@ class Cosmo:
                 batch=budget.pretrain_batch,
                 weights_range=self.weights_range,
                 neighbours=neighbours,
-                on_epoch=lambda epoch, figures, before=before: watch(1, before + epoch + 1, figures["loss"]),
+                on_epoch=lambda epoch, figures, before=done: on_epoch(before + epoch + 1, figures["loss"]),  # type: ignore[misc]
             )
             done += epochs
+        return encoders
 
 
 def _as_indices(neighbours: sparse.csr_matrix) -> np.ndarray:

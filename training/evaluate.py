@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from sklearn.metrics import accuracy_score, f1_score
 
-from models.networks import CosmoNetwork
+from models.reference import AnyNetwork
 from training.finetune import embed
 from training.windows import Windows
 
 
 @torch.no_grad()
-def predict(network: CosmoNetwork, windows: Windows) -> np.ndarray:
+def predict(network: AnyNetwork, windows: Windows) -> np.ndarray:
     """Probabilities (N, classes) of all windows."""
     network.eval()
     z, presence, _ = embed(network.encoders, windows)
@@ -20,7 +20,7 @@ def predict(network: CosmoNetwork, windows: Windows) -> np.ndarray:
     return torch.softmax(logits, dim=1).numpy()
 
 
-def evaluate(network: CosmoNetwork, windows: Windows) -> dict[str, float]:
+def evaluate(network: AnyNetwork, windows: Windows) -> dict[str, float]:
     """Accuracy and macro F1 (over the classes that occur) on labelled windows."""
     answers = predict(network, windows).argmax(1)
     return {

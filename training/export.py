@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save
 
 from models.bundle import Bundle, write_bundle
-from models.networks import CosmoNetwork
+from models.reference import AnyNetwork
 from models.spec import ModelSpec
 
 OPSET = 13  # the newest that TensorRT 8.2 and onnxruntime 1.8 read,
@@ -22,7 +22,7 @@ IR_VERSION = 7  # and its file version
 
 
 def export(
-    path: Path, spec: ModelSpec, network: CosmoNetwork, *, provenance: Mapping[str, Any], metrics: Mapping[str, Any]
+    path: Path, spec: ModelSpec, network: AnyNetwork, *, provenance: Mapping[str, Any], metrics: Mapping[str, Any]
 ) -> Bundle:
     """Write the network as a bundle.
 
@@ -36,7 +36,7 @@ def export(
     return write_bundle(path, spec, onnx=model, weights=weights, provenance=provenance, metrics=metrics)
 
 
-def to_onnx(spec: ModelSpec, network: CosmoNetwork) -> bytes:
+def to_onnx(spec: ModelSpec, network: AnyNetwork) -> bytes:
     """The network for one window, static shapes of batch 1.
 
     Inputs are named after the sensors, and ``presence``; outputs are ``probabilities`` and ``weights``.
@@ -62,7 +62,7 @@ def to_onnx(spec: ModelSpec, network: CosmoNetwork) -> bytes:
     return model.SerializeToString()
 
 
-def verify(spec: ModelSpec, network: CosmoNetwork, model: bytes, tolerance: float = 1e-4) -> None:
+def verify(spec: ModelSpec, network: AnyNetwork, model: bytes, tolerance: float = 1e-4) -> None:
     """Compare the ONNX model with the network on random windows, with sensors absent, and with none.
 
     Raises:

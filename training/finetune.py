@@ -9,13 +9,13 @@ import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from models.networks import CosmoNetwork, Encoders
+from models.reference import AnyEncoders, AnyNetwork
 from training.augment import augment, drop_modalities
 from training.windows import Windows
 
 
 def finetune(
-    network: CosmoNetwork,
+    network: AnyNetwork,
     windows: Windows,
     *,
     rounds: int,
@@ -104,7 +104,7 @@ def unfreeze(part: nn.Module) -> None:
 
 
 @torch.no_grad()
-def embed(encoders: Encoders, windows: Windows, batch: int = 256) -> tuple[Tensor, Tensor, Tensor]:
+def embed(encoders: AnyEncoders, windows: Windows, batch: int = 256) -> tuple[Tensor, Tensor, Tensor]:
     """Embeddings z (N, M, D), presence (N, M) and labels (N,) of all windows, unaugmented, encoders in eval mode."""
     encoders.eval()
     parts = [(encoders(features), presence, labels) for features, presence, labels in windows.batches(batch)]

@@ -17,8 +17,7 @@ import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from models.networks import Encoders
-from models.reference import ReferenceEncoders
+from models.reference import AnyEncoders
 from training import distributed
 from training.augment import Features, augment
 from training.checkpoint import Checkpoint, restore, tensors_of
@@ -35,7 +34,7 @@ class PretrainingError(Exception):
 
 
 def pretrain(
-    encoders: Union[Encoders, ReferenceEncoders],
+    encoders: AnyEncoders,
     windows: Windows,
     *,
     epochs: int,
