@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import partial
-from typing import Iterable, Iterator
+from typing import Any, Iterable, Iterator
 
 import torch
 from torch import Tensor, distributed, nn
@@ -36,11 +36,9 @@ def gather(x: Tensor, n: int) -> Tensor:
     """The whole batch (n, ...) of which ``x`` is this process's share; a gradient of it returns to every share."""
     if size() == 1:
         return x
-    from torch.distributed.nn.functional import all_reduce  # absent where torch was built without processes
-
     mine = share(n)
     before, after = x.new_zeros(mine.start, *x.shape[1:]), x.new_zeros(n - mine.stop, *x.shape[1:])
-    return all_reduce(torch.cat([before, x, after]))  # not all_gather: it asks for equal shares
+    return _Sum.apply(torch.cat([before, x, after]))  # an all_gather would ask for equal shares
 
 
 def add_up(tensors: Iterable[Tensor]) -> None:
@@ -91,6 +89,20 @@ def statistics_of_whole_batch(*networks: nn.Module) -> Iterator[None]:
     finally:
         for norm in norms:
             del norm.forward
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all processes; each process's loss depends on it, so gradients add up over all of them as well."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _Sum.apply(gradient)
 
 
 def _normalise(norm: _BatchNorm, x: Tensor) -> Tensor:

@@ -121,7 +121,7 @@ def pretrain(
     with distributed.statistics_of_whole_batch(learner):
         for epoch in range(done // batches, epochs):
             began = time.monotonic()
-            order = _order(seen, near, batches, np.random.default_rng((_ORDER, seed, epoch)))
+            order = draw_batches(seen, near, batches, np.random.default_rng((_ORDER, seed, epoch)))
             steps = range(max(done, epoch * batches), (epoch + 1) * batches)
             for step in steps:
                 chosen = order[step % batches]
@@ -153,6 +153,42 @@ def pretrain(
                 on_epoch(epoch, {"loss": mean, "windows per second": count / (time.monotonic() - began)})
     encoders.cpu()
     return losses.view(epochs, batches).mean(1).tolist()
+
+
+def draw_batches(
+    seen: np.ndarray, near: Optional[np.ndarray], batches: int, random: np.random.Generator
+) -> list[np.ndarray]:
+    """An epoch's batches: all windows, or a random half of them (anchors) with a random neighbour each.
+
+    Args:
+        seen: indices of the windows to draw from.
+        near: (N, K) indices of each window's neighbours, -1 where there is none. An anchor without any comes twice, and
+            is augmented in two ways.
+        batches: how many.
+        random: source of the draw.
+
+    Returns:
+        Indices of each batch's windows; anchors come first, then their neighbours in the same order.
+
+    Raises:
+        PretrainingError: not every process would get a window.
+    """
+    order = random.permutation(seen)
+    if near is not None:
+        order = order[: -(-len(order) // 2)]
+    parts = np.array_split(order, batches)
+    if near is not None:
+        preference = np.where(near >= 0, random.random(near.shape), -1)
+        nearest = near[np.arange(len(near)), preference.argmax(1)]
+        partner = np.where(nearest >= 0, nearest, np.arange(len(near)))
+        parts = [np.concatenate([anchors, partner[anchors]]) for anchors in parts]
+    smallest = min(map(len, parts))
+    if smallest < distributed.size():
+        raise PretrainingError(
+            f"{smallest} windows a batch are fewer than the {distributed.size()} processes; "
+            "give a larger batch, or fewer processes"
+        )
+    return parts
 
 
 def augmented_share(windows: Windows, chosen: np.ndarray, seed: int, step: int) -> Features:
@@ -201,29 +237,6 @@ def share_of_loss(
     r = distributed.gather(r.to(like), len(alpha))
     related = None if related is None else related.to(like.device)
     return contrastive_fusion_loss(r, alpha, related=related, anchors=distributed.share(len(alpha)))
-
-
-def _order(seen: np.ndarray, near: Optional[np.ndarray], batches: int, random: np.random.Generator) -> list[np.ndarray]:
-    """An epoch's batches: all windows, or a random half of them (anchors) with a random neighbour each.
-
-    An anchor that has no neighbour comes twice, and is augmented in two ways.
-    """
-    order = random.permutation(seen)
-    if near is not None:
-        order = order[: -(-len(order) // 2)]
-    parts = np.array_split(order, batches)
-    if near is not None:
-        preference = np.where(near >= 0, random.random(near.shape), -1)
-        nearest = near[np.arange(len(near)), preference.argmax(1)]
-        partner = np.where(nearest >= 0, nearest, np.arange(len(near)))
-        parts = [np.concatenate([anchors, partner[anchors]]) for anchors in parts]
-    smallest = min(map(len, parts))
-    if smallest < distributed.size():
-        raise PretrainingError(
-            f"{smallest} windows a batch are fewer than the {distributed.size()} processes; "
-            "give a larger batch, or fewer processes"
-        )
-    return parts
 
 
 def _scaler(device: torch.device, enabled: bool) -> Any:

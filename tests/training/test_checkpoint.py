@@ -7,7 +7,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from training.checkpoint import Checkpoint, CheckpointError
+from torch import nn
+
+from training.checkpoint import Checkpoint, CheckpointError, restore, tensors_of
 
 SETTINGS = {"seed": 0, "range": (0.0, 1.0)}
 CPU = torch.device("cpu")
@@ -60,3 +62,46 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(CheckpointError, match="file/checkpoint cannot be written"):
         Checkpoint(tmp_path / "file" / "checkpoint").write({}, SETTINGS)
+
+
+class Scaler:
+    """Stands for that of half precision, which some releases of torch have for GPUs only."""
+
+    def __init__(self, state: dict[str, float]):
+        self.state = state
+
+    def state_dict(self) -> dict[str, float]:
+        return self.state
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        self.state = state
+
+
+def test_all_that_learns_comes_back_as_it_was_laid_out_in_memory(tmp_path):
+    def made(steps: int) -> tuple[nn.Module, torch.optim.Optimizer]:
+        torch.manual_seed(steps)
+        learner = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3)).to(memory_format=torch.channels_last)
+        optimiser = torch.optim.AdamW(learner.parameters())
+        for _ in range(steps):
+            learner(torch.randn(4, 2, 5, 5)).pow(3).sum().backward()
+            optimiser.step()
+        return learner, optimiser
+
+    learner, optimiser = made(3)
+    scaler = Scaler({"scale": 2.0**17, "growth_factor": 2.0, "_growth_tracker": 7})
+    checkpoint = Checkpoint(tmp_path / "checkpoint")
+    checkpoint.write(tensors_of(learner, optimiser, scaler), SETTINGS)
+
+    other, other_optimiser = made(0)
+    other_scaler = Scaler({"scale": 2.0**16, "growth_factor": 2.0, "_growth_tracker": 0})
+    restore(checkpoint.read(SETTINGS, CPU), other, other_optimiser, other_scaler)
+    for name, tensor in learner.state_dict().items():
+        assert torch.equal(other.state_dict()[name], tensor)
+    kept, wanted = other_optimiser.state_dict()["state"], optimiser.state_dict()["state"]
+    assert kept.keys() == wanted.keys()
+    for i, state in wanted.items():
+        for name, value in state.items():
+            assert torch.equal(torch.as_tensor(kept[i][name]), torch.as_tensor(value))
+            assert torch.as_tensor(kept[i][name]).stride() == torch.as_tensor(value).stride()
+    assert other_scaler.state == scaler.state
+    assert isinstance(other_scaler.state["_growth_tracker"], int)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +22,17 @@ from training.pretrain import BLOCK, augmented_share
 PRETRAINING = Path(__file__).with_name("pretraining.py")
 
 
+def start(folder: Path, processes: int, *words: str) -> list[subprocess.Popen[bytes]]:
+    (folder / "processes").unlink(missing_ok=True)
+    out = str(folder / f"{processes}.safetensors")
+    command = [sys.executable, str(PRETRAINING), str(folder), out, "--of", str(processes), *words]
+    return [subprocess.Popen([*command, "--rank", str(rank)]) for rank in range(processes)]
+
+
 def pretrained(folder: Path, processes: int, *words: str) -> dict[str, torch.Tensor]:
     """What so many processes leave."""
-    (folder / "processes").unlink(missing_ok=True)
-    out = folder / f"{processes}.safetensors"
-    command = [sys.executable, str(PRETRAINING), str(folder), str(out), "--of", str(processes), *words]
-    running = [subprocess.Popen([*command, "--rank", str(rank)]) for rank in range(processes)]
-    assert [process.wait(60) for process in running] == [0] * processes
-    return load_file(out)
+    assert [process.wait(60) for process in start(folder, processes, *words)] == [0] * processes
+    return load_file(folder / f"{processes}.safetensors")
 
 
 @pytest.fixture
@@ -59,6 +63,24 @@ def test_gradients_in_single_precision_are_equal_too(folder):
             torch.testing.assert_close(
                 two[name], tensor, atol=1e-5, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}"
             )
+
+
+@pytest.mark.slow
+def test_a_run_of_two_processes_that_were_killed_goes_on_in_one(folder):
+    words = ("--double", "--batch", "8")
+    checkpoint = folder / "checkpoint"
+    running = start(folder, 2, *words, "--checkpoint", str(checkpoint))
+    while not checkpoint.exists():
+        assert all(process.poll() is None for process in running)
+        time.sleep(0.001)
+    time.sleep(0.1)
+    for process in running:
+        process.kill()
+        process.wait()
+    assert 1 <= int(load_file(checkpoint)["step"]) < 27
+    resumed = pretrained(folder, 1, *words, "--checkpoint", str(checkpoint))
+    for name, tensor in pretrained(folder, 1, *words).items():
+        torch.testing.assert_close(resumed[name], tensor, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("processes", [2, 3, 7])
