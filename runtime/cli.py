@@ -383,7 +383,7 @@ def _pretrain_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help="keep the state here every minute; go on from it"
     )
-    parser.add_argument("--log", type=Path, metavar="FOLDER", help="keep the losses for TensorBoard")
+    parser.add_argument("--tensorboard", type=Path, metavar="FOLDER", help="keep each epoch's figures for TensorBoard")
     parser.add_argument(
         "--cache",
         type=Path,

@@ -71,7 +71,7 @@ def pretrain_command(options: argparse.Namespace, shipped: Path) -> None:
             device=device,
             precision=precision,
             checkpoint=checkpoint,
-            on_epoch=_board(options.log, stack) if options.log and distributed.rank() == 0 else None,
+            on_epoch=_board(options.tensorboard, stack) if options.tensorboard and distributed.rank() == 0 else None,
         )
         if distributed.rank() == 0:
             provenance = {
@@ -188,7 +188,7 @@ def _board(folder: Path, stack: ExitStack) -> Callable[[int, Mapping[str, float]
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise PretrainingError("--log needs tensorboard: pip install 'cosmo-runtime[train]'") from error
+        raise PretrainingError("--tensorboard needs tensorboard: pip install 'cosmo-runtime[train]'") from error
     writer = SummaryWriter(str(folder))
     stack.callback(writer.close)
 

@@ -13,6 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 scipy_io = pytest.importorskip("scipy.io")
 
+from models.bundle import write_bundle
 from runtime.cli import main
 from sensors.events import Sample
 from sensors.recording import RecordingWriter
@@ -110,7 +111,7 @@ def test_recordings_are_learned_from_in_the_windows_of_a_model(pretrain, tmp_pat
 
 def test_losses_are_kept_for_tensorboard(usc, pretrain, tmp_path):
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    assert pretrain(f"usc:{usc}", "--out", tmp_path / "out", "--epochs", 3, "--log", tmp_path / "log").code == 0
+    assert pretrain(f"usc:{usc}", "--out", tmp_path / "out", "--epochs", 3, "--tensorboard", tmp_path / "log").code == 0
     kept = events.EventAccumulator(str(tmp_path / "log"))
     kept.Reload()
     scalars = kept.Scalars("stage 1/loss")
@@ -132,7 +133,11 @@ def test_a_checkpoint_is_kept_until_the_encoders_are(usc, pretrain, tmp_path):
 
 
 def test_torchrun_starts_processes_that_learn_as_one(usc, pretrain, tmp_path):
-    words = [f"usc:{usc}", "--epochs", "2", "--batch", "10", "--device", "cpu"]
+    """All options are given, for torchrun reads an option that begins like one of its own as its own."""
+    bundle = write_bundle(tmp_path / "bundle", usc_spec(), onnx=b"", weights=b"", provenance={}, metrics={})
+    words = [f"usc:{usc}", "--epochs", "2", "--batch", "10", "--device", "cpu", "--seed", "1", "--precision", "fp32"]
+    words += ["--weights-range", "0.1,0.9", "--tensorboard", str(tmp_path / "board"), "--bundle", str(bundle.path)]
+    words += ["--checkpoint", str(tmp_path / "checkpoint")]
     assert pretrain(*words, "--out", tmp_path / "one").code == 0
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [*torchrun, "-m", "runtime.cli", "pretrain", *words]
