@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from training import runs
+from training.comparison import METHODS, PARTS, ROWS, STUDIES, Job, Method, study_jobs, table_jobs
+from training.protocols import PROTOCOLS, Protocol
+from training.runs import ResultError, Results, run_all
+
+
+@pytest.fixture
+def toy(spec, windows, tmp_path, monkeypatch) -> Protocol:
+    """Stands in for the protocol that parts and studies use, and is the only one."""
+    people = replace(windows, groups=np.arange(len(windows)) % 3 + 1)
+    (tmp_path / "toy").mkdir()
+    protocol = Protocol(
+        "utd-a",
+        "Toy",
+        spec,
+        folder="toy",
+        read=lambda folder, spec, cache: people,
+        train=(1, 2),
+        test=(3,),
+        rates=(5, 50),
+        pretrain_steps=2,
+        steps=4,
+    )
+    for name in list(PROTOCOLS):
+        monkeypatch.delitem(PROTOCOLS, name)
+    monkeypatch.setitem(PROTOCOLS, "utd-a", protocol)
+    return protocol
+
+
+@pytest.fixture
+def results(tmp_path) -> Results:
+    return Results(tmp_path / "results")
+
+
+@pytest.fixture
+def run(toy, tmp_path, results):
+    return lambda jobs, **how: run_all(jobs, tmp_path, tmp_path, results, **how)
+
+
+COSMO, DTW = Job("utd-a", 5, "cosmo", 0), Job("utd-a", 50, "dtw", 1)
+
+
+def test_a_second_run_has_nothing_to_do_but_what_was_deleted(run, results):
+    assert vars(run([COSMO, DTW])) == {"ran": 2, "kept": 0, "skipped": {}, "failed": {}}
+    first = results.read(COSMO.name)
+    assert (run([COSMO, DTW]).ran, run([COSMO, DTW]).kept) == (0, 2)
+
+    results.file(COSMO.name).unlink()
+    assert vars(run([COSMO, DTW])) == {"ran": 1, "kept": 1, "skipped": {}, "failed": {}}
+    again = results.read(COSMO.name)
+    timed = ("seconds", "test_seconds", "curve")
+    assert {k: v for k, v in again.items() if k not in timed} == {k: v for k, v in first.items() if k not in timed}
+    assert [p["loss"] for p in again["curve"]] == [p["loss"] for p in first["curve"]]
+
+
+def test_a_result_says_what_was_measured_how(run, results):
+    run([COSMO, DTW])
+    cosmo, dtw = results.read(COSMO.name), results.read(DTW.name)
+    assert cosmo["windows"] == {"training": 48, "labelled": 3, "test": 24}
+    assert dtw["windows"] == {"training": 48, "labelled": 24, "test": 24}
+    assert cosmo["budget"] == {"pretrain_epochs": 2, "epochs": 4, "pretrain_batch": 64, "batch": 16}
+    assert {"torch", "numpy", "python"} <= set(cosmo["versions"])
+    assert list(dtw["with"]) == ["imu", "depth", "radar", "imu+depth", "imu+radar", "depth+radar"]
+    assert dtw["accuracy"] > 0.8 and dtw["macro_f1"] > 0.8
+    stages = [(point["stage"], point["epoch"]) for point in cosmo["curve"]]
+    assert stages == [(1, 1), (1, 2), (2, 10)]  # one round of stage 2 is five epochs of each part
+    assert cosmo["curve"][-1]["accuracy"] == cosmo["accuracy"]
+
+
+def test_watching_does_not_change_what_is_learned(run, results, monkeypatch):
+    run([COSMO])
+    watched = results.read(COSMO.name)
+    monkeypatch.setattr(runs, "STUDIED", ("other", 1))
+    results.file(COSMO.name).unlink()
+    run([COSMO])
+    unwatched = results.read(COSMO.name)
+    assert "curve" not in unwatched
+    assert unwatched["accuracy"] == watched["accuracy"] and unwatched["with"] == watched["with"]
+
+
+def test_another_budget_is_another_result(run, toy, monkeypatch):
+    run([DTW])
+    monkeypatch.setitem(PROTOCOLS, "utd-a", replace(toy, steps=5))
+    assert run([DTW]).ran == 1
+
+
+def test_distance_of_modalities_is_smaller_in_one_window(run, results, toy, monkeypatch):
+    monkeypatch.setitem(PROTOCOLS, "utd-a", replace(toy, pretrain_steps=30))
+    job = Job("utd-a", 5, "distance=0-1", 0)
+    run([job])
+    measured = results.read(job.name)
+    assert 0 < measured["same_window"] < measured["any_windows"] < 2
+
+
+def test_one_that_fails_does_not_stop_the_others(run, results, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("oh")
+
+    def lacking(*_):
+        raise ImportError("needs a library")
+
+    monkeypatch.setitem(METHODS, "cmc", Method("CMC", broken))
+    monkeypatch.setitem(METHODS, "cpc", Method("CPC", lacking))
+    outcome = run([replace(DTW, method="cmc"), replace(DTW, method="cpc"), DTW])
+    assert outcome.ran == 1 and "ZeroDivisionError: oh" in outcome.failed["utd-a:50:cmc:1"]
+    assert outcome.skipped == {"utd-a:50:cpc:1": "needs a library"}
+    assert results.names() == ["utd-a.50.dtw.1"]
+
+
+def test_a_protocol_without_data_or_people_is_skipped_with_the_reason(run, toy, monkeypatch):
+    assert "does not train on 3" in run([DTW], held_out=(3,)).skipped[DTW.name]
+    monkeypatch.setitem(PROTOCOLS, "utd-a", replace(toy, folder="elsewhere"))
+    assert "has no elsewhere" in run([DTW]).skipped[DTW.name]
+
+
+def test_a_damaged_result_is_named(run, results):
+    run([DTW])
+    results.file(DTW.name).write_text("{")
+    with pytest.raises(ResultError, match=r"utd-a\.50\.dtw\.1\.json is no result"):
+        run([DTW])
+
+
+def test_results_are_written_whole_or_not_at_all(results):
+    results.write("a:1:b:0", {"accuracy": 1})
+    with pytest.raises(TypeError):
+        results.write("a:1:b:0", {"accuracy": object()})
+    assert results.read("a:1:b:0") == {"accuracy": 1}
+    assert [file.name for file in results.folder.iterdir()] == ["a.1.b.0.json"]
+
+
+def test_jobs_are_every_row_that_a_protocol_has_sensors_for():
+    names = {job.name for job in table_jobs(2)}
+    assert {"utd-a:5:cosmo-spread:1", "utd-a:40:cosmo-reference:0", "usc:10:single-gyroscope:1"} <= names
+    assert "radhar:100:single-radar:0" in names
+    assert not {"radhar:5:cosmo:0", "radhar:5:cmc:0", "utd-b:5:cosmo-reference:0", "utd-a:5:single-depth:0"} & names
+    # the nearest neighbour of published labels is always the same, that of drawn ones is not
+    assert "utd-a:5:dtw:1" not in names and "usc:1:dtw:1" in names
+    assert "utd-a:5:dtw:1" in {job.name for job in table_jobs(2, held_out=(5,))}
+
+
+def test_studies_run_what_the_tables_do_not():
+    jobs = study_jobs(1)
+    assert len(set(jobs)) == len(jobs) and not {job.method for job in jobs} & set(ROWS)
+    for study in STUDIES.values():
+        assert set(study.methods.values()) <= set(METHODS)
+    assert STUDIES["turn"].methods["5"] == STUDIES["batch"].methods["64"] == "cosmo"
+    assert STUDIES["unlabelled-cmc"].methods["100"] == "cmc"
+    assert {job.method for job in jobs} >= set(PARTS) - set(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matches"),
+    [("utd-a", 1), ("utd-a:5", 1), ("utd-a:5:cosmo*", 1), ("*:cosmo:0", 1), ("utd", 0), ("utd-a:50", 0), ("*:1", 0)],
+)
+def test_a_filter_is_a_name_or_its_beginning(pattern, matches):
+    assert COSMO.matches([pattern]) == bool(matches)
+
+
+@pytest.mark.slow
+def test_two_processes_do_what_one_does(tmp_path, results, data_dir):
+    """On real data, for a process of its own knows the real protocols only."""
+    jobs = [job for job in table_jobs(2) if job.matches(["radhar:5:dtw"])]
+    assert run_all(jobs, data_dir, tmp_path, results, processes=2).ran == 2
+    both = [results.read(job.name) for job in jobs]
+    results.file(jobs[1].name).unlink()
+    assert run_all(jobs, data_dir, tmp_path, results).ran == 1
+    assert results.read(jobs[1].name)["accuracy"] == both[1]["accuracy"]
