@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytest.importorskip("torch")
+
+from training.comparison import ROWS, STUDIES
+from training.protocols import PROTOCOLS
+from training.report import FIGURES, Collected, as_json, markdown, spread
+from training.runs import COST, Results
+
+NETWORK = {"stage_1_s": 0.5, "stage_2_s": 0.02, "latency_ms": 0.4, "parameters": 250000, "multiply_adds": 6000000}
+
+
+@pytest.fixture
+def results(tmp_path) -> Results:
+    """Made up: two seeds of one row, one of another, on USC-HAD; one study; costs."""
+    results = Results(tmp_path / "results")
+
+    def write(protocol, rate, method, seed, accuracy, **more):
+        scores = {"accuracy": accuracy, "macro_f1": accuracy - 0.1}
+        result = {"protocol": protocol, "rate": rate, "method": method, "seed": seed, "held_out": [], **scores, **more}
+        results.write(f"{protocol}:{rate}:{method}:{seed}", result)
+
+    for seed, accuracy in enumerate((0.5, 0.7)):
+        fewer = {
+            sensor: {"accuracy": accuracy - share} for sensor, share in (("accelerometer", 0.1), ("gyroscope", 0.3))
+        }
+        write("usc", 1, "cosmo", seed, accuracy, **{"with": fewer})
+    write("usc", 1, "single-gyroscope", 0, 0.45)
+    write("usc", 5, "dtw", 0, 0.8)
+    write("utd-a", 5, "turn=1", 0, 0.25)
+    curve = [{"stage": 1, "epoch": 1, "seconds": 0.1, "loss": 5.0}]
+    curve += [{"stage": 2, "epoch": 10, "seconds": 1.1, "loss": 2.0, "accuracy": 0.3}]
+    write("utd-a", 5, "cosmo", 0, 0.75, curve=curve)
+    write("utd-a", 5, "distance=0-1", 0, 0.0, same_window=0.25, any_windows=0.9)
+    reference = {name: 10 * value for name, value in NETWORK.items()}
+    networks = {"default": NETWORK, "reference": reference}
+    results.write(COST, {"runs": 3, "latency_runs": 9, "windows": 646, "labelled": 27, "networks": networks})
+    return results
+
+
+def table_below(text: str, line: str) -> list:
+    lines = text.split("\n")
+    start = lines.index(line)
+    return lines[start : lines.index("", start)]
+
+
+def test_a_table_has_means_deviations_and_numbers_of_seeds(results):
+    text = markdown(Collected(results), figures=False)
+    table = table_below(text, "| Accuracy, % | 1 % labelled | 5 % labelled | 10 % labelled |")
+    assert table[1] == "| --- | ---: | ---: | ---: |"
+    assert table[3] == "| Cosmo | **60.0 ± 14.1 (2)** | not run | not run |"
+    assert "| SingleModal: gyroscope | 45.0 (1) | not run | not run |" in table
+    assert "| DTW nearest neighbour | not run | **80.0 (1)** | not run |" in table
+    assert len(table) == 2 + len(ROWS) - 5  # the rows without those of other sensors and the reference
+    assert "| Cosmo | **50.0 ± 14.1 (2)** | not run | not run |" in text  # macro F1
+    assert "Trained on subjects 1 to 10, tested on 11 to 14. Labels: drawn" in text
+
+
+def test_missing_sensors_stand_under_the_one_that_is_left_alone(results):
+    text = markdown(Collected(results), figures=False)
+    table = table_below(text, "| Accuracy, %, with only | accelerometer | gyroscope |")
+    assert table[2] == "| 1 %: SingleModal | not run | 45.0 (1) |"
+    assert table[4] == "| 1 %: Cosmo | 50.0 ± 14.1 (2) | 30.0 ± 14.1 (2) |"
+
+
+def test_studies_and_costs_have_their_tables(results):
+    text = markdown(Collected(results), figures=False)
+    assert "| T_iter, epochs of a turn of stage 2 | 1 | 2 | 5 | 10 | 25 |" in text
+    assert "| Cosmo: accuracy, % | 25.0 (1) | not run | 75.0 (1) | not run | not run |" in text
+    assert "| Cosmo: of one window | 0.250 (1) | not run | not run | not run | not run |" in text
+    assert "| parameters | 250,000 | 2,500,000 | 10.0 × |" in text
+    assert "| inference, ms a window | 0.400 | 4.000 | 10.0 × |" in text
+
+
+def test_what_was_tested_on_held_out_people_says_so(tmp_path):
+    results = Results(tmp_path)
+    scores = {"accuracy": 0.5, "macro_f1": 0.5}
+    results.write("x", {"protocol": "utd-a", "rate": 5, "method": "dtw", "seed": 0, "held_out": [5, 6], **scores})
+    assert "Trained on subjects 1 to 4, tested on 5 and 6. Labels: drawn" in markdown(Collected(results), figures=False)
+
+
+def test_every_result_is_in_the_json(results):
+    written = json.loads(as_json(Collected(results)))
+    assert len(written["results"]) == 7 and written["cost"]["runs"] == 3
+    assert json.loads(as_json(Collected(Results(results.folder / "none")))) == {"results": [], "cost": None}
+
+
+def test_one_value_has_no_deviation():
+    assert spread([]) == "not run"
+    assert spread([50.04]) == "50.0 (1)"
+    assert spread([1.0, 2.0, 3.0], digits=3) == "2.000 ± 1.000 (3)"
+
+
+def test_figures_are_drawn_whatever_results_there_are(results, tmp_path):
+    pytest.importorskip("matplotlib")
+    from training.figures import _STYLES, draw
+
+    assert set(ROWS) <= set(_STYLES)
+    for collected in (Collected(results), Collected(Results(tmp_path / "none"))):
+        files = draw(collected, tmp_path)
+        assert [file.name for file in files] == [f"{name}.png" for name in FIGURES]
+        for file in files:
+            assert file.read_bytes().startswith(b"\x89PNG")
+    text = markdown(Collected(results), figures=True)
+    assert all(f"]({name}.png)" in text for name in FIGURES)
+
+
+def test_every_study_is_in_a_figure():
+    assert {study.figure for study in STUDIES.values()} <= set(FIGURES)
+    assert len(PROTOCOLS) == 5  # the panels beside which the legend has its place
