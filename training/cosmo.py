@@ -143,6 +143,10 @@ class Cosmo:
         )
         return Trained(network, spec, qualities, losses)
 
+    def new_encoders(self, spec: ModelSpec) -> AnyEncoders:
+        """Encoders at random."""
+        return ReferenceEncoders(spec) if self.encoders == "reference" else Encoders(spec)
+
     def pretrain(
         self,
         spec: ModelSpec,
@@ -159,7 +163,7 @@ class Cosmo:
             on_epoch: told each epoch's number, from 1, and its mean loss.
         """
         torch.manual_seed(seed)
-        encoders: AnyEncoders = ReferenceEncoders(spec) if self.encoders == "reference" else Encoders(spec)
+        encoders = self.new_encoders(spec)
         features, presence, _ = windows.tensors(torch.randperm(len(windows))[:1000].numpy())
         encoders.fit(features, presence)
         halves = 0 if not self.pretrained else 2 if self.mined else 1

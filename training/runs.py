@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import tempfile
 import time
 import traceback
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from itertools import combinations
 from multiprocessing import get_context
@@ -26,12 +28,16 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from safetensors import safe_open
+from safetensors.torch import save_file
 from sklearn.metrics import accuracy_score, f1_score
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from models.networks import Encoders
+from models.reference import AnyEncoders
 from models.spec import ModelSpec
+from training import evaluate
 from training.baselines.learning import normalise
 from training.comparison import METHODS, PARTS, ROWS, STUDIED, Job, Method, ModalityDistance
 from training.cosmo import Cosmo, Epoch
@@ -96,13 +102,16 @@ class Results:
             raise ResultError(f"{self.folder} cannot be written ({error.strerror}). Give another folder.") from error
 
 
-def run(job: Job, data: Path, cache: Path, held_out: Sequence[int], progress: Progress) -> dict[str, Any]:
+def run(
+    job: Job, data: Path, cache: Path, results: Results, held_out: Sequence[int], progress: Progress
+) -> dict[str, Any]:
     """Train and test once, on one thread, for sums in another order would give other weights.
 
     Args:
         job: what to train on what.
         data: folder of all data sets.
         cache: folder of decoded windows.
+        results: where stage 1 of Cosmo is kept, which is the same for all label rates.
         held_out: training people who take the place of the test people.
         progress: shows the epochs.
 
@@ -121,7 +130,7 @@ def run(job: Job, data: Path, cache: Path, held_out: Sequence[int], progress: Pr
         if isinstance(method, ModalityDistance):
             figures = _distances(method, protocol.spec, task, job.seed, progress)
         else:
-            figures = _learn(job, method, protocol.spec, task, progress)
+            figures = _learn(job, method, protocol.spec, task, results, progress)
     return {
         **asdict(job),
         "title": method.title,
@@ -245,7 +254,7 @@ def _run_and_write(
 ) -> tuple[str, str]:
     """Why the job could not run, and what went wrong; both empty when all is well."""
     try:
-        results.write(job.name, run(job, data, cache, held_out, progress or Progress(disable=True)))
+        results.write(job.name, run(job, data, cache, results, held_out, progress or Progress(disable=True)))
     except (DataSetError, ImportError) as error:
         return str(error), ""
     except ResultError:
@@ -255,15 +264,25 @@ def _run_and_write(
     return "", ""
 
 
-def _learn(job: Job, method: Method, spec: ModelSpec, task: Task, progress: Progress) -> dict[str, Any]:
+def _learn(
+    job: Job, method: Method, spec: ModelSpec, task: Task, results: Results, progress: Progress
+) -> dict[str, Any]:
     """Scores after the last epoch, with all modalities and with fewer, and how the method got there."""
     fit, curve = method.fit, None
-    if isinstance(fit, Cosmo) and job.method in {**ROWS, **PARTS} and (job.protocol, job.rate) == STUDIED:
-        curve = _Curve(task.test, every=2 * fit.turn)
-        fit = replace(fit, watch=curve)
     started = time.monotonic()
-    predict = fit(spec, task.training, task.budget, job.seed, progress)
-    seconds = time.monotonic() - started - (curve.spent if curve else 0)
+    if not isinstance(fit, Cosmo):
+        predict = fit(spec, task.training, task.budget, job.seed, progress)
+        seconds = time.monotonic() - started
+    else:
+        encoders, stage_1 = _stage_1(job, fit, method, spec, task, results, progress)
+        if job.method in {**ROWS, **PARTS} and (job.protocol, job.rate) == STUDIED:
+            curve = _Curve(task.test, stage_1, every=2 * fit.turn)
+            fit = replace(fit, watch=curve)
+        started = time.monotonic()
+        trained = fit.train(spec, task.training, task.budget, job.seed, progress, encoders)
+        predict = partial(evaluate.predict, trained.network)
+        seconds = time.monotonic() - started - (curve.spent if curve else 0)
+        seconds += stage_1[-1]["seconds"] if stage_1 else 0
     started = time.monotonic()
     figures: dict[str, Any] = {**_scores(predict, task.test), "seconds": round(seconds, 2)}
     figures["test_seconds"] = round(time.monotonic() - started, 2)
@@ -292,19 +311,52 @@ def _with_only(test: Windows, modalities: Sequence[int]) -> Windows:
     return replace(test, presence=presence)
 
 
+def _stage_1(
+    job: Job, cosmo: Cosmo, method: Method, spec: ModelSpec, task: Task, results: Results, progress: Progress
+) -> tuple[AnyEncoders, list[dict[str, float]]]:
+    """Encoders after stage 1, and its epochs. It looks at no labels, so that jobs which differ in them share it."""
+    rate = "" if method.unlabelled == 1 else f".{job.rate}-{method.unlabelled:g}"  # labelled windows are all kept
+    low, high = cosmo.weights_range
+    kind = f"{cosmo.encoders}{'-mined' * cosmo.mined}{'-none' * (not cosmo.pretrained)}.{low:g}-{high:g}"
+    steps = PROTOCOLS[job.protocol].pretrain_steps
+    name = f"{job.protocol}.{kind}.{method.pretrain_batch}{rate}.{steps}.{job.seed}"
+    file = results.folder / "stage-1" / f"{name}.safetensors"
+    encoders = cosmo.new_encoders(spec)
+    if file.is_file():
+        with safe_open(file, "pt") as kept:
+            encoders.load_state_dict({key: kept.get_tensor(key) for key in kept.keys()})  # noqa: SIM118
+            return encoders, json.loads(kept.metadata()["epochs"])
+
+    epochs: list[dict[str, float]] = []
+    started = time.monotonic()
+
+    def on_epoch(number: int, loss: float) -> None:
+        seconds = round(time.monotonic() - started, 2)
+        epochs.append({"stage": 1, "epoch": number, "seconds": seconds, "loss": round(loss, 4)})
+
+    encoders = cosmo.pretrain(spec, task.training, task.budget, job.seed, progress, on_epoch)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_suffix(f".{os.getpid()}.new")
+    tensors = {key: tensor.contiguous() for key, tensor in encoders.state_dict().items()}
+    save_file(tensors, fresh, {"epochs": json.dumps(epochs)})
+    fresh.replace(file)
+    return encoders, epochs
+
+
 class _Curve:
     """Follows a training: each epoch of stage 1, and each round of stage 2, after which the accuracy is measured."""
 
-    def __init__(self, test: Windows, every: int):
-        self.points: list[dict[str, float]] = []
+    def __init__(self, test: Windows, stage_1: Sequence[dict[str, float]], every: int):
+        self.points = list(stage_1)
         self.spent = 0.0  # seconds of measuring, which are not the method's
+        self._before = stage_1[-1]["seconds"] if stage_1 else 0.0
         self._test, self._every = test, every
 
     def __call__(self, epoch: Epoch) -> None:
-        if epoch.stage == 2 and epoch.number % self._every:
+        if epoch.number % self._every:
             return
         started = time.monotonic()
-        seconds = round(epoch.seconds - self.spent, 2)
+        seconds = round(self._before + epoch.seconds - self.spent, 2)
         point = {"stage": epoch.stage, "epoch": epoch.number, "seconds": seconds, "loss": round(epoch.loss, 4)}
         if epoch.predict:
             point["accuracy"] = _scores(epoch.predict, self._test)["accuracy"]
