@@ -157,7 +157,7 @@ def _protocol(protocol: Protocol, collected: Collected) -> list[str]:
         columns = ([collected.values(protocol.name, rate, row, score) for row in rows] for rate in protocol.rates)
         lines = zip(*map(_best_in_bold, columns))
         parts.append(table(header, ([ROWS[row].title, *line] for row, line in zip(rows, lines))))
-    return parts + _with_fewer(protocol, collected, found)
+    return [*parts, *_with_fewer(protocol, collected, found), *_quality(protocol, collected)]
 
 
 def _with_fewer(protocol: Protocol, collected: Collected, found: Sequence[Result]) -> list[str]:
@@ -175,6 +175,22 @@ def _with_fewer(protocol: Protocol, collected: Collected, found: Sequence[Result
             lines.append([f"{rate} %: {ROWS[row].title}", *map(spread, kept)])
     header = ["Accuracy, %, with only", *(subset.replace("+", " + ") for subset in subsets)]
     return ["Where a sensor is missing at test time:", table(header, lines)]
+
+
+def _quality(protocol: Protocol, collected: Collected) -> list[str]:
+    """Quality of modality, which needs no labels: of any label rate's run, for all share stage 1."""
+    measured = {
+        sensor: [
+            spread(collected.values(protocol.name, protocol.rates[0], "cosmo", "quality", sensor, key), digits)
+            for key, digits in (("hopkins", 3), ("clusters", 0), ("q", 3), ("weight", 2))
+        ]
+        for sensor in protocol.spec.sensors
+    }
+    if not collected.values(protocol.name, protocol.rates[0], "cosmo", "quality", protocol.spec.sensors[0], "q"):
+        return []
+    clusters = f"clusters ({len(protocol.spec.classes)} classes)"
+    header = ["Quality of modality", "Hopkins statistic", clusters, "q", "weight"]
+    return [table(header, ([sensor, *cells] for sensor, cells in measured.items()))]
 
 
 def _parts(collected: Collected) -> list[str]:

@@ -294,6 +294,11 @@ def _learn(
         }
     if curve:
         figures["curve"] = curve.points
+    if isinstance(fit, Cosmo) and trained.qualities:
+        figures["quality"] = {
+            sensor: {**vars(quality), "weight": weight}
+            for sensor, quality, weight in zip(spec.sensors, trained.qualities, trained.spec.quality)
+        }
     return figures
 
 

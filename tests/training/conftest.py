@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from training.windows import Windows
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def one_thread() -> None:
-    """Networks this small are faster on one core, and far faster where the other is busy."""
+    """Networks this small are faster on one core, and far faster where the other is busy.
+
+    Before each test, for numba resets it.
+    """
     pytest.importorskip("torch").set_num_threads(1)
 
 
