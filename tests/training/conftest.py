@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from training.windows import Windows
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def one_thread() -> None:
     """Networks this small are faster on one core, and far faster where the other is busy.
 
-    Before each test, for numba resets it.
+    In each module, for numba sets another number.
     """
     pytest.importorskip("torch").set_num_threads(1)
 
