@@ -17,7 +17,7 @@ from sensors.events import Event, Truth
 from sensors.sensor import SensorInfo
 
 _LATENCIES_KEPT = 7200
-REST = "rest"
+REST = "none"
 
 
 class _Guess(NamedTuple):
@@ -35,10 +35,13 @@ class Summary(Sink):
         late: of those, closed by the lateness budget.
         inside: windows that lie wholly inside one true activity.
         inside_right: of those, recognised.
+        rests: windows whose middle lies in a rest between activities.
+        rests_right: of those, recognised as one.
     """
 
     def __init__(self, infos: Mapping[str, SensorInfo], window_ns: int) -> None:
         self.windows = self.uncertain = self.late = self.inside = self.inside_right = 0
+        self.rests = self.rests_right = 0
         self.absent: Counter[str] = Counter()
         self._infos = infos
         self._window_ns = window_ns
@@ -68,12 +71,15 @@ class Summary(Sink):
         best = max(prediction.probabilities, key=prediction.probabilities.__getitem__)
         middle_ns = prediction.window_end_ns - self._window_ns // 2
         self._guesses.append(_Guess(middle_ns, best, prediction.confidence))
+        if self._truths.at(middle_ns) == REST:
+            self.rests += 1
+            self.rests_right += prediction.activity == REST
 
     def activities(self) -> Optional[tuple[int, int]]:
         """Counts true activities whose most confident window names them.
 
         A window counts for the activity in which its middle lies, that is, in which more than half of it lies. A
-        ``rest`` between activities is not asked for; to take an activity for one is wrong.
+        rest between activities is not asked for; to take an activity for one is wrong.
 
         Returns:
             How many were right and how many there were; None when no truth is known.
@@ -101,6 +107,8 @@ class Summary(Sink):
                 figures[name] = {"p50": round(float(p50), 2), "p99": round(float(p99), 2), "max": round(max(values), 2)}
         if self.inside:
             figures["inside"] = {"windows": self.inside, "right": self.inside_right}
+        if self.rests:
+            figures["rests"] = {"windows": self.rests, "right": self.rests_right}
         activities = self.activities()
         if activities:
             figures["activities"] = {"total": activities[1], "right": activities[0]}
@@ -121,6 +129,9 @@ class Summary(Sink):
             lines.append(
                 f"windows wholly inside one activity: {self.inside_right} of {self.inside} right ({share:.1%})"
             )
+        if self.rests:
+            share = self.rests_right / self.rests
+            lines.append(f"windows of rests between activities: {self.rests_right} of {self.rests} right ({share:.1%})")
         activities = self.activities()
         if activities:
             right, total = activities

@@ -22,6 +22,7 @@ import torch
 from models.spec import ModalitySpec, ModelSpec
 from sensors.emulation.utd import ACTIVITIES, REST
 from training.datasets.motion import simulated_people, utd_streams
+from training.methods import Budget
 from training.train import train_bundle
 
 PERSON_CLASSES = (
@@ -66,13 +67,13 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)  # sums in another order give other weights; they must not depend on the machine's cores
     if options.kind == "person":
-        spec, epochs, rounds = person_spec(), 6, 5
+        spec, budget = person_spec(), Budget(pretrain_epochs=6, epochs=25, batch=32)
         train, test = (
             simulated_people(people, 60 * PERSON_MINUTES, spec, options.cache) for people in (PERSON_TRAIN, PERSON_TEST)
         )
         data = f"simulated people {PERSON_TRAIN[0]} to {PERSON_TRAIN[-1]}, {PERSON_MINUTES:g} minutes each"
     else:
-        spec, epochs, rounds = utd_spec(), 10, 8  # chosen with subjects 1 to 4 against 5 and 6
+        spec, budget = utd_spec(), Budget(pretrain_epochs=8, epochs=30, batch=64)  # chosen with 1 to 4 against 5 and 6
         train, test = (utd_streams(options.data, people, spec, options.cache) for people in (UTD_TRAIN, UTD_TEST))
         data = "UTD-MHAD subjects 1 to 6: real IMU and depth, radar synthesised from the skeleton"
     bundle = train_bundle(
@@ -81,9 +82,8 @@ def main() -> None:
         options.out,
         held_out={"test people": test.labelled},
         provenance={"command": shlex.join(["python", *sys.argv]), "data": data},
+        budget=budget,
         seed=options.seed,
-        pretrain_epochs=epochs,
-        finetune_rounds=rounds,
     )
     print(json.dumps(bundle.metrics, indent=2))
 

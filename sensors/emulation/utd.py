@@ -24,7 +24,7 @@ from sensors.emulation.returns import detect
 from sensors.sensor import SensorError, SensorNotFound
 
 IMU_RATE_HZ = 50.0
-REST = "rest"
+REST = "none"
 ACTIVITIES = {
     1: "swipe left",
     2: "swipe right",

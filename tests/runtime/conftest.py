@@ -31,7 +31,7 @@ def spec() -> ModelSpec:
         ),
         window_s=1,
         hop_s=0.5,
-        classes=("walk", "wave", "rest"),
+        classes=("walk", "wave", "none"),
         quality=(0.4, 0.3, 0.3),
     )
 

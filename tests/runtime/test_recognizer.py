@@ -102,7 +102,7 @@ def test_windows_of_real_streams_are_answered_by_the_real_engine(
 
     inputs: Dict[str, np.ndarray] = features(spec, window.arrays, 0.001)
     scores = np.exp([inputs[name].mean() for name in spec.sensors])
-    assert list(prediction.probabilities) == ["walk", "wave", "rest"]
+    assert list(prediction.probabilities) == ["walk", "wave", "none"]
     np.testing.assert_allclose(list(prediction.probabilities.values()), scores / scores.sum(), rtol=1e-4)
     assert prediction.weights == pytest.approx(dict.fromkeys(spec.sensors, 1 / 3))
     assert prediction.activity == "wave"  # the depth is in metres, the noise of the others has mean 0

@@ -59,7 +59,7 @@ def eventful(samples: Samples, by_arrival: Merge) -> List[Event]:
         *(StateChange(name, round(5.3 * _S), "lost", "unplugged") for name in _NAMES),
         *(StateChange(name, round(8.6 * _S), "ok") for name in _NAMES),
     ]
-    truths = [Truth(_S, "walk"), Truth(4 * _S, "wave"), Truth(7 * _S, "rest")]
+    truths = [Truth(_S, "walk"), Truth(4 * _S, "wave"), Truth(7 * _S, "none")]
     ticks = [Tick(ms * 10**6) for ms in range(0, 10_000, 20)]
     return by_arrival(imu, depth, radar, states, truths, ticks)
 

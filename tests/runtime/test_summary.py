@@ -16,7 +16,7 @@ from sensors.events import Truth
 from sensors.sensor import SensorInfo
 
 _S = 10**9
-_CLASSES = ("walk", "wave", "rest")
+_CLASSES = ("walk", "wave", "none")
 
 
 def _outcome(
@@ -121,7 +121,7 @@ def test_nothing_is_scored_where_the_truth_is_not_known() -> None:
     assert "right" not in _text(summary)
 
 
-_TIMELINE = [(0.0, "rest"), (10.0, "walk"), (13.0, "rest"), (14.0, "wave"), (17.0, "rest")]
+_TIMELINE = [(0.0, "none"), (10.0, "walk"), (13.0, "none"), (14.0, "wave"), (17.0, "none")]
 
 
 def _told(guesses: Sequence[Tuple[float, Sequence[float]]]) -> List[Outcome]:
@@ -157,8 +157,18 @@ def test_an_activity_is_right_when_its_most_confident_window_names_it(
         assert f"right: {expected[0]} of {expected[1]}" in _text(summary)
 
 
+def test_a_rest_is_right_when_the_window_in_its_middle_says_so() -> None:
+    said_none, said_walk = (0.1, 0.0, 0.9), (0.9, 0.1, 0.0)
+    summary = _summary(_TIMELINE, _told([(5, said_none), (11, said_none), (13.5, said_walk)]))
+    assert (summary.rests, summary.rests_right) == (2, 1)
+    assert summary.as_dict()["rests"] == {"windows": 2, "right": 1}
+    assert "rests between activities: 1 of 2 right (50.0%)" in _text(summary)
+    unsure = _outcome(6, (0.3, 0.3, 0.4), truth="known", activity="uncertain")
+    assert _summary(_TIMELINE, [unsure]).rests_right == 0
+
+
 def test_the_last_activity_counts_once_it_has_ended() -> None:
     summary = _summary(_TIMELINE[:2], _told([(11, (0.9, 0.1, 0.0))]))
     assert summary.activities() is None
-    summary.event(Truth(13 * _S, "rest"))
+    summary.event(Truth(13 * _S, "none"))
     assert summary.activities() == (1, 1)

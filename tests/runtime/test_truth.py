@@ -9,7 +9,7 @@ from sensors.events import Truth
 @pytest.fixture
 def line() -> TruthLine:
     line = TruthLine()
-    for stamp_ns, activity in (100, "walk"), (200, "wave"), (250, "wave"), (300, "rest"):
+    for stamp_ns, activity in (100, "walk"), (200, "wave"), (250, "wave"), (300, "none"):
         line.add(Truth(stamp_ns, activity))
     return line
 
@@ -20,7 +20,7 @@ def test_nothing_is_known_before_the_first_truth(line: TruthLine) -> None:
 
 
 @pytest.mark.parametrize(
-    "time_ns, activity", [(100, "walk"), (199, "walk"), (200, "wave"), (299, "wave"), (999, "rest")]
+    "time_ns, activity", [(100, "walk"), (199, "walk"), (200, "wave"), (299, "wave"), (999, "none")]
 )
 def test_an_activity_lasts_until_the_next_one_starts(line: TruthLine, time_ns: int, activity: str) -> None:
     assert line.at(time_ns) == activity
@@ -32,7 +32,7 @@ def test_a_stretch_is_inside_an_activity_only_as_a_whole(line: TruthLine) -> Non
     assert line.throughout(150, 250) is None
     assert line.throughout(150, 200) is None  # the end belongs to the stretch
     assert line.throughout(99, 150) is None  # begins before anything is known
-    assert line.throughout(400, 900) == "rest"
+    assert line.throughout(400, 900) == "none"
     assert TruthLine().throughout(0, 1) is None
 
 

@@ -126,7 +126,7 @@ def test_activities_stand_in_the_order_of_the_model_or_the_most_probable_ones_wh
 
 def test_what_was_done_before_stays_in_sight_the_latest_last(spec: ModelSpec, screen: MakeScreen) -> None:
     shown = screen(80, 24, spec)
-    for activity in "walk", "wave", "wave", "walk", "rest":
+    for activity in "walk", "wave", "wave", "walk", "none":
         shown.view.outcome(_outcome(spec, activity))
     assert "walk › wave › walk" in shown.text()
     for number in range(30):

@@ -19,7 +19,7 @@ from tools import train_bundle
 def test_the_models_know_all_that_their_motions_do() -> None:
     done = {start.activity for seed in (0, 1) for start in SimulatedPerson(seed).activities(300.0)}
     assert done == set(train_bundle.person_spec().classes)
-    assert set(train_bundle.utd_spec().classes) == {*ACTIVITIES.values(), "rest"}
+    assert set(train_bundle.utd_spec().classes) == {*ACTIVITIES.values(), "none"}
 
 
 @pytest.mark.slow

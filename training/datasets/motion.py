@@ -54,7 +54,7 @@ def utd_streams(
     Args:
         folder: with Inertial, Skeleton and Depth.
         subjects: whose trials, a stream each.
-        spec: any of ``imu``, ``depth`` and ``radar``; its classes may include ``rest``.
+        spec: any of ``imu``, ``depth`` and ``radar``; its classes may include ``none``.
         cache: where each subject's windows are kept.
         seconds: of each stream; to its end when infinite.
 

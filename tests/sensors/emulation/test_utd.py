@@ -43,7 +43,7 @@ def test_is_a_motion_with_the_cameras_geometry(made: Path) -> None:
 
 def test_trials_follow_one_another_with_rests_between(made: Path) -> None:
     motion = UtdMotion(made, rest_s=0.5)
-    expected = [(0.0, "rest"), (0.5, "swipe left"), (2.5, "rest"), (3.0, "swipe right"), (5.0, "rest")]
+    expected = [(0.0, "none"), (0.5, "swipe left"), (2.5, "none"), (3.0, "swipe right"), (5.0, "none")]
     assert motion.activities(99) == [ActivityStart(*start) for start in expected]
     assert motion.activities(3.0) == [ActivityStart(*start) for start in expected[:3]]
     assert [tuple(trial) for trial in motion.trials] == [

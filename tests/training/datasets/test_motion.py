@@ -90,7 +90,7 @@ def test_real_trials_are_a_stream_labelled_by_the_middle(data_dir: Path, tmp_pat
     names = [spec.classes[label] for label in windows.labels]
     middles_s = 1 + 0.5 * np.arange(len(windows))
     for middle_s, name in zip(middles_s, names):
-        expected = "rest" if end_s <= middle_s < end_s + 1 else "swipe left"
+        expected = "none" if end_s <= middle_s < end_s + 1 else "swipe left"
         assert name == expected
     # the first window's last step, at two seconds, is the trial's at one
     np.testing.assert_allclose(windows.features["imu"][0, -1, :3], inertial[50, :3] * 9.80665, rtol=1e-4)
