@@ -3,6 +3,7 @@
 model.json           spec, provenance, metrics, and the sha256 of the other files
 model.onnx           opset 13, IR 7, static shapes of batch 1; inputs named after the sensors, and ``presence``
 weights.safetensors  the networks' weights, where fine-tuning starts
+README.md            the model card, for people; nothing reads it
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Mapping
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from models import card
 from models.spec import ModelSpec
 
 FORMAT = 1
@@ -112,6 +114,7 @@ def write_bundle(
         metrics=dict(metrics),
         sha256={name: _sha256(content) for name, content in files.items()},
     )
+    files[card.FILE] = card.model_card(path.name, spec, provenance, metrics).encode()
     files[MANIFEST] = manifest.model_dump_json(indent=2).encode() + b"\n"
 
     path.parent.mkdir(parents=True, exist_ok=True)

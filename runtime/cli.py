@@ -58,6 +58,7 @@ _PRETRAIN = """\
 data:
   monday.mcap tuesday.mcap    recordings of this runtime
   utd:PATH[:SUBJECTS]         UTD-MHAD, every trial one window: IMU and skeleton
+  utd-stream:PATH[:SUBJECTS]  the same as a live stream: IMU, depth and synthesised radar
   usc:PATH[:SUBJECTS]         USC-HAD: accelerometer and gyroscope
   person[:SEEDS]              simulated people
 SUBJECTS and SEEDS are numbers such as 1-6 or 1,3.
@@ -434,9 +435,10 @@ def _seconds(text: str) -> float:
 
 
 def _data(text: str) -> str:
-    if not re.fullmatch(r"person(:\d+(-\d+)?(,\d+(-\d+)?)*)?|(utd|usc):.+|.+\.mcap", text):
+    if not re.fullmatch(r"person(:\d+(-\d+)?(,\d+(-\d+)?)*)?|(utd|utd-stream|usc):.+|.+\.mcap", text):
         raise argparse.ArgumentTypeError(
-            f"{text!r}: expected FILE.mcap, utd:PATH[:SUBJECTS], usc:PATH[:SUBJECTS] or person[:SEEDS]"
+            f"{text!r}: expected FILE.mcap, utd:PATH[:SUBJECTS], utd-stream:PATH[:SUBJECTS], "
+            "usc:PATH[:SUBJECTS] or person[:SEEDS]"
         )
     return text
 

@@ -78,6 +78,7 @@ def pretrain_command(options: argparse.Namespace, shipped: Path) -> None:
                 "command": shlex.join(["cosmo-runtime", *sys.argv[1:]]),
                 "method": "Cosmo: contrastive fusion learning",
                 "data": options.data,
+                **({"licence": utd.LICENCE, "limits": utd.LIMITS} if options.data[0].startswith("utd") else {}),
                 "windows": len(windows),
                 "epochs": options.epochs,
                 "batch": options.batch,
@@ -143,9 +144,9 @@ def _windows(
     """The windows of the data that was asked for, and their spec; where it is None, the one usual for the data."""
     kind, _, rest = sources[0].partition(":")
     if kind == "person":
-        spec = spec or load_bundle(shipped).spec
+        spec = spec or motion.person_spec()
         return spec, motion.simulated_people(_numbers(rest) or PEOPLE, PERSON_S, spec, cache)
-    if kind not in ("utd", "usc"):
+    if kind not in ("utd", "utd-stream", "usc"):
         spec = spec or load_bundle(shipped).spec
         return spec, Windows.concatenate([recording.windows(Path(path), spec, cache) for path in sources])
 
@@ -155,6 +156,9 @@ def _windows(
     if kind == "utd":
         spec = (spec or utd.utd_a_spec()).model_copy(update={"classes": utd.CLASSES})
         windows = utd.trials(Path(folder), spec, cache)
+    elif kind == "utd-stream":
+        spec = spec or motion.utd_stream_spec()
+        return spec, motion.utd_streams(Path(folder), _numbers(subjects) or utd.SUBJECTS, spec, cache)
     else:
         spec = (spec or usc.usc_spec()).model_copy(update={"classes": usc.CLASSES})
         windows = usc.windows(Path(folder), spec, cache)

@@ -2,6 +2,7 @@
 
 encoders.safetensors   weights, batch statistics and normalisation
 pretraining.json       spec, provenance, the mean loss of each epoch, and the sha256 of the weights
+README.md              the model card
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Mapping, NamedTuple, Sequence
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.torch import load, save
 
+from models import card
 from models.networks import Encoders
 from models.spec import ModelSpec
 
@@ -73,7 +75,12 @@ def write_pretrained(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh.mkdir()
-        for name, content in ((WEIGHTS, weights), (MANIFEST, manifest.model_dump_json(indent=2).encode() + b"\n")):
+        files = {
+            WEIGHTS: weights,
+            MANIFEST: manifest.model_dump_json(indent=2).encode() + b"\n",
+            card.FILE: card.model_card(path.name, spec, provenance, {}).encode(),
+        }
+        for name, content in files.items():
             with (fresh / name).open("wb") as file:
                 file.write(content)
                 file.flush()

@@ -14,12 +14,13 @@ from sensors.emulation.person import SimulatedPerson
 from sensors.emulation.utd import ACTIVITIES
 from sensors.sensor import SensorError
 from tools import train_bundle
+from training.datasets.motion import person_spec, utd_stream_spec
 
 
 def test_the_models_know_all_that_their_motions_do() -> None:
     done = {start.activity for seed in (0, 1) for start in SimulatedPerson(seed).activities(300.0)}
-    assert done == set(train_bundle.person_spec().classes)
-    assert set(train_bundle.utd_spec().classes) == {*ACTIVITIES.values(), "none"}
+    assert done == set(person_spec().classes)
+    assert set(utd_stream_spec().classes) == {*ACTIVITIES.values(), "none"}
 
 
 @pytest.mark.slow

@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Iterable
 
-from models.spec import ModelSpec
+from models.spec import ModalitySpec, ModelSpec
 from sensors.config import DepthConfig
 from sensors.emulation.motion import Motion
 from sensors.emulation.offline import events
 from sensors.emulation.person import CAMERA, SimulatedPerson
-from sensors.emulation.utd import UtdMotion
+from sensors.emulation.utd import ACTIVITIES, REST, UtdMotion
 from sensors.sensor import SensorNotFound
 from training.datasets.store import DataSetError, decoded_once, in_parallel
 from training.datasets.stream import Activity, at_middle, throughout, windows_of
@@ -27,6 +27,36 @@ _HALF_CAMERA = CAMERA._replace(
     height=CAMERA.height // 2,
     **{name: getattr(CAMERA, name) / 2 for name in ("fx", "fy", "cx", "cy")},
 )
+
+
+PERSON_CLASSES = (
+    "stand still", "walk", "run on the spot", "sit down", "stand up", "squat", "jump", "wave", "clap", "punch", "bend",
+    "fall", "get up",
+)  # fmt: skip
+
+
+def person_spec() -> ModelSpec:
+    """Windows of the simulated person."""
+    return _spec(depth=(27, 48), classes=PERSON_CLASSES)
+
+
+def utd_stream_spec() -> ModelSpec:
+    """Windows of UTD-MHAD as a stream; ``none`` is the rest between actions."""
+    return _spec(depth=(30, 40), classes=(*ACTIVITIES.values(), REST))
+
+
+def _spec(depth: tuple[int, int], classes: tuple[str, ...]) -> ModelSpec:
+    return ModelSpec(
+        modalities=(
+            ModalitySpec(sensor="imu", rate_hz=50, shape=(6,)),
+            ModalitySpec(sensor="depth", rate_hz=10, shape=depth),
+            ModalitySpec(sensor="radar", rate_hz=20, shape=(32, 5)),
+        ),
+        window_s=2.0,
+        hop_s=0.5,
+        classes=classes,
+        quality=(1 / 3, 1 / 3, 1 / 3),  # until they are measured
+    )
 
 
 def simulated_people(seeds: Iterable[int], seconds: float, spec: ModelSpec, cache: Path) -> Windows:

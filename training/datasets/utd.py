@@ -29,6 +29,11 @@ from sensors.sensor import SensorError
 from training.datasets.store import DataSetError, decoded_once, in_parallel
 from training.windows import Windows
 
+LICENCE = "UTD-MHAD is free for research with citation (Chen et al., ICIP 2015) and is not redistributed here"
+LIMITS = (
+    "eight young people in one room, each action on its own and on the right side; the IMU is on the right wrist in "
+    "actions 1 to 21 and on the right thigh in 22 to 27"
+)
 CLASSES = tuple(ACTIVITIES[action] for action in sorted(ACTIVITIES))
 SUBJECTS = range(1, 9)
 
