@@ -18,6 +18,7 @@ test: .venv/ready
 	.venv/bin/python -m pytest -m "not slow"
 
 test-all: .venv/ready
+	.venv/bin/python $(PIP_INSTALL) -c requirements/constraints.txt -e ".[evaluate]"
 	.venv/bin/python -m pytest
 
 lint: .venv/ready
