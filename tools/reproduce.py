@@ -7,7 +7,8 @@
 
 PATH holds the data sets: utd-mhad (UTD-MHAD, with label_splits.json), usc-had (USC-HAD), and radhar (RadHAR, a folder
 or an archive whose name begins so). What is missing is skipped. A job is protocol:rate:method:seed, and its result is a
-file of its own: a run that was stopped goes on from there, and what was deleted is run again.
+file of its own: a run that was stopped goes on from there, and what was deleted is run again. A report's learning.json
+holds all results of its page, and --report goes on from these, too, on another machine.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from training.report import Collected, as_json, markdown
 from training.runs import COST, Outcome, ResultError, Results, run_all
 
 PARTS = ("tables", "studies", "cost")
+JSON = "learning.json"
 CACHE = Path.home() / ".cache" / "cosmo-runtime"
 
 
@@ -42,6 +44,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         return 0
     console = Console(stderr=True)
     try:
+        if options.report:
+            results.restore(options.report / JSON)
         outcome = run_all(options.chosen, options.data, options.cache, results, options.held_out, options.jobs, console)
         if options.cost:
             _measure_cost(options, results, outcome, console)
@@ -140,7 +144,7 @@ def _write(collected: Collected, folder: Optional[Path]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     draw(collected, folder)
     (folder / "learning.md").write_text(markdown(collected, figures=True))
-    (folder / "learning.json").write_text(as_json(collected))
+    (folder / JSON).write_text(as_json(collected))
 
 
 def _say(outcome: Outcome, console: Console) -> int:

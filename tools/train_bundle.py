@@ -52,7 +52,7 @@ def main() -> None:
         }
     else:
         spec = utd_stream_spec()
-        budget = Budget(pretrain_epochs=8, epochs=30, batch=64)  # chosen with subjects 1 to 4 against 5 and 6
+        budget = Budget(pretrain_epochs=12, epochs=60, batch=64)  # chosen with subjects 1 to 4 against 5 and 6
         train, test = (utd_streams(options.data, people, spec, options.cache) for people in (UTD_TRAIN, UTD_TEST))
         about = {
             "about": "Recognises the 27 actions of UTD-MHAD in a live stream, and the rests between them.",

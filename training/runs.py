@@ -86,6 +86,25 @@ class Results:
         except (OSError, ValueError) as error:
             raise ResultError(f"{file} is no result ({error}). Delete it; it is made anew.") from error
 
+    def restore(self, report: Path) -> None:
+        """Take over a report's results that are not here yet, where there is a report.
+
+        Raises:
+            ResultError: the report is damaged, or the folder cannot be written.
+        """
+        try:
+            kept = json.loads(report.read_text())
+            named = {Job(r["protocol"], r["rate"], r["method"], r["seed"]).name: r for r in kept["results"]}
+            if kept["cost"]:
+                named[COST] = kept["cost"]
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError) as error:
+            raise ResultError(f"{report} is no report ({error}). Delete it; it is written anew.") from error
+        for name, result in named.items():
+            if not self.file(name).exists():
+                self.write(name, result)
+
     def write(self, name: str, result: Mapping[str, Any]) -> None:
         """Put a job's result there in one rename.
 

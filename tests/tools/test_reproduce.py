@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -55,6 +56,22 @@ def test_the_report_has_tables_numbers_and_figures(command, tmp_path):
     written = {file.name for file in (tmp_path / "report").iterdir()}
     assert {"learning.md", "learning.json", "accuracy.png", "convergence.png"} <= written
     assert len(json.loads((tmp_path / "report" / "learning.json").read_text())["results"]) == 4
+
+
+def test_a_report_is_gone_on_with_on_another_machine(command, capsys, tmp_path):
+    pytest.importorskip("matplotlib")
+    report = ("--report", str(tmp_path / "report"))
+    assert command("tables", *ROWS, *report) == 0
+    written = (tmp_path / "report" / "learning.json").read_text()
+    shutil.rmtree(tmp_path / "results")
+    capsys.readouterr()
+    assert command("tables", *ROWS, *report) == 0
+    assert "0 ran, 4 had a result" in capsys.readouterr().err
+    assert (tmp_path / "report" / "learning.json").read_text() == written
+
+    (tmp_path / "report" / "learning.json").write_text("{}")
+    assert command("tables", *ROWS, *report) == 1
+    assert "learning.json is no report" in capsys.readouterr().err.replace("\n", "")
 
 
 def test_held_out_people_have_results_of_their_own(command, capsys, tmp_path):
