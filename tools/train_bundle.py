@@ -2,9 +2,11 @@
 
     python tools/train_bundle.py person --out models/bundles/person
     python tools/train_bundle.py utd --data PATH/utd-mhad --out PATH/utd-bundle
+    python tools/train_bundle.py utd --data PATH/utd-mhad --train 1-4 --test 5,6 --out PATH/choosing
 
 Motions become events, events become windows in the runtime's own aligner, and windows become features as in a live
-run; both stages of Cosmo learn from them. People (subjects) that test the bundle are never trained on.
+run; both stages of Cosmo learn from them. People (subjects) that test the bundle are never trained on. The bundle for
+UTD-MHAD is then run over their stream as the runtime would, only without waiting, and the runtime's summary printed.
 """
 
 from __future__ import annotations
