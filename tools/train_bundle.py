@@ -13,13 +13,26 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shlex
 import sys
 from pathlib import Path
+from typing import Sequence
 
 import numpy as np
 import torch
 
+from models.bundle import Bundle
+from runtime.aligner import Aligner
+from runtime.engine import OnnxRuntimeEngine
+from runtime.loop import recognise
+from runtime.recognizer import Recognizer
+from runtime.summary import Summary
+from sensors.config import DepthConfig
+from sensors.emulation.motion import Motion
+from sensors.emulation.offline import events
+from sensors.emulation.utd import UtdMotion, parse_subjects
+from sensors.sensor import SensorInfo
 from training.datasets import utd
 from training.datasets.motion import person_spec, simulated_people, utd_stream_spec, utd_streams
 from training.methods import Budget
@@ -27,7 +40,6 @@ from training.train import train_bundle
 
 PERSON_TRAIN, PERSON_TEST = range(40), range(900, 908)
 PERSON_MINUTES = 2.5
-UTD_TRAIN, UTD_TEST = range(1, 7), range(7, 9)
 TRAIN_EVERY = 2  # window: neighbours share three quarters and more, and the augmentation shifts them in time
 
 
@@ -36,6 +48,8 @@ def main() -> None:
     parser.add_argument("kind", choices=("person", "utd"))
     parser.add_argument("--out", type=Path, required=True, help="the bundle's folder")
     parser.add_argument("--data", type=Path, default=Path(), help="folder of UTD-MHAD (utd only)")
+    parser.add_argument("--train", type=parse_subjects, default=(1, 2, 3, 4, 5, 6), help="subjects of UTD-MHAD")
+    parser.add_argument("--test", type=parse_subjects, default=(7, 8), help="subjects of UTD-MHAD")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "cosmo-runtime", help="of windows")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -55,11 +69,14 @@ def main() -> None:
     else:
         spec = utd_stream_spec()
         budget = Budget(pretrain_epochs=12, epochs=60, batch=64)  # chosen with subjects 1 to 4 against 5 and 6
-        train, test = (utd_streams(options.data, people, spec, options.cache) for people in (UTD_TRAIN, UTD_TEST))
+        train, test = (
+            utd_streams(options.data, people, spec, options.cache) for people in (options.train, options.test)
+        )
         about = {
             "about": "Recognises the 27 actions of UTD-MHAD in a live stream, and the rests between them.",
-            "data": "UTD-MHAD, subjects 1 to 6; 7 and 8 test it. IMU and depth are real, the radar is synthesised from "
-            "the skeletons. All windows are labelled, by the action at their middle",
+            "data": f"UTD-MHAD, subjects {_listed(options.train)}; {_listed(options.test)} test it. IMU and depth are "
+            "real, the radar is synthesised from the skeletons. All windows are labelled, by the action at their "
+            "middle",
             "licence": utd.LICENCE,
             "limits": utd.LIMITS,
         }
@@ -73,6 +90,29 @@ def main() -> None:
         seed=options.seed,
     )
     print(json.dumps(bundle.metrics, indent=2))
+    if options.kind == "utd":
+        print(json.dumps(summary_of(bundle, UtdMotion(options.data, options.test)).as_dict(), indent=2))
+
+
+def summary_of(bundle: Bundle, motion: Motion, seconds: float = math.inf) -> Summary:
+    """What the runtime would say of itself after a motion, without waiting for it."""
+    rates_hz = {"imu": motion.imu_rate_hz, "depth": motion.camera.rate_hz, "radar": motion.radar_rate_hz}
+    infos = {name: SensorInfo(name, "emulated", rate) for name, rate in rates_hz.items()}
+    infos["depth"].depth_scale_m = motion.camera.depth_scale_m
+    summary = Summary({}, bundle.spec.window_ns)
+    recognise(
+        events(motion, seconds, DepthConfig(decimation=2)),
+        Aligner(bundle.spec, rates_hz),
+        Recognizer(bundle.spec, OnnxRuntimeEngine(bundle.onnx)),
+        infos,
+        [summary],
+        live=False,
+    )
+    return summary
+
+
+def _listed(subjects: Sequence[int]) -> str:
+    return ", ".join(map(str, subjects))
 
 
 if __name__ == "__main__":

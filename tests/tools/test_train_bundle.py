@@ -10,6 +10,8 @@ import pytest
 
 pytest.importorskip("torch")
 
+from models.bundle import load_bundle
+from runtime.cli import SHIPPED_BUNDLE
 from sensors.emulation.person import SimulatedPerson
 from sensors.emulation.utd import ACTIVITIES
 from sensors.sensor import SensorError
@@ -21,6 +23,15 @@ def test_the_models_know_all_that_their_motions_do() -> None:
     done = {start.activity for seed in (0, 1) for start in SimulatedPerson(seed).activities(300.0)}
     assert done == set(person_spec().classes)
     assert set(utd_stream_spec().classes) == {*ACTIVITIES.values(), "none"}
+
+
+def test_a_bundle_is_run_over_a_motion_as_the_runtime_would() -> None:
+    try:
+        figures = train_bundle.summary_of(load_bundle(SHIPPED_BUNDLE), SimulatedPerson(1000), 20.0).as_dict()
+    except SensorError as error:
+        pytest.skip(str(error))
+    assert figures["windows"] == 37  # the first of 2 s, then one every 0.5 s
+    assert figures["inside"]["right"] >= 0.9 * figures["inside"]["windows"] > 0
 
 
 @pytest.mark.slow
