@@ -6,7 +6,7 @@ missing radar points).
 
 from __future__ import annotations
 
-from typing import Callable, Dict
+from typing import Callable, Dict, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,9 +17,30 @@ Features = Dict[str, Tensor]
 _LIMBS = ((4, 5, 6, 7), (8, 9, 10, 11), (12, 13, 14, 15), (16, 17, 18, 19))
 
 
-def augment(features: Features, generator: torch.Generator) -> Features:
+class Warp(NamedTuple):
+    """How far a window's time is changed.
+
+    Attributes:
+        slowest, fastest: limits of the pace.
+        shift: by at most this share of the window.
+        bend: deviation, as a share of the window, of how far its middle is moved against its ends.
+    """
+
+    slowest: float
+    fastest: float
+    shift: float
+    bend: float
+
+
+OF_A_WHOLE = Warp(0.8, 1.2, shift=0.1, bend=0.1)
+"""For windows whose label holds for all of them, as for a trial."""
+OF_A_MOMENT = Warp(0.85, 1.1, shift=0.0, bend=0.05)
+"""For windows of a stream whose label is that of their middle: moved far, it would be another activity's."""
+
+
+def augment(features: Features, generator: torch.Generator, warp: Warp = OF_A_WHOLE) -> Features:
     """Every change below for the modalities (N, steps, ...) that a batch has."""
-    features = warp_time(features, generator)
+    features = warp_time(features, generator, warp)
     turn = random_rotations(len(next(iter(features.values()))), 0.35, generator)
     changes: dict[str, Callable[[Tensor], Tensor]] = {
         "imu": lambda x: _change_inertial(x, turn, generator),
@@ -32,15 +53,16 @@ def augment(features: Features, generator: torch.Generator) -> Features:
     return {sensor: changes[sensor](x) for sensor, x in features.items()}
 
 
-def warp_time(features: Features, generator: torch.Generator) -> Features:
-    """Shift a window by up to a tenth of its length, play it up to a fifth faster or slower, and bend its pace.
+def warp_time(features: Features, generator: torch.Generator, warp: Warp = OF_A_WHOLE) -> Features:
+    """Shift a window, play it faster or slower, and bend its pace.
 
     All modalities of a window are warped alike: they stay synchronous. The edges repeat. Signals are interpolated;
     pictures and points are taken from the nearest step.
     """
     n = len(next(iter(features.values())))
-    scale, shift = _uniform((n, 1), 0.8, 1.2, generator), _uniform((n, 1), -0.1, 0.1, generator)
-    bend = 0.1 * torch.randn((n, 1), generator=generator)
+    scale = _uniform((n, 1), warp.slowest, warp.fastest, generator)
+    shift = _uniform((n, 1), -warp.shift, warp.shift, generator)
+    bend = warp.bend * torch.randn((n, 1), generator=generator)
     window = torch.arange(n).unsqueeze(1)
     warped = {}
     for sensor, x in features.items():

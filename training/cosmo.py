@@ -15,6 +15,7 @@ from scipy import sparse
 from models.networks import CosmoNetwork, Encoders
 from models.reference import AnyEncoders, AnyNetwork, ReferenceEncoders, ReferenceNetwork
 from models.spec import ModelSpec
+from training.augment import OF_A_WHOLE, Warp
 from training.evaluate import predict
 from training.finetune import embed, finetune
 from training.methods import Budget, Predict
@@ -63,6 +64,7 @@ class Cosmo:
         spread: stage 2 learns from all windows, with labels spread over neighbours among other people.
         turn: T_iter, epochs of a turn of stage 2.
         weights_range: of stage 1's random weightings, see ``training.contrastive.random_weightings``.
+        warp: how far augmentation changes a window's time.
         watch: told of each epoch.
     """
 
@@ -73,6 +75,7 @@ class Cosmo:
     spread: bool = False
     turn: int = 5
     weights_range: tuple[float, float] = (0.0, 1.0)
+    warp: Warp = OF_A_WHOLE
     watch: Optional[Callable[[Epoch], None]] = None
 
     def __call__(self, spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> Predict:
@@ -139,6 +142,7 @@ class Cosmo:
             confidence=confidence,
             turn=self.turn,
             batch=batch,
+            warp=self.warp,
             on_epoch=lambda number, loss: watch(2, number, loss, partial(predict, network)),
         )
         return Trained(network, spec, qualities, losses)
@@ -182,6 +186,7 @@ class Cosmo:
                 progress=progress,
                 batch=budget.pretrain_batch,
                 weights_range=self.weights_range,
+                warp=self.warp,
                 neighbours=neighbours,
                 on_epoch=lambda epoch, figures, before=done: on_epoch(before + epoch + 1, figures["loss"]),  # type: ignore[misc]
             )

@@ -10,7 +10,7 @@ from rich.progress import Progress
 from torch import Tensor, nn
 
 from models.reference import AnyEncoders, AnyNetwork
-from training.augment import augment, drop_modalities
+from training.augment import OF_A_WHOLE, Warp, augment, drop_modalities
 from training.windows import Windows
 
 
@@ -25,6 +25,7 @@ def finetune(
     turn: int = 5,
     batch: int = 32,
     learning_rate: float = 2e-3,
+    warp: Warp = OF_A_WHOLE,
     on_epoch: Optional[Callable[[int, float], None]] = None,
 ) -> list[float]:
     """Train the network in place: each round, ``turn`` epochs of the encoders, then ``turn`` epochs of the classifier.
@@ -42,6 +43,7 @@ def finetune(
         turn: T_iter of the paper, epochs of a turn.
         batch: windows in a minibatch.
         learning_rate: at the start; it falls as a cosine over all turns of a part.
+        warp: how far augmentation changes a window's time.
         on_epoch: told each epoch's number, from 1, and its mean loss as it ends.
 
     Returns:
@@ -75,7 +77,7 @@ def finetune(
             total = []
             for chosen in windows.shuffled(batch, order):
                 features, presence, labels = windows.tensors(chosen)
-                z = encoders(augment(features, generator))
+                z = encoders(augment(features, generator, warp))
                 total.append(train_encoders.step(loss_of(z, presence, labels, trust[chosen])))
             epoch_done(total)
 

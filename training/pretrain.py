@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from models.reference import AnyEncoders
 from training import distributed
-from training.augment import Features, augment
+from training.augment import OF_A_WHOLE, Features, Warp, augment
 from training.checkpoint import Checkpoint, restore, tensors_of
 from training.contrastive import contrastive_fusion_loss, random_weightings
 from training.windows import Windows
@@ -45,6 +45,7 @@ def pretrain(
     weights_range: tuple[float, float] = (0.0, 1.0),
     learning_rate: float = 2e-3,
     neighbours: Optional[Tensor] = None,
+    warp: Warp = OF_A_WHOLE,
     device: Union[str, torch.device] = "cpu",
     precision: str = "fp32",
     checkpoint: Optional[Checkpoint] = None,
@@ -70,6 +71,7 @@ def pretrain(
         neighbours: (N, K) indices of windows that are likely of the same activity as each window, -1 where there are
             fewer than K. They are positives of each other, either way round; half of each batch is drawn at random, the
             other half is one neighbour of each.
+        warp: how far augmentation changes a window's time.
         device: where the networks learn; they are on the processor afterwards.
         precision: ``fp32``, or ``bf16`` or ``fp16`` for mixed precision.
         checkpoint: where the state is kept; a run that finds the state of an earlier one goes on from there.
@@ -127,7 +129,7 @@ def pretrain(
                 chosen = order[step % batches]
                 presence = torch.from_numpy(windows.presence[chosen].astype(np.float32))
                 alpha = random_weightings(presence, weightings, _generator(_WEIGHTINGS, seed, step), weights_range)
-                features = augmented_share(windows, chosen, seed, step)
+                features = augmented_share(windows, chosen, seed, step, warp)
                 related = None if near is None else related_windows(chosen, near)
                 with _drawing(device, _DROPOUT, seed, step, distributed.rank()):
                     loss = share_of_loss(learner, features, alpha, related, precision)
@@ -191,7 +193,7 @@ def draw_batches(
     return parts
 
 
-def augmented_share(windows: Windows, chosen: np.ndarray, seed: int, step: int) -> Features:
+def augmented_share(windows: Windows, chosen: np.ndarray, seed: int, step: int, warp: Warp = OF_A_WHOLE) -> Features:
     """This process's share of a batch, augmented.
 
     Blocks of a fixed size have a generator each: a process augments the blocks of its share only, and what becomes of a
@@ -203,6 +205,7 @@ def augmented_share(windows: Windows, chosen: np.ndarray, seed: int, step: int) 
         augment(
             windows.tensors(chosen[block * BLOCK : (block + 1) * BLOCK])[0],
             _generator(_AUGMENTATION, seed, step, block),
+            warp,
         )
         for block in range(first, end)
     ]

@@ -27,6 +27,7 @@ def train_bundle(
     held_out: Mapping[str, Windows],
     provenance: Mapping[str, Any],
     budget: Budget,
+    cosmo: Cosmo,
     seed: int = 0,
 ) -> Bundle:
     """Train a model, measure it after the last epoch, and write it.
@@ -38,6 +39,7 @@ def train_bundle(
         held_out: labelled windows of people not in ``windows``, by name; measured once, at the end.
         provenance: the command and the data, for the bundle's record.
         budget: for how long.
+        cosmo: the method, with its variations.
         seed: of everything random; the same seed gives the same bundle on the same machine.
 
     Returns:
@@ -52,7 +54,7 @@ def train_bundle(
     started = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress:
-        trained = Cosmo().train(spec, windows, budget, seed, progress)
+        trained = cosmo.train(spec, windows, budget, seed, progress)
 
     metrics = {
         "train": evaluate(trained.network, labelled),

@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from training.augment import augment, drop_modalities, random_rotations, warp_time
+from training.augment import OF_A_MOMENT, OF_A_WHOLE, augment, drop_modalities, random_rotations, warp_time
 
 
 def generator(seed: int = 0):
@@ -42,6 +42,16 @@ def test_sensors_stay_synchronous_when_time_is_warped():
     torch.testing.assert_close(moved, warped["radar"][:, :, 0] - clocks["radar"], atol=0.015, rtol=0)
     assert 0.03 < moved.abs().max() <= 0.21
     assert len(moved[:, 50].unique()) > 4
+
+
+def test_the_middle_of_a_stream_s_window_stays_nearly_where_it_is():
+    clock = ((torch.arange(101) + 0.5) / 101).reshape(1, -1, 1).repeat(500, 1, 1)
+    moved = {
+        warp: (warp_time({"imu": clock}, generator(), warp)["imu"][:, 50, 0] - 0.5)
+        for warp in (OF_A_WHOLE, OF_A_MOMENT)
+    }
+    assert 0.04 < moved[OF_A_MOMENT].std() < 0.06
+    assert moved[OF_A_WHOLE].std() > 0.1
 
 
 def test_rotations_are_rotations():

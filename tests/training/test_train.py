@@ -9,6 +9,7 @@ onnx = pytest.importorskip("onnx")
 import onnxruntime
 
 from models.bundle import load_bundle
+from training.cosmo import Cosmo
 from training.methods import Budget
 from training.train import train_bundle
 from training.windows import Windows
@@ -29,6 +30,7 @@ def bundle(spec, windows, other_people, tmp_path_factory):
         held_out={"other people": other_people},
         provenance={"data": "swaying"},
         budget=Budget(pretrain_epochs=4, epochs=40),
+        cosmo=Cosmo(),
     )
 
 
@@ -86,12 +88,14 @@ def test_windows_without_labels_are_refused(spec, windows, tmp_path):
         windows.features, windows.presence, np.full(len(windows), -1), windows.groups, windows.recordings
     )
     with pytest.raises(ValueError, match="0 of 72 windows have a label"):
-        train_bundle(spec, unlabelled, tmp_path / "bundle", held_out={}, provenance={}, budget=ONE_EPOCH)
+        train_bundle(spec, unlabelled, tmp_path / "bundle", held_out={}, provenance={}, budget=ONE_EPOCH, cosmo=Cosmo())
 
 
 def test_the_same_seed_gives_the_same_bundle(spec, windows, tmp_path):
     first, again, other = (
-        train_bundle(spec, windows, tmp_path / name, held_out={}, provenance={}, budget=ONE_EPOCH, seed=seed)
+        train_bundle(
+            spec, windows, tmp_path / name, held_out={}, provenance={}, budget=ONE_EPOCH, cosmo=Cosmo(), seed=seed
+        )
         for name, seed in (("first", 1), ("again", 1), ("other", 2))
     )
     assert first.weights.read_bytes() == again.weights.read_bytes()
