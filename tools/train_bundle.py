@@ -70,10 +70,8 @@ def main() -> None:
         }
     else:
         spec = utd_stream_spec()
-        cosmo, budget = (
-            Cosmo(warp=OF_A_MOMENT),
-            Budget(pretrain_epochs=4, epochs=20, batch=64),
-        )  # chosen with subjects 1 to 4 against 5 and 6
+        # chosen with subjects 1 to 4 against 5 and 6
+        cosmo, budget = Cosmo(warp=OF_A_MOMENT), Budget(pretrain_epochs=4, epochs=20, batch=64)
         train, test = (
             utd_streams(options.data, people, spec, options.cache) for people in (options.train, options.test)
         )
