@@ -9,7 +9,9 @@ from models.spec import ModelSpec
 FILE = "README.md"
 
 
-def model_card(name: str, spec: ModelSpec, provenance: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+def model_card(
+    name: str, spec: ModelSpec, provenance: Mapping[str, Any], metrics: Mapping[str, Any], classifies: bool = True
+) -> str:
     """The card as Markdown.
 
     Args:
@@ -18,16 +20,20 @@ def model_card(name: str, spec: ModelSpec, provenance: Mapping[str, Any], metric
         provenance: how it came to be; ``about``, ``data``, ``licence``, ``limits`` and ``command`` are given room.
         metrics: sets of windows by name, with ``windows``, ``accuracy`` and ``macro_f1``; others are left to
             ``model.json``.
+        classifies: False for encoders alone, which know neither activities nor how far a modality can be trusted.
     """
     told = {
         key: provenance.get(key, "not recorded") for key in ("data", "licence", "limits", "command", "method", "seed")
     }
     if not isinstance(told["data"], str):
         told["data"] = ", ".join(told["data"])
-    inputs = "\n".join(
-        f"| {m.sensor} | {m.rate_hz:g} a second | {' × '.join(map(str, m.shape))} | {quality:.2f} |"
-        for m, quality in zip(spec.modalities, spec.quality)
-    )
+    rows = [["modality", "steps", "shape"]]
+    rows += [[m.sensor, f"{m.rate_hz:g} a second", " × ".join(map(str, m.shape))] for m in spec.modalities]
+    if classifies:
+        rows = [[*row, quality] for row, quality in zip(rows, ["quality", *(f"{q:.2f}" for q in spec.quality)])]
+    head, *inputs = [f"| {' | '.join(row)} |" for row in rows]
+    table = "\n".join([head, "|" + "---|" * len(rows[0]), *inputs])
+    answers = f"\nActivities: {', '.join(spec.classes)}.\n" if classifies else ""
     measured = "\n".join(
         f"| {part} | {scores['windows']} | {scores['accuracy']:.1%} | {scores['macro_f1']:.1%} |"
         for part, scores in metrics.items()
@@ -44,16 +50,12 @@ def model_card(name: str, spec: ModelSpec, provenance: Mapping[str, Any], metric
 - **Licence of the data**: {told["licence"]}
 - **Limits**: {told["limits"]}
 
-## Inputs and answers
+## {"Inputs and answers" if classifies else "Inputs"}
 
 Windows of {spec.window_s:g} s, one every {spec.hop_s:g} s.
 
-| modality | steps | shape | quality |
-|---|---|---|---|
-{inputs}
-
-Activities: {", ".join(spec.classes)}.
-{figures}
+{table}
+{answers}{figures}
 ## How it was made
 
 ```sh

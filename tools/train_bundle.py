@@ -2,6 +2,7 @@
 
     python tools/train_bundle.py person --out models/bundles/person
     python tools/train_bundle.py utd --data PATH/utd-mhad --out PATH/utd-bundle
+    python tools/train_bundle.py utd --data PATH/utd-mhad --start models/pretrained/utd --out PATH/utd-bundle
     python tools/train_bundle.py utd --data PATH/utd-mhad --train 1-4 --test 5,6 --out PATH/choosing
 
 Motions become events, events become windows in the runtime's own aligner, and windows become features as in a live
@@ -38,6 +39,7 @@ from training.cosmo import Cosmo
 from training.datasets import utd
 from training.datasets.motion import person_spec, simulated_people, utd_stream_spec, utd_streams
 from training.methods import Budget
+from training.pretrained import load_pretrained
 from training.train import train_bundle
 
 PERSON_TRAIN, PERSON_TEST = range(40), range(900, 908)
@@ -52,6 +54,7 @@ def main() -> None:
     parser.add_argument("--train", type=parse_subjects, default=(1, 2, 3, 4, 5, 6), help="subjects of UTD-MHAD")
     parser.add_argument("--test", type=parse_subjects, default=(7, 8), help="subjects of UTD-MHAD")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "cosmo-runtime", help="of windows")
+    parser.add_argument("--start", type=Path, help="encoders of `cosmo-runtime pretrain`, in place of stage 1")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)  # sums in another order give other weights; they must not depend on the machine's cores
@@ -83,6 +86,9 @@ def main() -> None:
             "licence": utd.LICENCE,
             "limits": utd.LIMITS,
         }
+    start = load_pretrained(options.start) if options.start else None
+    if start and start.spec.modalities != spec.modalities:
+        parser.error(f"--start: the encoders in {options.start} are of other inputs; pretrain on {options.kind}")
     bundle = train_bundle(
         spec,
         train,
@@ -92,6 +98,7 @@ def main() -> None:
         budget=budget,
         cosmo=cosmo,
         seed=options.seed,
+        encoders=start.encoders if start else None,
     )
     print(json.dumps(bundle.metrics, indent=2))
     if options.kind == "utd":

@@ -77,6 +77,8 @@ def pretrain_command(options: argparse.Namespace, shipped: Path) -> None:
             provenance = {
                 "command": shlex.join(["cosmo-runtime", *sys.argv[1:]]),
                 "method": "Cosmo: contrastive fusion learning",
+                "about": "Encoders that learned without labels (stage 1 of Cosmo), for stage 2 to start from with few: "
+                "`python tools/train_bundle.py … --start FOLDER`, or `training.pretrained.load_pretrained`.",
                 "data": options.data,
                 **({"licence": utd.LICENCE, "limits": utd.LIMITS} if options.data[0].startswith("utd") else {}),
                 "windows": len(windows),

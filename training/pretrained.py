@@ -78,7 +78,7 @@ def write_pretrained(
         files = {
             WEIGHTS: weights,
             MANIFEST: manifest.model_dump_json(indent=2).encode() + b"\n",
-            card.FILE: card.model_card(path.name, spec, provenance, {}).encode(),
+            card.FILE: card.model_card(path.name, spec, provenance, {}, classifies=False).encode(),
         }
         for name, content in files.items():
             with (fresh / name).open("wb") as file:

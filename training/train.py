@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Mapping, Optional
 
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from models.bundle import Bundle
+from models.networks import Encoders
 from models.spec import ModelSpec
 from training.cosmo import Cosmo
 from training.evaluate import evaluate
@@ -29,6 +30,7 @@ def train_bundle(
     budget: Budget,
     cosmo: Cosmo,
     seed: int = 0,
+    encoders: Optional[Encoders] = None,
 ) -> Bundle:
     """Train a model, measure it after the last epoch, and write it.
 
@@ -41,6 +43,7 @@ def train_bundle(
         budget: for how long.
         cosmo: the method, with its variations.
         seed: of everything random; the same seed gives the same bundle on the same machine.
+        encoders: of an earlier stage 1 for the same inputs, which is then left out; they are trained in place.
 
     Returns:
         The bundle, its ``metrics`` with accuracy and macro F1 of each held-out set.
@@ -54,7 +57,7 @@ def train_bundle(
     started = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress:
-        trained = cosmo.train(spec, windows, budget, seed, progress)
+        trained = cosmo.train(spec, windows, budget, seed, progress, encoders)
 
     metrics = {
         "train": evaluate(trained.network, labelled),

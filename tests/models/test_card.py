@@ -48,6 +48,12 @@ def test_what_was_not_recorded_is_said_to_be_so():
     assert "## Measured" not in card
 
 
+def test_encoders_alone_know_no_activities():
+    card = model_card("walker", SPEC, PROVENANCE, {}, classifies=False)
+    assert "| depth | 10 a second | 30 × 40 |\n" in card
+    assert "Activities" not in card and "quality" not in card
+
+
 def test_a_bundle_holds_its_card(tmp_path):
     bundle = write_bundle(
         tmp_path / "walker", SPEC, onnx=b"graph", weights=b"numbers", provenance=PROVENANCE, metrics=METRICS

@@ -3,12 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
 import onnxruntime
+from safetensors.torch import load_file
 
 from models.bundle import load_bundle
+from models.networks import Encoders
 from training.cosmo import Cosmo
 from training.methods import Budget
 from training.train import train_bundle
@@ -100,3 +102,23 @@ def test_the_same_seed_gives_the_same_bundle(spec, windows, tmp_path):
     )
     assert first.weights.read_bytes() == again.weights.read_bytes()
     assert first.weights.read_bytes() != other.weights.read_bytes()
+
+
+def test_it_may_start_from_encoders_of_an_earlier_stage_1(spec, windows, tmp_path):
+    encoders = Encoders(spec)
+    features, presence, _ = windows.tensors(np.arange(len(windows)))
+    encoders.fit(features, presence)
+    bundle = train_bundle(
+        spec,
+        windows,
+        tmp_path / "bundle",
+        held_out={},
+        provenance={},
+        budget=ONE_EPOCH,
+        cosmo=Cosmo(),
+        encoders=encoders,
+    )
+    assert set(bundle.metrics["loss"]) == {"stage 2"}
+    weights = load_file(bundle.weights)
+    for name, tensor in encoders.state_dict().items():
+        torch.testing.assert_close(weights[f"encoders.{name}"], tensor, rtol=0, atol=0)
