@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from training.comparison import METHODS, PARTS, ROWS, STUDIED, STUDIES, applies
 from training.protocols import PROTOCOLS
-from training.report import FIGURES, Collected
+from training.report import FIGURES, Collected, is_shown
 
 # Okabe and Ito's colours, which colour-blind people can tell apart; markers and dashes say it again.
 _BLACK, _ORANGE, _SKY, _GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
@@ -50,7 +50,7 @@ _LOOK: Any = {
 
 
 def draw(collected: Collected, folder: Path) -> list[Path]:
-    """Write every figure as ``<name>.png``, also where there are few results or none.
+    """Write every figure that compares something as ``<name>.png``.
 
     Returns:
         Their files.
@@ -65,6 +65,8 @@ def draw(collected: Collected, folder: Path) -> list[Path]:
     files = []
     with matplotlib.rc_context(_LOOK):
         for name in FIGURES:
+            if not is_shown(name, collected):
+                continue
             files.append(folder / f"{name}.png")
             # without the version of matplotlib in it, the same figure is the same file
             drawings[name](collected).savefig(files[-1], dpi=_DPI, metadata={"Software": None})

@@ -109,10 +109,18 @@ def markdown(collected: Collected, figures: bool) -> str:
     parts += _parts(collected)
     for name, (title, arguments, caption) in FIGURES.items():
         tables = _settings(name, collected)
-        if figures or tables:
+        if is_shown(name, collected) and (figures or tables):
             picture = [f"![{title}]({name}.png)"] if figures else []
             parts += [f"## {title}", _shell(arguments), *picture, caption, *tables]
     return "\n\n".join([*parts, *_cost(collected)]) + "\n"
+
+
+def is_shown(figure: str, collected: Collected) -> bool:
+    """Whether there is something to compare: of a study, at least two values of its setting."""
+    studies = [study for study in STUDIES.values() if study.figure == figure]
+    return not studies or any(
+        sum(bool(collected.of(*STUDIED, name)) for name in study.methods.values()) > 1 for study in studies
+    )
 
 
 def as_json(collected: Collected) -> str:

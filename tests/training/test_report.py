@@ -36,6 +36,7 @@ def results(tmp_path) -> Results:
     curve += [{"stage": 2, "epoch": 10, "seconds": 1.1, "loss": 2.0, "accuracy": 0.3}]
     write("utd-a", 5, "cosmo", 0, 0.75, curve=curve)
     write("utd-a", 5, "distance=0-1", 0, 0.0, same_window=0.25, any_windows=0.9)
+    write("utd-a", 5, "distance=0.1-0.9", 0, 0.0, same_window=0.5, any_windows=0.9)
     reference = {name: 10 * value for name, value in NETWORK.items()}
     networks = {"default": NETWORK, "reference": reference}
     results.write(COST, {"runs": 3, "latency_runs": 9, "windows": 646, "labelled": 27, "networks": networks})
@@ -71,7 +72,7 @@ def test_studies_and_costs_have_their_tables(results):
     text = markdown(Collected(results), figures=False)
     assert "| T_iter, epochs of a turn of stage 2 | 1 | 2 | 5 | 10 | 25 |" in text
     assert "| Cosmo: accuracy, % | 25.0 (1) | not run | 75.0 (1) | not run | not run |" in text
-    assert "| Cosmo: of one window | 0.250 (1) | not run | not run | not run | not run |" in text
+    assert "| Cosmo: of one window | 0.250 (1) | 0.500 (1) | not run | not run | not run |" in text
     assert "| parameters | 250,000 | 2,500,000 | 10.0 × |" in text
     assert "| inference, ms a window | 0.400 | 4.000 | 10.0 × |" in text
 
@@ -85,7 +86,7 @@ def test_what_was_tested_on_held_out_people_says_so(tmp_path):
 
 def test_every_result_is_in_the_json(results):
     written = json.loads(as_json(Collected(results)))
-    assert len(written["results"]) == 7 and written["cost"]["runs"] == 3
+    assert len(written["results"]) == 8 and written["cost"]["runs"] == 3
     assert json.loads(as_json(Collected(Results(results.folder / "none")))) == {"results": [], "cost": None}
 
 
@@ -95,18 +96,21 @@ def test_one_value_has_no_deviation():
     assert spread([1.0, 2.0, 3.0], digits=3) == "2.000 ± 1.000 (3)"
 
 
-def test_figures_are_drawn_whatever_results_there_are(results, tmp_path):
+def test_figures_that_compare_nothing_are_left_out(results, tmp_path):
     pytest.importorskip("matplotlib")
     from training.figures import _STYLES, draw
 
     assert set(ROWS) <= set(_STYLES)
-    for collected in (Collected(results), Collected(Results(tmp_path / "none"))):
-        files = draw(collected, tmp_path)
-        assert [file.name for file in files] == [f"{name}.png" for name in FIGURES]
+    for there_are, expected in (
+        (results, ["accuracy", "convergence", "settings", "distance"]),
+        (Results(tmp_path / "none"), ["accuracy", "convergence"]),
+    ):
+        files = draw(Collected(there_are), tmp_path)
+        assert [file.stem for file in files] == expected
         for file in files:
             assert file.read_bytes().startswith(b"\x89PNG")
-    text = markdown(Collected(results), figures=True)
-    assert all(f"]({name}.png)" in text for name in FIGURES)
+        text = markdown(Collected(there_are), figures=True)
+        assert [name for name in FIGURES if f"]({name}.png)" in text] == expected
 
 
 def test_every_study_is_in_a_figure():
