@@ -80,7 +80,7 @@ def pretrain_command(options: argparse.Namespace, shipped: Path) -> None:
                 "about": "Encoders that learned without labels (stage 1 of Cosmo), for stage 2 to start from with few: "
                 "`python tools/train_bundle.py … --start FOLDER`, or `training.pretrained.load_pretrained`.",
                 "data": options.data,
-                **({"licence": utd.LICENCE, "limits": utd.LIMITS} if options.data[0].startswith("utd") else {}),
+                **_terms(options.data[0]),
                 "windows": len(windows),
                 "epochs": options.epochs,
                 "batch": options.batch,
@@ -94,6 +94,14 @@ def pretrain_command(options: argparse.Namespace, shipped: Path) -> None:
             write_pretrained(options.out, spec, encoders, provenance=provenance, losses=losses)
             if checkpoint:
                 checkpoint.path.unlink()
+
+
+def _terms(source: str) -> dict[str, str]:
+    """Licence and limits of a data set, as far as they are known."""
+    if not source.startswith("utd"):
+        return {}
+    synthesised = "; the radar is synthesised from the skeletons" if source.startswith("utd-stream") else ""
+    return {"licence": utd.LICENCE, "limits": utd.LIMITS + synthesised}
 
 
 def _device(wanted: str) -> torch.device:

@@ -6,7 +6,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import models
 from models.networks import Encoders
+from training.datasets.motion import utd_stream_spec
 from training.pretrained import MANIFEST, WEIGHTS, PretrainedError, load_pretrained, write_pretrained
 
 
@@ -63,3 +65,10 @@ def test_damage_is_told_by_file(folder, name, damage, message):
         file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(PretrainedError, match=rf"{name}.* {message}"):
         load_pretrained(folder)
+
+
+def test_the_shipped_encoders_are_a_start_for_the_live_rig():
+    folder = Path(models.__file__).parent / "pretrained" / "utd"
+    assert load_pretrained(folder).spec.modalities == utd_stream_spec().modalities
+    assert (folder / WEIGHTS).stat().st_size <= 5_000_000
+    assert "free for research with citation" in (folder / "README.md").read_text()
