@@ -36,7 +36,7 @@ class Summary(Sink):
         inside: windows that lie wholly inside one true activity.
         inside_right: of those, recognised.
         rests: windows whose middle lies in a rest between activities.
-        rests_right: of those, most likely one; certainty is not asked for, as it is not for ``activities``.
+        rests_right: of those, called one; ``uncertain`` is wrong.
     """
 
     def __init__(self, infos: Mapping[str, SensorInfo], window_ns: int) -> None:
@@ -73,7 +73,7 @@ class Summary(Sink):
         self._guesses.append(_Guess(middle_ns, best, prediction.confidence))
         if self._truths.at(middle_ns) == REST:
             self.rests += 1
-            self.rests_right += best == REST
+            self.rests_right += prediction.activity == REST
 
     def activities(self) -> Optional[tuple[int, int]]:
         """Counts true activities whose most confident window names them.

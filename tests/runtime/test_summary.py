@@ -164,7 +164,7 @@ def test_a_rest_is_right_when_the_window_in_its_middle_says_so() -> None:
     assert summary.as_dict()["rests"] == {"windows": 2, "right": 1}
     assert "rests between activities: 1 of 2 right (50.0%)" in _text(summary)
     unsure = _outcome(6, (0.3, 0.3, 0.4), truth="known", activity="uncertain")
-    assert _summary(_TIMELINE, [unsure]).rests_right == 1
+    assert _summary(_TIMELINE, [unsure]).rests_right == 0
 
 
 def test_the_last_activity_counts_once_it_has_ended() -> None:
