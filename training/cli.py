@@ -24,6 +24,7 @@ from training import distributed
 from training.checkpoint import Checkpoint, CheckpointError
 from training.datasets import motion, recording, usc, utd
 from training.datasets.store import DataSetError
+from training.methods import normalise
 from training.pretrain import PretrainingError, pretrain
 from training.pretrained import PretrainedError, refuse_existing, write_pretrained
 from training.windows import Windows
@@ -33,7 +34,6 @@ FAILURES = (CheckpointError, DataSetError, PretrainedError, PretrainingError)
 
 PEOPLE, PERSON_S = range(40), 150.0
 NUMBERS = r"\d+(-\d+)?(,\d+(-\d+)?)*"
-FIT_WINDOWS = 1000  # are enough for the inputs' mean and spread
 
 
 def pretrain_command(options: argparse.Namespace, shipped: Path) -> None:
@@ -56,8 +56,7 @@ def pretrain_command(options: argparse.Namespace, shipped: Path) -> None:
 
         torch.manual_seed(options.seed)
         encoders = Encoders(spec)
-        features, presence, _ = windows.tensors(_some(windows, options.seed))
-        encoders.fit(features, presence)
+        normalise(encoders, windows, options.seed)
 
         checkpoint = Checkpoint(options.checkpoint) if options.checkpoint else None
         losses = pretrain(
@@ -186,10 +185,6 @@ def _numbers(text: str) -> list[int]:
         first, _, last = part.partition("-")
         numbers += range(int(first), int(last or first) + 1)
     return numbers
-
-
-def _some(windows: Windows, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).permutation(len(windows))[:FIT_WINDOWS]
 
 
 def _progress() -> Progress:

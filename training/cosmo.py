@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, Literal, NamedTuple, Optional
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ from training.neighbours import mutual_neighbours, spread_labels
 from training.pretrain import pretrain
 from training.quality import Quality, quality_of_modality, quality_weights
 from training.windows import UNLABELLED, Windows
+
+Sizes = Literal["default", "reference"]
 
 
 class Epoch(NamedTuple):
@@ -68,7 +70,7 @@ class Cosmo:
         watch: told of each epoch.
     """
 
-    encoders: str = "default"
+    encoders: Sizes = "default"
     fusion: str = "concat"
     pretrained: bool = True
     mined: bool = False
@@ -77,6 +79,10 @@ class Cosmo:
     weights_range: tuple[float, float] = (0.0, 1.0)
     warp: Warp = OF_A_WHOLE
     watch: Optional[Callable[[Epoch], None]] = None
+
+    def __post_init__(self) -> None:
+        if self.encoders == "reference" and (self.mined or self.spread):
+            raise ValueError("the reference encoders' embeddings differ in length: they have no neighbours")
 
     def __call__(self, spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> Predict:
         """Train, and predict with the network after the last epoch."""

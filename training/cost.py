@@ -6,7 +6,7 @@ import time
 import warnings
 from dataclasses import dataclass
 from statistics import median
-from typing import Any, Callable, Mapping, Sequence, Union
+from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 import onnxruntime
@@ -16,15 +16,14 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from models.networks import CosmoNetwork
-from models.reference import ReferenceNetwork
+from models.reference import AnyNetwork, ReferenceNetwork
 from models.spec import ModelSpec
-from training.cosmo import Cosmo, Epoch
+from training.cosmo import Cosmo, Epoch, Sizes
 from training.export import to_onnx
 from training.methods import Budget
 from training.windows import Windows
 
-Network = Union[CosmoNetwork, ReferenceNetwork]
-NETWORKS: Mapping[str, Callable[[ModelSpec], Network]] = {"default": CosmoNetwork, "reference": ReferenceNetwork}
+NETWORKS: Mapping[Sizes, Callable[[ModelSpec], AnyNetwork]] = {"default": CosmoNetwork, "reference": ReferenceNetwork}
 """By the names that ``training.cosmo.Cosmo`` gives their encoders."""
 
 
@@ -105,7 +104,7 @@ def size(network: nn.Module, spec: ModelSpec) -> Size:
 
 
 def _seconds_an_epoch(
-    name: str, spec: ModelSpec, windows: Windows, seed: int, progress: Progress
+    name: Sizes, spec: ModelSpec, windows: Windows, seed: int, progress: Progress
 ) -> tuple[float, float]:
     """Of stage 1 and of stage 2, the mean of one round's epochs of both parts, without what comes before the first."""
     ends: dict[int, list[float]] = {1: [], 2: []}
@@ -120,7 +119,7 @@ def _seconds_an_epoch(
     return ends[1][1] - ends[1][0], (second[-1] - first[-1]) / len(second)
 
 
-def _latencies_ms(networks: Mapping[str, Network], spec: ModelSpec, runs: int) -> dict[str, list[float]]:
+def _latencies_ms(networks: Mapping[Sizes, AnyNetwork], spec: ModelSpec, runs: int) -> dict[str, list[float]]:
     """Of each inference, in ONNX Runtime, in turns."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

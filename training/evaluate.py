@@ -22,9 +22,13 @@ def predict(network: AnyNetwork, windows: Windows) -> np.ndarray:
 
 def evaluate(network: AnyNetwork, windows: Windows) -> dict[str, float]:
     """Accuracy and macro F1 (over the classes that occur) on labelled windows."""
-    answers = predict(network, windows).argmax(1)
+    return {"windows": len(windows), **scores(windows.labels, predict(network, windows))}
+
+
+def scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """Accuracy and macro F1 over the classes that occur: labels (N,), probabilities (N, classes)."""
+    answers = probabilities.argmax(1)
     return {
-        "windows": len(windows),
-        "accuracy": float(accuracy_score(windows.labels, answers)),
-        "macro_f1": float(f1_score(windows.labels, answers, labels=np.unique(windows.labels), average="macro")),
+        "accuracy": float(accuracy_score(labels, answers)),
+        "macro_f1": float(f1_score(labels, answers, labels=np.unique(labels), average="macro")),
     }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable
+from typing import Callable, Protocol
 
 import numpy as np
 from rich.progress import Progress
+from torch import Tensor
 
 from models.spec import ModelSpec
+from training.augment import Features
 from training.windows import Windows
 
 Predict = Callable[[Windows], np.ndarray]
@@ -33,3 +35,17 @@ class Budget:
     epochs: int
     pretrain_batch: int = 64
     batch: int = 16
+
+
+class Normalised(Protocol):
+    """A network that takes its inputs' normalisation from windows."""
+
+    def fit(self, features: Features, presence: Tensor) -> None:
+        """Take it from features (N, steps, ...) by sensor where presence (N, M) has the sensor."""
+
+
+def normalise(network: Normalised, windows: Windows, seed: int, most: int = 1000) -> None:
+    """Fit a network's normalisation to windows, drawn at random if there are many; labels are not looked at."""
+    chosen = np.random.default_rng(seed).permutation(len(windows))[:most]
+    features, presence, _ = windows.tensors(chosen)
+    network.fit(features, presence)

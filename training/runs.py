@@ -30,7 +30,6 @@ from rich.progress import (
 )
 from safetensors import safe_open
 from safetensors.torch import save_file
-from sklearn.metrics import accuracy_score, f1_score
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
@@ -38,12 +37,11 @@ from models.networks import Encoders
 from models.reference import AnyEncoders
 from models.spec import ModelSpec
 from training import evaluate
-from training.baselines.learning import normalise
 from training.comparison import METHODS, PARTS, ROWS, STUDIED, Job, Method, ModalityDistance
 from training.cosmo import Cosmo, Epoch
 from training.datasets.store import DataSetError
 from training.finetune import embed
-from training.methods import Predict
+from training.methods import Predict, normalise
 from training.pretrain import pretrain
 from training.protocols import PROTOCOLS, Task
 from training.windows import Windows
@@ -322,11 +320,7 @@ def _learn(
 
 
 def _scores(predict: Predict, test: Windows) -> dict[str, float]:
-    answers = predict(test).argmax(1)
-    return {
-        "accuracy": round(float(accuracy_score(test.labels, answers)), 5),
-        "macro_f1": round(float(f1_score(test.labels, answers, labels=np.unique(test.labels), average="macro")), 5),
-    }
+    return {name: round(score, 5) for name, score in evaluate.scores(test.labels, predict(test)).items()}
 
 
 def _with_only(test: Windows, modalities: Sequence[int]) -> Windows:

@@ -11,12 +11,12 @@ import math
 
 import numpy as np
 
+from models.encoders import HIP_CENTRE, SHOULDER_CENTRE
 from models.spec import ModalitySpec, ModelSpec
 from training.windows import Windows
 
 STEPS = 40
 BAND = 0.3
-SHOULDER_CENTRE, HIP_CENTRE = 1, 3  # Kinect's joints, as UTD-MHAD numbers them (from 0)
 
 
 def distances(spec: ModelSpec, a: Windows, b: Windows, training: Windows) -> dict[str, np.ndarray]:

@@ -65,6 +65,17 @@ def test_an_absent_sensor_has_no_say(fusion):
     assert (answers[1][:, 1] == 0).all()
 
 
+def test_embeddings_have_length_one_and_are_classified_at_unit_size():
+    """A score of the attention is then bounded, and a component of what is classified is about 1."""
+    network = CosmoNetwork(DEPLOYED).eval()
+    z = network.encoders(dict(zip(DEPLOYED.sensors, inputs(4))))
+    torch.testing.assert_close(z.norm(dim=2), torch.ones(4, 3))
+    classified = []
+    network.classifier.classify.register_forward_pre_hook(lambda _, given: classified.append(given[0]))
+    network.classifier(z, torch.tensor([[0.0, 1.0, 0.0]] * 4))
+    torch.testing.assert_close(classified[0].norm(dim=1), torch.full((4,), z.shape[2] ** 0.5))
+
+
 def test_nothing_present_is_no_answer_but_a_number():
     probabilities, weights = CosmoNetwork(DEPLOYED).eval()(*inputs(1), torch.zeros(1, 3))
     assert torch.isfinite(probabilities).all()

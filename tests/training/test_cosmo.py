@@ -8,6 +8,8 @@ from rich.progress import Progress
 
 torch = pytest.importorskip("torch")
 
+from training import cosmo
+from training.augment import OF_A_MOMENT
 from training.cosmo import Cosmo, Epoch
 from training.methods import Budget
 
@@ -45,6 +47,33 @@ def test_epochs_are_told_as_they_end(spec, few_labels, other_people):
     assert all(later.seconds >= earlier.seconds for earlier, later in zip(told, told[1:]))
     assert told[0].predict is None
     assert told[-1].predict(other_people).shape == (len(other_people), 3)
+
+
+def test_each_stage_is_told_what_the_method_asks_for(spec, few_labels, monkeypatch):
+    """How far windows are warped, what is mined and how far spread labels are trusted, as the stages get them."""
+    told: dict[str, list] = {"pretrain": [], "finetune": []}
+    for stage, learn in (("pretrain", cosmo.pretrain), ("finetune", cosmo.finetune)):
+
+        def record(*given, stage=stage, learn=learn, **settings):
+            told[stage].append(settings)
+            return learn(*given, **settings)
+
+        monkeypatch.setattr(cosmo, stage, record)
+    learned(Cosmo(mined=True, spread=True, warp=OF_A_MOMENT), spec, few_labels)
+    assert [settings["warp"] for settings in (*told["pretrain"], *told["finetune"])] == [OF_A_MOMENT] * 3
+    first, second = (settings["neighbours"] for settings in told["pretrain"])
+    assert first is None
+    assert second.shape[0] == len(few_labels)
+    assert second.max() >= 0
+    assert told["finetune"][0]["batch"] == BUDGET.pretrain_batch, "spread labels are as many as the unlabelled windows"
+    confidence = told["finetune"][0]["confidence"]
+    assert (confidence == 1).sum() >= 6
+    assert confidence.min() < 1
+
+
+def test_what_cannot_be_is_refused():
+    with pytest.raises(ValueError, match="no neighbours"):
+        Cosmo(encoders="reference", spread=True)
 
 
 def test_quality_weights_are_those_of_the_windows(spec, few_labels):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,6 +62,15 @@ def test_one_part_learns_while_the_other_is_frozen(network, windows):
     learning, waiting = (True, True), (False, False)
     assert seen["classifier"] == [waiting] * 4 + [learning] * 4
     assert seen["encoders"] == [learning] * 4 + [waiting]
+
+
+def test_labels_that_are_not_trusted_teach_nothing(network, windows, other_people):
+    """Two thirds of the labels are wrong, and nobody trusts them."""
+    wrong = np.arange(len(windows)) % 3 > 0
+    labels = np.where(wrong, (windows.labels + 1) % 3, windows.labels)
+    settings = {"rounds": 6, "batch": 24, "confidence": np.where(wrong, 1e-6, 1.0)}
+    run(network, replace(windows, labels=labels), **settings)
+    assert evaluate(network, other_people)["accuracy"] > 0.9
 
 
 def test_embedding_leaves_the_encoders_as_they_are(network, windows):

@@ -24,6 +24,7 @@ def test_unlabelled_windows_are_left_out_of_the_labelled(windows):
 def test_an_epoch_sees_every_window_once(windows):
     seen = [labels for _, _, labels in windows.shuffled_batches(10, np.random.default_rng(0))]
     assert np.bincount(np.concatenate(seen)).tolist() == [24, 24, 24]
+    assert sorted({len(labels) for labels in seen}) == [9], "72 windows in 8 even batches of at most 10"
 
 
 def test_depth_is_kept_to_two_millimetres(windows):

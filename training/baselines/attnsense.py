@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from models.spec import ModelSpec
 from training.augment import Features
 from training.baselines.intervals import FILTERS, IntervalConvolutions
-from training.baselines.learning import learn_labels, normalise
-from training.methods import Budget, Predict
+from training.baselines.learning import learn_labels
+from training.methods import Budget, Predict, normalise
 from training.windows import Windows
 
 HIDDEN = 128

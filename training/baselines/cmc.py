@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from models.networks import EMBEDDING, Encoders, ProjectionHeads
 from models.spec import ModelSpec
 from training.augment import Features
-from training.baselines.learning import augmented, classifier, descend, learn_labels, normalise
-from training.methods import Budget, Predict
+from training.baselines.learning import augmented, classifier, descend, learn_labels
+from training.methods import Budget, Predict, normalise
 from training.windows import Windows
 
 TEMPERATURE = 0.07

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from models.spec import ModelSpec
 from training.augment import Features
-from training.baselines.learning import augmented, descend, normalise
+from training.baselines.learning import augmented, descend
 from training.baselines.steps import Steps
-from training.methods import Budget, Predict
+from training.methods import Budget, Predict, normalise
 from training.windows import Windows
 
 FUTURE_STEPS = 28

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Iterator, Protocol
+from typing import Callable, Iterator
 
 import numpy as np
 import torch
@@ -12,20 +12,6 @@ from torch import Tensor, nn
 from training.augment import Features, augment
 from training.methods import Budget, Predict
 from training.windows import Windows
-
-
-class Normalised(Protocol):
-    """A network that takes its inputs' normalisation from windows."""
-
-    def fit(self, features: Features, presence: Tensor) -> None:
-        """Take it from features (N, steps, ...) by sensor where presence (N, M) has the sensor."""
-
-
-def normalise(network: Normalised, windows: Windows, seed: int, most: int = 1000) -> None:
-    """Fit a network's normalisation to windows, drawn at random if there are many; labels are not looked at."""
-    chosen = np.random.default_rng(seed).permutation(len(windows))[:most]
-    features, presence, _ = windows.tensors(chosen)
-    network.fit(features, presence)
 
 
 def augmented(windows: Windows, batch: int, seed: int) -> Callable[[], Iterator[tuple[Features, Tensor, Tensor]]]:

@@ -10,8 +10,8 @@ from models.encoders import encoder_for
 from models.networks import EMBEDDING
 from models.spec import ModelSpec
 from training.augment import Features
-from training.baselines.learning import classifier, learn_labels, normalise
-from training.methods import Budget, Fit, Predict
+from training.baselines.learning import classifier, learn_labels
+from training.methods import Budget, Fit, Predict, normalise
 from training.windows import Windows
 
 

@@ -11,9 +11,8 @@ from typing import Mapping, Optional
 import torch
 from torch import Tensor, nn
 
-from models.encoders import encoder_for
+from models.encoders import HIP_CENTRE, encoder_for
 from models.spec import ModalitySpec, ModelSpec
-from training.warping import HIP_CENTRE
 
 
 class Steps(nn.Module):
