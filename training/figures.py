@@ -9,6 +9,7 @@ from typing import Any, Callable, Mapping, Sequence
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from training.comparison import METHODS, PARTS, ROWS, STUDIED, STUDIES, applies
 from training.protocols import PROTOCOLS
@@ -113,11 +114,13 @@ def _convergence(collected: Collected) -> Figure:
                     points = [p for p in result.get("curve", []) if p["stage"] == stage]
                     scale = 100 if what == "accuracy" else 1
                     axes.plot([p[against] for p in points], [scale * p[what] for p in points], **style)
-                axes.plot([], [], label=METHODS[row].title, **style)
+                if collected.of(*STUDIED, row):
+                    axes.plot([], [], label=METHODS[row].title, **style)
             axes.set_xlabel(f"epochs of stage {stage}" if against == "epoch" else "seconds since the start")
             axes.set_ylabel(label)
             if against == "seconds":
                 axes.set_xscale("log")
+                axes.xaxis.set_minor_formatter(NullFormatter())  # within one decade they overlap
     figure.legend(*_all_lines(figure), loc="outside lower center", ncols=4)
     return figure
 
@@ -158,7 +161,8 @@ def _line(axes: Axes, ticks: Sequence[str], values: Sequence[Sequence[float]], l
     """Means and standard deviations over seeds; evenly spaced, as settings are that grow by factors."""
     known = [(x, v) for x, v in enumerate(values) if v]
     bars = [stdev(v) if len(v) > 1 else 0 for _, v in known]
-    axes.errorbar([x for x, _ in known], [mean(v) for _, v in known], bars, label=label, elinewidth=0.8, **style)
+    if known:
+        axes.errorbar([x for x, _ in known], [mean(v) for _, v in known], bars, label=label, elinewidth=0.8, **style)
     axes.set_xticks(range(len(ticks)), ticks)
 
 
