@@ -23,7 +23,7 @@ from rich.console import Console
 
 from models.bundle import load_bundle
 from runtime.aligner import Aligner
-from runtime.cli import SHIPPED_BUNDLE
+from runtime.cli.common import SHIPPED_BUNDLE
 from runtime.config import Config
 from runtime.engine import OnnxRuntimeEngine
 from runtime.live import LiveSource, connect_all

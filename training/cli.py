@@ -1,4 +1,4 @@
-"""What the training commands do; the command line itself is ``runtime.cli``, which works without torch."""
+"""What the training commands do; the command line itself is ``runtime.cli.pretrain``, which works without torch."""
 
 from __future__ import annotations
 

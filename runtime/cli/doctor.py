@@ -1,0 +1,32 @@
+"""``cosmo-runtime doctor``: what is attached, what is wrong, how to mend it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from runtime.cli.common import DONE, FAILED, SENSORS_HELP, SHIPPED_BUNDLE, sensor_names
+from runtime.config import load_config
+from runtime.doctor import examine
+from sensors.rig import SENSOR_NAMES
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    command = argparse.ArgumentParser(
+        "cosmo-runtime doctor", description="Says what is attached, what is wrong and how to mend it."
+    )
+    command.add_argument("--sensors", type=sensor_names, default=SENSOR_NAMES, metavar="NAMES", help=SENSORS_HELP)
+    command.add_argument("--config", type=Path, metavar="FILE.toml", help="configuration (default: find everything)")
+    command.add_argument("--bundle", type=Path, metavar="PATH", help="folder of the model (default: the shipped one)")
+    return command
+
+
+def run(options: argparse.Namespace) -> int:
+    """Does it; returns the exit code."""
+    config = load_config(options.config)
+    bundle = options.bundle or config.recognition.bundle or SHIPPED_BUNDLE
+    well = examine(options.sensors, config, bundle, Console(soft_wrap=True))
+    return DONE if well else FAILED

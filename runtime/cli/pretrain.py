@@ -1,0 +1,98 @@
+"""``cosmo-runtime pretrain``: learns from unlabelled data, stage 1 of Cosmo."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import Tuple
+
+from runtime.cli.common import DONE, SHIPPED_BUNDLE, Failure, UsageError, count, seed
+
+_DATA = """\
+data:
+  monday.mcap tuesday.mcap    recordings of this runtime
+  utd:PATH[:SUBJECTS]         UTD-MHAD, every trial one window: IMU and skeleton
+  utd-stream:PATH[:SUBJECTS]  the same as a live stream: IMU, depth and synthesised radar
+  usc:PATH[:SUBJECTS]         USC-HAD: accelerometer and gyroscope
+  person[:SEEDS]              simulated people
+SUBJECTS and SEEDS are numbers such as 1-6 or 1,3.
+
+A run that was killed goes on where its checkpoint is, with the same words. On several GPUs or machines:
+  torchrun --nproc-per-node 8 --no-python cosmo-runtime pretrain DATA --out FOLDER --batch 1024
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    command = argparse.ArgumentParser(
+        "cosmo-runtime pretrain",
+        description="Learns encoders from unlabelled data by contrastive fusion, stage 1 of Cosmo (needs [train]).",
+        epilog=_DATA,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("data", type=_data, nargs="+", metavar="DATA", help="what to learn from, see below")
+    command.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="new folder for the encoders")
+    command.add_argument("--epochs", type=count, default=10, metavar="N", help="passes over the data (default: 10)")
+    command.add_argument(
+        "--batch", type=count, default=64, metavar="N", help="windows contrasted at once, on all GPUs (default: 64)"
+    )
+    command.add_argument("--seed", type=seed, default=0, metavar="N", help="of everything random (default: 0)")
+    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
+    command.add_argument(
+        "--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="auto: mixed on a GPU (default)"
+    )
+    command.add_argument(
+        "--weights-range",
+        type=_weights_range,
+        default=(0.0, 1.0),
+        metavar="LOW,HIGH",
+        help="of the random fusion weights of two modalities (default: 0,1; 0.3,0.7 makes the fusions more alike)",
+    )
+    command.add_argument("--bundle", type=Path, metavar="PATH", help="learn for the windows and sensors of this model")
+    command.add_argument(
+        "--checkpoint", type=Path, metavar="FILE", help="keep the state here every minute; go on from it"
+    )
+    command.add_argument("--tensorboard", type=Path, metavar="FOLDER", help="keep each epoch's figures for TensorBoard")
+    command.add_argument(
+        "--cache",
+        type=Path,
+        default=Path.home() / ".cache" / "cosmo-runtime",
+        metavar="FOLDER",
+        help="of decoded windows (default: ~/.cache/cosmo-runtime)",
+    )
+    return command
+
+
+def run(options: argparse.Namespace) -> int:
+    """Does it; returns the exit code."""
+    if len(options.data) > 1 and not all(source.endswith(".mcap") for source in options.data):
+        raise UsageError("give one data set, or any number of recordings")
+    try:
+        from training.cli import FAILURES, pretrain_command
+    except ImportError as error:
+        raise Failure(f"pretrain needs more than a live run ({error}): pip install 'cosmo-runtime[train]'") from error
+    try:
+        pretrain_command(options, SHIPPED_BUNDLE)
+    except FAILURES as error:
+        raise Failure(str(error)) from error
+    return DONE
+
+
+def _data(text: str) -> str:
+    if not re.fullmatch(r"person(:\d+(-\d+)?(,\d+(-\d+)?)*)?|(utd|utd-stream|usc):.+|.+\.mcap", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: expected FILE.mcap, utd:PATH[:SUBJECTS], utd-stream:PATH[:SUBJECTS], "
+            "usc:PATH[:SUBJECTS] or person[:SEEDS]"
+        )
+    return text
+
+
+def _weights_range(text: str) -> Tuple[float, float]:
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        low = high = -1.0
+    if not 0 <= low < high <= 1 or abs(low + high - 1) > 1e-6:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected two numbers that sum to 1, such as 0.3,0.7")
+    return low, high
