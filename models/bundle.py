@@ -98,13 +98,14 @@ def write_bundle(
     provenance: Mapping[str, Any],
     metrics: Mapping[str, Any],
 ) -> Bundle:
-    """Write a bundle beside ``path`` and put it there in one rename, in place of an earlier bundle.
+    """Write a bundle beside ``path`` and put it there in one rename, in place of an earlier bundle or an empty folder.
 
     Raises:
-        BundleError: ``path`` is something else than a bundle, which is left alone.
+        BundleError: ``path`` is something else, which is left alone.
     """
     path = Path(path)
-    if path.exists() and not (path / MANIFEST).is_file():
+    replaces = (path / MANIFEST).is_file()
+    if path.exists() and not replaces and not (path.is_dir() and not any(path.iterdir())):
         raise BundleError(f"{path} exists and is not a bundle (no {MANIFEST}); choose another folder")
     files = {ONNX: onnx, WEIGHTS: weights}
     manifest = Manifest(
@@ -127,8 +128,8 @@ def write_bundle(
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-        if path.exists():
-            path.rename(old)  # a folder with files cannot be replaced by rename
+        if replaces:
+            path.rename(old)  # a folder with files cannot be replaced by rename, an empty one can
         fresh.rename(path)
     except BaseException:
         if old.exists() and not path.exists():

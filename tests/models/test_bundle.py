@@ -67,6 +67,12 @@ def test_the_old_bundle_comes_back_when_the_new_cannot_be_put_in_its_place(tmp_p
     assert [child.name for child in tmp_path.iterdir()] == ["bundle"]
 
 
+def test_an_empty_folder_is_filled(tmp_path):
+    (tmp_path / "bundle").mkdir()
+    assert write(tmp_path / "bundle") == load_bundle(tmp_path / "bundle")
+    assert [child.name for child in tmp_path.iterdir()] == ["bundle"]
+
+
 def test_a_folder_that_is_no_bundle_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(BundleError, match="not a bundle"):

@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from typing import List
+
+import pytest
+
+from models.bundle import Bundle, BundleError, write_bundle
+from models.shelf import SHIPPED, Shelf, default_folder
+from models.spec import ModalitySpec, ModelSpec
+
+SPEC = ModelSpec(
+    modalities=(ModalitySpec(sensor="imu", rate_hz=100, shape=(6,)),),
+    window_s=2,
+    hop_s=0.5,
+    classes=("sit", "walk"),
+    quality=(1.0,),
+)
+
+
+def write(path: Path, onnx: bytes = b"graph") -> Bundle:
+    return write_bundle(path, SPEC, onnx=onnx, weights=b"numbers", provenance={}, metrics={})
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    """With two bundles, a and b, beside the shipped one."""
+    shelf = Shelf(tmp_path / "bundles")
+    for name in "ab":
+        write(shelf.folder / name)
+    return shelf
+
+
+def names(shelf: Shelf) -> List[str]:
+    return [shelved.name for shelved in shelf.bundles()]
+
+
+def test_a_new_shelf_has_the_shipped_bundle_in_use_and_writes_nothing(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "bundles")
+    assert shelf.in_use == SHIPPED / "person"
+    (person,) = shelf.bundles()
+    assert (person.name, person.shipped, person.path) == ("person", True, shelf.in_use)
+    assert "walk" in person.bundle.spec.classes
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_put_in_use_is_in_use_for_whoever_looks_next(shelf: Shelf) -> None:
+    assert shelf.use("a").path == shelf.folder / "a"
+    assert Shelf(shelf.folder).in_use == shelf.folder / "a"
+    assert names(shelf) == ["a", "b", "person"]
+
+
+def test_a_rollback_goes_back_one_at_a_time_to_the_shipped_one_and_no_further(shelf: Shelf) -> None:
+    for name in "aabba":
+        shelf.use(name)
+    assert [shelf.rollback().path.name for _ in range(3)] == ["b", "a", "person"]
+    assert shelf.in_use == SHIPPED / "person"
+    with pytest.raises(BundleError, match="nothing to go back to"):
+        shelf.rollback()
+
+
+def test_a_name_that_is_not_there_is_refused_with_those_that_are(shelf: Shelf) -> None:
+    shelf.use("a")
+    for name in ("c", "../bundles/b", ".", "", str(shelf.folder / "b")):
+        with pytest.raises(BundleError, match="there are: a, b, person"):
+            shelf.use(name)
+    assert shelf.in_use == shelf.folder / "a"
+
+
+def test_a_damaged_bundle_is_listed_with_its_damage_and_cannot_be_used(shelf: Shelf) -> None:
+    shelf.use("a")
+    (shelf.folder / "b" / "model.onnx").write_bytes(b"tampered")
+    damaged = shelf.bundles()[1]
+    assert (damaged.name, damaged.bundle) == ("b", None)
+    assert "model.onnx is not the file" in damaged.damage
+    with pytest.raises(BundleError, match=r"b/model\.onnx is not the file"):
+        shelf.use("b")
+    assert shelf.in_use == shelf.folder / "a"
+
+
+@pytest.mark.parametrize("harm", ["damaged", "gone"])
+def test_a_rollback_to_what_cannot_run_is_refused_and_changes_nothing(shelf: Shelf, harm: str) -> None:
+    shelf.use("a")
+    shelf.use("b")
+    if harm == "damaged":
+        (shelf.folder / "a" / "weights.safetensors").unlink()
+    else:
+        (shelf.folder / "a").rename(shelf.folder.parent / "elsewhere")
+    with pytest.raises(BundleError, match="bundle use NAME"):
+        shelf.rollback()
+    assert shelf.in_use == shelf.folder / "b"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"history": []}', '{"history": [3]}', '{"history": ["../../x"]}'])
+def test_a_damaged_state_says_how_to_begin_anew(shelf: Shelf, content: str) -> None:
+    file = shelf.folder / "in-use.json"
+    file.write_text(content)
+    for ask in (lambda: shelf.in_use, lambda: shelf.use("a"), shelf.rollback):
+        with pytest.raises(BundleError, match=r"in-use\.json is damaged .*; remove it"):
+            ask()
+    file.unlink()
+    assert shelf.in_use.name == "person"
+
+
+def test_a_users_own_bundle_hides_a_shipped_one_of_the_same_name(shelf: Shelf) -> None:
+    write(shelf.folder / "person")
+    assert names(shelf) == ["a", "b", "person"]
+    assert shelf.in_use == shelf.use("person").path == shelf.folder / "person"
+
+
+def test_new_bundles_are_named_after_what_they_come_from_the_day_and_a_number(shelf: Shelf) -> None:
+    today = date.today().isoformat()
+    first = shelf.new_path("person")
+    assert first == shelf.folder / f"person-{today}-1"
+    assert shelf.new_path("person-2020-01-31-12").name == f"person-{today}-2"
+    assert shelf.new_path("my-room").name == f"my-room-{today}-1"
+    assert names(shelf) == ["a", "b", "person"]  # a name that waits for its bundle is none
+    write(first)
+    assert names(shelf) == ["a", "b", "person", first.name]
+    assert shelf.new_path("person").name == f"person-{today}-3"
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    shelf = Shelf(tmp_path / "file" / "bundles")
+    for change in (lambda: shelf.new_path("person"), lambda: shelf.use("person")):
+        with pytest.raises(BundleError, match=r"file/bundles cannot be written: Not a directory"):
+            change()
+
+
+def test_the_folder_is_where_the_desktop_keeps_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", "/data")
+    assert Shelf().folder == default_folder() == Path("/data/cosmo-runtime/bundles")
+    for not_set in ("", "relative/is/ignored"):
+        monkeypatch.setenv("XDG_DATA_HOME", not_set)
+        assert default_folder() == Path.home() / ".local/share/cosmo-runtime/bundles"
+
+
+def test_a_writer_that_was_killed_leaves_nothing_on_the_shelf(shelf: Shelf) -> None:
+    path = shelf.new_path("person")
+    script = f"""
+import os, sys
+from pathlib import Path
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import test_shelf
+def hang(_):
+    print("writing", flush=True)
+    os.read(0, 1)
+os.fsync = hang
+test_shelf.write(Path({str(path)!r}))
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"writing\n"
+    half_written = [child for child in shelf.folder.iterdir() if child.name.startswith(f".{path.name}.")]
+    assert names(shelf) == ["a", "b", "person"]
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert all(folder.exists() for folder in half_written) and half_written
+    assert names(shelf) == ["a", "b", "person"]
+    assert write(path).path == path
+    assert path.name in names(shelf)
+
+
+def test_a_process_that_was_killed_in_its_turn_does_not_block_the_next(shelf: Shelf) -> None:
+    script = f"""
+import time
+from pathlib import Path
+from models.shelf import Shelf
+with Shelf(Path({str(shelf.folder)!r}))._change():
+    print("mine", flush=True)
+    time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"mine\n"
+    process.kill()
+    process.wait()
+    began = time.monotonic()
+    shelf.use("a")
+    assert time.monotonic() - began < 5
+
+
+def test_processes_that_change_a_shelf_at_once_lose_no_change_and_share_no_name(shelf: Shelf) -> None:
+    script = f"""
+import sys
+from pathlib import Path
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import test_shelf
+shelf = test_shelf.Shelf(Path({str(shelf.folder)!r}))
+for number in range(10):
+    test_shelf.write(shelf.folder / f"{{sys.argv[1]}}-{{number}}")
+print("ready", flush=True)
+input()
+for number in range(10):
+    shelf.use(f"{{sys.argv[1]}}-{{number}}")
+    assert shelf.in_use.is_dir()
+    print(shelf.new_path("person").name)
+"""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True
+        )
+        for name in "xyz"
+    ]
+    assert [process.stdout.readline() for process in processes] == ["ready\n"] * 3
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    made = [name for process in processes for name in process.communicate(timeout=60)[0].split()]
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert len(made) == len(set(made)) == 30
+    history = json.loads((shelf.folder / "in-use.json").read_text())["history"]
+    assert sorted(history) == sorted(["person", *(f"{name}-{number}" for name in "xyz" for number in range(10))])
