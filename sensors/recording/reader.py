@@ -46,6 +46,7 @@ class Recording:
         cut: the file ends before its end, because the run was killed or the disk was full (or it is still being
             written); all before the cut is there.
         dropped: events that the run could not record because the disk was too slow; 0 of a file that was cut.
+        start_ns: monotonic time of the first thing recorded, where viewers begin to count; 0 of an empty file.
         duration_s: from the first thing recorded to the last.
         wall_offset_ns: what to add to its monotonic times for the wall clock's.
 
@@ -59,6 +60,7 @@ class Recording:
         self.infos: Dict[str, SensorInfo] = {}
         self.cut = True
         self.dropped = 0
+        self.start_ns = 0
         self.duration_s = 0.0
         self._chunks: List[int] = []  # offsets in the file
         try:
@@ -121,7 +123,9 @@ class Recording:
             self._take(metadata)
         except _DAMAGE as error:
             raise RecordingError(f"{self.path} is damaged in its metadata") from error
-        self.duration_s = (max(times) - min(times)) / 1e9 if times else 0.0
+        if times:
+            self.start_ns = min(times) - self.wall_offset_ns
+            self.duration_s = (max(times) - min(times)) / 1e9
 
     def _take(self, metadata: Dict[str, Dict[str, str]]) -> None:
         head = metadata.get("cosmo-runtime")
