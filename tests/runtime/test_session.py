@@ -168,7 +168,7 @@ def test_all_that_is_wrong_is_said_at_once(table: Callable[[str], Path]) -> None
         ("start,end,end,activity\n", ["line 1: has the column end twice"]),
         (
             "session,start,end,activity\n,1,2,wave\n,3,4,wave\n",
-            ["line 2: its session names no recording"] + ["line 3: its session names no recording"],
+            ["line 2: its session names no recording", "line 3: its session names no recording"],
         ),
     ],
 )
