@@ -18,7 +18,7 @@ from models.spec import ModelSpec
 from training.augment import OF_A_WHOLE, Warp
 from training.evaluate import predict
 from training.finetune import embed, finetune
-from training.methods import Budget, Predict
+from training.methods import Budget, OnEpoch, Predict
 from training.neighbours import mutual_neighbours, spread_labels
 from training.pretrain import pretrain
 from training.quality import Quality, quality_of_modality, quality_weights
@@ -164,7 +164,7 @@ class Cosmo:
         budget: Budget,
         seed: int,
         progress: Progress,
-        on_epoch: Callable[[int, float], None] = lambda number, loss: None,
+        on_epoch: OnEpoch = lambda number, loss: None,
     ) -> AnyEncoders:
         """Stage 1, in two halves when neighbours are mined between them; labels are not looked at.
 

@@ -7,7 +7,7 @@ from typing import Callable, Protocol
 
 import numpy as np
 from rich.progress import Progress
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.spec import ModelSpec
 from training.augment import Features
@@ -35,6 +35,30 @@ class Budget:
     epochs: int
     pretrain_batch: int = 64
     batch: int = 16
+
+
+OnEpoch = Callable[[int, float], None]
+"""Is told the number of an epoch, from 1, and its mean loss as it ends."""
+
+
+@dataclass(frozen=True)
+class TwoStages:
+    """A ``Fit`` whose first stage looks at no labels, so that trainings which differ in them alone may share it.
+
+    Attributes:
+        new: the network of stage 1 before it has learned.
+        pretrain: stage 1.
+        tune: stage 2, which may change the network.
+    """
+
+    new: Callable[[ModelSpec], nn.Module]
+    pretrain: Callable[[ModelSpec, Windows, Budget, int, Progress, OnEpoch], nn.Module]
+    tune: Callable[[nn.Module, ModelSpec, Windows, Budget, int, Progress], Predict]
+
+    def __call__(self, spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> Predict:
+        """Both stages."""
+        network = self.pretrain(spec, windows, budget, seed, progress, lambda number, loss: None)
+        return self.tune(network, spec, windows, budget, seed, progress)
 
 
 class Normalised(Protocol):

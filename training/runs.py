@@ -34,14 +34,13 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from models.networks import Encoders
-from models.reference import AnyEncoders
 from models.spec import ModelSpec
 from training import evaluate
 from training.comparison import METHODS, PARTS, ROWS, STUDIED, Job, Method, ModalityDistance
 from training.cosmo import Cosmo, Epoch
 from training.datasets.store import DataSetError
 from training.finetune import embed
-from training.methods import Predict, normalise
+from training.methods import Predict, TwoStages, normalise
 from training.pretrain import pretrain
 from training.protocols import PROTOCOLS, Task
 from training.windows import Windows
@@ -128,7 +127,7 @@ def run(
         job: what to train on what.
         data: folder of all data sets.
         cache: folder of decoded windows.
-        results: where stage 1 of Cosmo is kept, which is the same for all label rates.
+        results: where stage 1 is kept, which is the same for all label rates.
         held_out: training people who take the place of the test people.
         progress: shows the epochs.
 
@@ -286,20 +285,20 @@ def _learn(
 ) -> dict[str, Any]:
     """Scores after the last epoch, with all modalities and with fewer, and how the method got there."""
     fit, curve = method.fit, None
+    network, stage_1 = _stage_1(job, method, spec, task, results, progress)
+    if isinstance(fit, Cosmo) and job.method in {**ROWS, **PARTS} and (job.protocol, job.rate) == STUDIED:
+        curve = _Curve(task.test, stage_1, every=2 * fit.turn)
+        fit = replace(fit, watch=curve)
     started = time.monotonic()
-    if not isinstance(fit, Cosmo):
-        predict = fit(spec, task.training, task.budget, job.seed, progress)
-        seconds = time.monotonic() - started
+    if isinstance(fit, Cosmo):
+        trained = fit.train(spec, task.training, task.budget, job.seed, progress, network)
+        predict: Predict = partial(evaluate.predict, trained.network)
+    elif isinstance(fit, TwoStages):
+        predict = fit.tune(network, spec, task.training, task.budget, job.seed, progress)
     else:
-        encoders, stage_1 = _stage_1(job, fit, method, spec, task, results, progress)
-        if job.method in {**ROWS, **PARTS} and (job.protocol, job.rate) == STUDIED:
-            curve = _Curve(task.test, stage_1, every=2 * fit.turn)
-            fit = replace(fit, watch=curve)
-        started = time.monotonic()
-        trained = fit.train(spec, task.training, task.budget, job.seed, progress, encoders)
-        predict = partial(evaluate.predict, trained.network)
-        seconds = time.monotonic() - started - (curve.spent if curve else 0)
-        seconds += stage_1[-1]["seconds"] if stage_1 else 0
+        predict = fit(spec, task.training, task.budget, job.seed, progress)
+    seconds = time.monotonic() - started - (curve.spent if curve else 0)
+    seconds += stage_1[-1]["seconds"] if stage_1 else 0
     started = time.monotonic()
     figures: dict[str, Any] = {**_scores(predict, task.test), "seconds": round(seconds, 2)}
     figures["test_seconds"] = round(time.monotonic() - started, 2)
@@ -330,20 +329,30 @@ def _with_only(test: Windows, modalities: Sequence[int]) -> Windows:
 
 
 def _stage_1(
-    job: Job, cosmo: Cosmo, method: Method, spec: ModelSpec, task: Task, results: Results, progress: Progress
-) -> tuple[AnyEncoders, list[dict[str, float]]]:
-    """Encoders after stage 1, and its epochs. It looks at no labels, so that jobs which differ in them share it."""
+    job: Job, method: Method, spec: ModelSpec, task: Task, results: Results, progress: Progress
+) -> tuple[Any, list[dict[str, float]]]:
+    """The network after stage 1, and its epochs. It looks at no labels, so that jobs which differ in them share it.
+
+    A method of one stage has neither.
+    """
+    fit = method.fit
+    if isinstance(fit, Cosmo):
+        low, high = fit.weights_range
+        kind = f"{fit.encoders}{'-mined' * fit.mined}{'-none' * (not fit.pretrained)}.{low:g}-{high:g}"
+        network: nn.Module = fit.new_encoders(spec)
+    elif isinstance(fit, TwoStages):
+        kind = next(row for row in ROWS if ROWS[row].fit == fit)
+        network = fit.new(spec)
+    else:
+        return None, []
     rate = "" if method.unlabelled == 1 else f".{job.rate}-{method.unlabelled:g}"  # labelled windows are all kept
-    low, high = cosmo.weights_range
-    kind = f"{cosmo.encoders}{'-mined' * cosmo.mined}{'-none' * (not cosmo.pretrained)}.{low:g}-{high:g}"
     steps = PROTOCOLS[job.protocol].pretrain_steps
     name = f"{job.protocol}.{kind}.{method.pretrain_batch}{rate}.{steps}.{job.seed}"
     file = results.folder / "stage-1" / f"{name}.safetensors"
-    encoders = cosmo.new_encoders(spec)
     if file.is_file():
         with safe_open(file, "pt") as kept:
-            encoders.load_state_dict({key: kept.get_tensor(key) for key in kept.keys()})  # noqa: SIM118
-            return encoders, json.loads(kept.metadata()["epochs"])
+            network.load_state_dict({key: kept.get_tensor(key) for key in kept.keys()})  # noqa: SIM118
+            return network, json.loads(kept.metadata()["epochs"])
 
     epochs: list[dict[str, float]] = []
     started = time.monotonic()
@@ -352,13 +361,13 @@ def _stage_1(
         seconds = round(time.monotonic() - started, 2)
         epochs.append({"stage": 1, "epoch": number, "seconds": seconds, "loss": round(loss, 4)})
 
-    encoders = cosmo.pretrain(spec, task.training, task.budget, job.seed, progress, on_epoch)
+    network = fit.pretrain(spec, task.training, task.budget, job.seed, progress, on_epoch)
     file.parent.mkdir(parents=True, exist_ok=True)
     fresh = file.with_suffix(f".{os.getpid()}.new")
-    tensors = {key: tensor.contiguous() for key, tensor in encoders.state_dict().items()}
+    tensors = {key: tensor.contiguous() for key, tensor in network.state_dict().items()}
     save_file(tensors, fresh, {"epochs": json.dumps(epochs)})
     fresh.replace(file)
-    return encoders, epochs
+    return network, epochs
 
 
 class _Curve:

@@ -87,6 +87,20 @@ def test_watching_does_not_change_what_is_learned(run, results, monkeypatch):
     assert unwatched["accuracy"] == watched["accuracy"] and unwatched["with"] == watched["with"]
 
 
+@pytest.mark.parametrize("method", ["cosmo-spread", "cmc", "cpc"])
+def test_jobs_that_differ_in_labels_share_stage_1_and_none_notices(run, results, method):
+    alone = Job("utd-a", 50, method, 0)
+    run([alone])
+    expected = {k: v for k, v in results.read(alone.name).items() if k not in ("seconds", "test_seconds")}
+    (kept,) = (results.folder / "stage-1").iterdir()
+    written = kept.stat().st_mtime_ns
+    results.file(alone.name).unlink()
+
+    run([replace(alone, rate=5), alone])
+    assert expected.items() <= results.read(alone.name).items()
+    assert [file.stat().st_mtime_ns for file in (results.folder / "stage-1").iterdir()] == [written]
+
+
 def test_another_budget_is_another_result(run, toy, monkeypatch):
     run([DTW])
     monkeypatch.setitem(PROTOCOLS, "utd-a", replace(toy, steps=5))

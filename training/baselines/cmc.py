@@ -13,23 +13,19 @@ from models.networks import EMBEDDING, Encoders, ProjectionHeads
 from models.spec import ModelSpec
 from training.augment import Features
 from training.baselines.learning import augmented, classifier, descend, learn_labels
-from training.methods import Budget, Predict, normalise
+from training.methods import Budget, OnEpoch, Predict, TwoStages, normalise
 from training.windows import Windows
 
 TEMPERATURE = 0.07
 
 
-def cmc(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> Predict:
-    """A ``Fit``: the full graph of pairs on all windows, then a classifier of all features, tuned with the encoders.
-
-    Negatives are the minibatch's other windows, not a memory bank: a bank holds stale features and pays where a batch
-    is small beside the data, which it is not here.
-    """
+def _pretrain(
+    spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress, on_epoch: OnEpoch
+) -> Encoders:
     torch.manual_seed(seed)
     encoders = Encoders(spec)
     normalise(encoders, windows, seed)
     heads = ProjectionHeads(len(spec.modalities))
-
     batches = augmented(windows, budget.pretrain_batch, seed)
 
     def losses() -> Iterator[Tensor]:
@@ -43,8 +39,24 @@ def cmc(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: 
         steps=-(-len(windows) // budget.pretrain_batch),
         progress=progress,
         task="CMC, unlabelled",
+        on_epoch=on_epoch,
     )
+    return encoders
+
+
+def _tune(
+    encoders: nn.Module, spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress
+) -> Predict:
+    torch.manual_seed(seed)
     return learn_labels(_Concatenated(encoders, spec), windows, budget, seed, progress, "CMC")
+
+
+cmc = TwoStages(Encoders, _pretrain, _tune)
+"""A ``Fit``: the full graph of pairs on all windows, then a classifier of all features, tuned with the encoders.
+
+Negatives are the minibatch's other windows, not a memory bank: a bank holds stale features and pays where a batch is
+small beside the data, which it is not here.
+"""
 
 
 def pairwise_contrast(r: Tensor, presence: Tensor, temperature: float = TEMPERATURE) -> Tensor:
@@ -72,7 +84,7 @@ def pairwise_contrast(r: Tensor, presence: Tensor, temperature: float = TEMPERAT
 
 
 class _Concatenated(nn.Module):
-    def __init__(self, encoders: Encoders, spec: ModelSpec):
+    def __init__(self, encoders: nn.Module, spec: ModelSpec):
         super().__init__()
         self.encoders = encoders
         self.classify = classifier(EMBEDDING * len(spec.modalities), len(spec.classes))

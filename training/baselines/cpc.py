@@ -13,7 +13,7 @@ from models.spec import ModelSpec
 from training.augment import Features
 from training.baselines.learning import augmented, descend
 from training.baselines.steps import Steps
-from training.methods import Budget, Predict, normalise
+from training.methods import Budget, OnEpoch, Predict, TwoStages, normalise
 from training.windows import Windows
 
 FUTURE_STEPS = 28
@@ -21,13 +21,9 @@ FILTERS = (32, 64, 128)
 HIDDEN = 256
 
 
-def cpc(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> Predict:
-    """A ``Fit``: a network learns on all windows to foretell them, then a classifier learns on what its states are.
-
-    The published network reads one inertial sensor; here the modalities are its channels, side by side. The published
-    classifier sees the last state; here it sees the mean and the maximum over time, as the project's own encoders have
-    it, for a window may hold a whole action, of which the last state tells only how it ends.
-    """
+def _pretrain(
+    spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress, on_epoch: OnEpoch
+) -> _PredictiveCoding:
     torch.manual_seed(seed)
     network = _PredictiveCoding(spec)
     normalise(network, windows, seed)
@@ -45,8 +41,16 @@ def cpc(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: 
         steps=-(-len(windows) // budget.pretrain_batch),
         progress=progress,
         task="CPC, unlabelled",
+        on_epoch=on_epoch,
         learning_rate=5e-4,  # as published
     )
+    return network
+
+
+def _tune(
+    network: nn.Module, spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress
+) -> Predict:
+    torch.manual_seed(seed)
 
     @torch.no_grad()
     def states(asked: Windows) -> Tensor:
@@ -58,13 +62,13 @@ def cpc(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: 
     known, labels = states(labelled), torch.from_numpy(labelled.labels)  # frozen, hence the same in every epoch
     order = torch.Generator().manual_seed(seed)
 
-    def losses_on_frozen() -> Iterator[Tensor]:
+    def losses() -> Iterator[Tensor]:
         for chosen in torch.randperm(len(known), generator=order).split(budget.batch):
             if len(chosen) > 1:  # batch statistics need two
                 yield nn.functional.cross_entropy(classify(known[chosen]), labels[chosen], label_smoothing=0.05)
 
     steps = -(-len(known) // budget.batch)
-    descend(classify, losses_on_frozen, epochs=budget.epochs, steps=steps, progress=progress, task="CPC")
+    descend(classify, losses, epochs=budget.epochs, steps=steps, progress=progress, task="CPC")
 
     @torch.no_grad()
     def predict(asked: Windows) -> np.ndarray:
@@ -121,3 +125,12 @@ def _classifier(classes: int) -> nn.Sequential:
     for inputs, outputs in ((2 * HIDDEN, 256), (256, 128)):
         layers += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(), nn.Dropout(0.2)]
     return nn.Sequential(*layers, nn.Linear(128, classes))
+
+
+cpc = TwoStages(_PredictiveCoding, _pretrain, _tune)
+"""A ``Fit``: a network learns on all windows to foretell them, then a classifier learns on what its states are.
+
+The published network reads one inertial sensor; here the modalities are its channels, side by side. The published
+classifier sees the last state; here it sees the mean and the maximum over time, as the project's own encoders have it,
+for a window may hold a whole action, of which the last state tells only how it ends.
+"""

@@ -10,7 +10,7 @@ from rich.progress import Progress
 from torch import Tensor, nn
 
 from training.augment import Features, augment
-from training.methods import Budget, Predict
+from training.methods import Budget, OnEpoch, Predict
 from training.windows import Windows
 
 
@@ -34,6 +34,7 @@ def descend(
     progress: Progress,
     task: str,
     learning_rate: float = 2e-3,
+    on_epoch: OnEpoch = lambda number, loss: None,
 ) -> None:
     """Train a network in place with AdamW, its learning rate falling as a cosine to zero.
 
@@ -45,18 +46,22 @@ def descend(
         progress: shows the epochs.
         task: what they are called there.
         learning_rate: at the start.
+        on_epoch: told of each epoch.
     """
     optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, epochs * steps))
     network.train()
     shown = progress.add_task(task, total=epochs)
-    for _ in range(epochs):
+    for epoch in range(epochs):
+        total = []
         for loss in losses():
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
+            total.append(loss.item())
         progress.update(shown, advance=1)
+        on_epoch(epoch + 1, float(np.mean(total)))
     network.eval()
 
 
