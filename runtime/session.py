@@ -40,6 +40,16 @@ def labels_beside(recording: Path) -> Path:
     return recording.with_suffix(".csv")
 
 
+def is_of_one_recording(path: Path) -> bool:
+    """Whether a file is a table of labels, and of the recording beside it alone."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            columns = next(csv.reader(file), [])
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return False
+    return sorted(column.strip() for column in columns) == sorted(_COLUMNS)
+
+
 def read_labels(path: Path, session: Optional[Path] = None) -> Dict[Path, List[Segment]]:
     """Reads a table of labels and checks it against its recordings.
 

@@ -13,14 +13,19 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from models.bundle import BundleError
-from runtime.cli import doctor, pretrain, recognise, record
+from runtime.cli import doctor, pretrain, purge, recognise, record
 from runtime.cli.common import FAILED, TERMINAL, USAGE, Failure, UsageError
 from runtime.config import ConfigError
 from runtime.engine import EngineError
+from runtime.expiry import ClockNotSet
+from runtime.session import LabelsError
 from sensors.recording import RecordingError
 from sensors.sensor import SensorError
 
-_COMMANDS = {"": recognise, "record": record, "doctor": doctor, "pretrain": pretrain}
+_FAILURES = (
+    BundleError, ClockNotSet, ConfigError, EngineError, Failure, LabelsError, RecordingError, SensorError,
+)  # fmt: skip
+_COMMANDS = {"": recognise, "record": record, "doctor": doctor, "pretrain": pretrain, "purge": purge}
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -35,7 +40,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     except UsageError as error:
         errors.print(f"cosmo-runtime: {error}", markup=False, highlight=False, soft_wrap=True)
         return USAGE
-    except (BundleError, ConfigError, EngineError, RecordingError, SensorError, Failure) as error:
+    except _FAILURES as error:
         errors.print(f"cosmo-runtime: {error}", markup=False, highlight=False, soft_wrap=True)
         return FAILED
     except KeyboardInterrupt:  # before the run began, or for the second time

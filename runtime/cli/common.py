@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional
 
@@ -15,6 +16,7 @@ from rich.console import Console
 
 import models
 from runtime.config import Config
+from runtime.expiry import parse_lifetime
 from runtime.live import LiveSource, connect_all
 from runtime.replay import WindowCheck
 from sensors.events import Event, Sample, Tick
@@ -23,6 +25,9 @@ from sensors.rig import SENSOR_NAMES, open_sensors
 from sensors.sensor import SensorError, SensorInfo
 
 SHIPPED_BUNDLE = Path(models.__file__).parent / "bundles" / "person"
+
+CACHE = Path.home() / ".cache" / "cosmo-runtime"
+"""Where training keeps windows that it has decoded, unless it is told otherwise."""
 
 DONE, FAILED, USAGE = 0, 1, 2
 """Exit codes of all commands."""
@@ -37,7 +42,7 @@ class UsageError(Exception):
 
 
 class Failure(Exception):
-    """A command that trains could not do it; the message is for people."""
+    """A command could not do it; the message is for people."""
 
 
 class Run(NamedTuple):
@@ -135,6 +140,16 @@ def add_rig(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--duration", type=_seconds, metavar="S", help="stop after so many seconds")
 
 
+def add_expires(parser: argparse.ArgumentParser) -> None:
+    """The option of every command that records."""
+    parser.add_argument(
+        "--expires",
+        type=_lifetime,
+        metavar="TIME",
+        help="let `cosmo-runtime purge` delete the recording after so long: 90m, 12h, 7d, 2w",
+    )
+
+
 def sensor_names(text: str) -> List[str]:
     """An option's value: sensors, separated by commas."""
     names = [name.strip() for name in text.split(",") if name.strip()]
@@ -148,6 +163,13 @@ def _motion(text: str) -> str:
     if not re.fullmatch(r"person(:\d+)?|utd:.+", text):
         raise argparse.ArgumentTypeError(f"{text!r}: expected person, person:SEED or utd:PATH[:SUBJECTS]")
     return text
+
+
+def _lifetime(text: str) -> timedelta:
+    try:
+        return parse_lifetime(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _seconds(text: str) -> float:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Tuple
 
-from runtime.cli.common import DONE, SHIPPED_BUNDLE, Failure, UsageError, count, seed
+from runtime.cli.common import CACHE, DONE, SHIPPED_BUNDLE, Failure, UsageError, count, seed
 
 _DATA = """\
 data:
@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--cache",
         type=Path,
-        default=Path.home() / ".cache" / "cosmo-runtime",
+        default=CACHE,
         metavar="FOLDER",
         help="of decoded windows (default: ~/.cache/cosmo-runtime)",
     )

@@ -20,6 +20,7 @@ from runtime.cli.common import (
     TERMINAL,
     Run,
     UsageError,
+    add_expires,
     add_rig,
     check_recording,
     open_live,
@@ -29,6 +30,7 @@ from runtime.cli.common import (
 )
 from runtime.config import load_config
 from runtime.engine import OnnxRuntimeEngine
+from runtime.expiry import expires
 from runtime.json_lines import JsonLines
 from runtime.loop import Sink, recognise
 from runtime.recognizer import Recognizer
@@ -41,6 +43,7 @@ from sensors.recording import Recording, RecordingWriter
 _HELP = """\
 other commands (each has its own --help):
   cosmo-runtime record     keep what the sensors bring, without recognising
+  cosmo-runtime purge      delete the recordings that have expired
   cosmo-runtime doctor     what is attached, what is wrong, how to mend it
   cosmo-runtime pretrain   learn from unlabelled data (stage 1 of Cosmo)
 
@@ -64,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--replay", type=Path, metavar="FILE.mcap", help="a recording instead of sensors")
     command.add_argument("--speed", choices=("1", "max"), default="1", help="of a replay (default: 1, real time)")
     command.add_argument("--record", type=Path, metavar="FILE.mcap", help="also keep everything in a recording")
+    add_expires(command)
     command.add_argument(
         "--output", type=Path, metavar="FILE|-", help="JSON lines, one a prediction (default: when not on a terminal)"
     )
@@ -87,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
         sinks: List[Sink] = [summary]
         writer: Optional[RecordingWriter] = None
         if options.record:
-            story = {"windows": windows, "bundle": bundle.path.name, "source": run.title}
+            story = {"windows": windows, "bundle": bundle.path.name, "source": run.title, **expires(options.expires)}
             writer = stack.enter_context(RecordingWriter(options.record, run.infos, story))
             sinks.append(RecordingSink(writer))
         if run.check:
@@ -123,6 +127,8 @@ def _refuse_nonsense(options: argparse.Namespace, bundle: Bundle) -> None:
         raise UsageError(f"--sensors: {bundle.path} has no {', '.join(unknown)}; it has {known}")
     if options.replay and (options.emulate or options.record):
         raise UsageError("--replay goes with neither --emulate nor --record")
+    if options.expires and not options.record:
+        raise UsageError("--expires goes with --record only")
     if options.speed != "1" and not options.replay:
         raise UsageError("--speed goes with --replay only")
 

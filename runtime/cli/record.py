@@ -7,8 +7,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import List
 
-from runtime.cli.common import DONE, TERMINAL, add_rig, check_recording, open_live, say, until
+from runtime.cli.common import DONE, TERMINAL, add_expires, add_rig, check_recording, open_live, say, until
 from runtime.config import load_config
+from runtime.expiry import expires
 from runtime.loop import Sink, keep
 from runtime.record import RecordingSink
 from runtime.view import LiveView
@@ -22,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
         description="Keeps what the sensors bring in an MCAP file, for Foxglove, Rerun, --replay.",
     )
     add_rig(command)
+    add_expires(command)
     command.add_argument("file", type=Path, metavar="FILE.mcap", help="the new recording")
     return command
 
@@ -31,7 +33,8 @@ def run(options: argparse.Namespace) -> int:
     config = load_config(options.config)
     with ExitStack() as stack:
         run = open_live(options, config, stack)
-        writer = stack.enter_context(RecordingWriter(options.file, run.infos, {"source": run.title}))
+        story = {"source": run.title, **expires(options.expires)}
+        writer = stack.enter_context(RecordingWriter(options.file, run.infos, story))
         title = f"recording to {options.file}"
         sinks: List[Sink] = [RecordingSink(writer)]
         if TERMINAL.is_terminal:

@@ -38,7 +38,8 @@ the file has ``wall_offset_ns`` added to it, one number for the whole file, what
 never the order of times.
 
 Metadata records: ``cosmo-runtime`` (``format``, the version of this format; ``wall_offset_ns``),
-``cosmo-runtime.run`` (what the run told of itself), ``cosmo-runtime.sensor.NAME`` (``device``, ``rate_hz``,
+``cosmo-runtime.run`` (what the run told of itself; ``expires``, where it is there, is the wall time after which the
+recording may be deleted, ISO 8601 in UTC), ``cosmo-runtime.sensor.NAME`` (``device``, ``rate_hz``,
 ``depth_scale_m``, ``intrinsics``; written again when they change, and the last one holds) and, in a file that was
 closed, ``cosmo-runtime.end`` (``dropped``: events that came faster than the disk took them).
 """

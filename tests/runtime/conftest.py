@@ -1,15 +1,18 @@
-"""A small model whose answers a test can work out, and the streams that it is fed."""
+"""A small model whose answers a test can work out, the streams that it is fed, and the command line."""
 
 from __future__ import annotations
 
+import json
+import signal
 from pathlib import Path
-from typing import Callable, Dict, List, Sequence
+from typing import Callable, Dict, Iterator, List, NamedTuple, Sequence
 
 import numpy as np
 import pytest
 
 from models.bundle import Bundle, write_bundle
 from models.spec import ModalitySpec, ModelSpec
+from runtime.cli import main
 from sensors.events import Event, Sample
 from sensors.sensor import SensorInfo
 
@@ -18,6 +21,41 @@ TINY_ONNX = Path(__file__).with_name("tiny.onnx")
 _DELAY_S = {"imu": 0.005, "depth": 0.04, "radar": 0.06}
 
 Samples = Callable[..., List[Sample]]
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> List[Dict[str, object]]:
+        """The JSON objects on the standard output, without what differs from run to run of the same windows."""
+        objects = [json.loads(line) for line in self.out.splitlines()]
+        return [
+            {key: value for key, value in item.items() if key not in ("latency_ms", "engine_ms")} for item in objects
+        ]
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def cosmo(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Runs a command in this process."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def run(*words: object) -> Done:
+        try:
+            code = main([str(word) for word in words])
+        except SystemExit as exit:
+            code = int(exit.code or 0)
+        captured = capsys.readouterr()
+        return Done(code, captured.out, captured.err)
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

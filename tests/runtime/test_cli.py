@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, NamedTuple
+from typing import Any, Callable, Dict, List
 
 import pytest
 from serial.tools import list_ports
@@ -20,7 +20,6 @@ from serial.tools import list_ports
 from models.bundle import Bundle
 from models.spec import ModelSpec
 from runtime.aligner import Aligner
-from runtime.cli import main
 from runtime.replay import windows_key
 from sensors.events import Event, Sample, Truth
 from sensors.recording import Recording, RecordingWriter
@@ -30,40 +29,9 @@ Samples = Callable[..., List[Sample]]
 Merge = Callable[..., List[Event]]
 
 _ALL = "imu,depth,radar"
-_TIMING = ("latency_ms", "engine_ms")
 
 
-class _Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def lines(self) -> List[Dict[str, object]]:
-        """The JSON objects on the standard output, without what differs from run to run of the same windows."""
-        objects = [json.loads(line) for line in self.out.splitlines()]
-        return [{key: value for key, value in item.items() if key not in _TIMING} for item in objects]
-
-
-Run = Callable[..., _Done]
-
-
-@pytest.fixture
-def cosmo(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """Runs a command in this process."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def run(*words: object) -> _Done:
-        try:
-            code = main([str(word) for word in words])
-        except SystemExit as exit:
-            code = int(exit.code or 0)
-        captured = capsys.readouterr()
-        return _Done(code, captured.out, captured.err)
-
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+Run = Callable[..., Any]
 
 
 @pytest.fixture

@@ -53,6 +53,17 @@ def decoded_once(cache: Path, name: str, key: object, make: Callable[[], Windows
     return load(folder)
 
 
+def forget(cache: Path, recording: Path) -> None:
+    """Deletes all windows of a recording (an absolute path) that were kept, whatever they were decoded for.
+
+    Raises:
+        OSError: they cannot be deleted.
+    """
+    for manifest in Path(cache).glob(f"recording-*/{_MANIFEST}"):
+        if f"'recording', ({str(recording)!r}, " in manifest.read_text():
+            shutil.rmtree(manifest.parent)
+
+
 def save(windows: Windows, folder: Path, key: str = "") -> None:
     """Write windows to a folder, whole or not at all; what already stands there stays.
 
