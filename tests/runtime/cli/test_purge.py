@@ -80,7 +80,7 @@ def test_windows_that_training_kept_of_a_recording_go_too(cosmo: Run, expired: P
     from training.datasets.store import decoded_once
     from training.windows import Windows
 
-    none = Windows({"imu": np.zeros((0, 1))}, *np.zeros((4, 0)))
+    none = Windows({"imu": np.zeros((0, 1))}, np.zeros((0, 1)), *np.zeros((3, 0)))
     cache = tmp_path / "cache"
     other = tmp_path / "kept.mcap"
     for path in (expired, other):
