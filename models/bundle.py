@@ -2,8 +2,10 @@
 
 model.json           spec, provenance, metrics, and the sha256 of the other files
 model.onnx           opset 13, IR 7, static shapes of batch 1; inputs named after the sensors, and ``presence``
+model.fp16.onnx      the same computing in half precision, inputs and outputs in single; bundles of before lack it
 weights.safetensors  the networks' weights, where fine-tuning starts
 README.md            the model card, for people; nothing reads it
+engines/             what was built of it for a machine, see ``runtime.engines``; not part of what is written here
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Mapping, Optional
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -23,6 +25,7 @@ from models.spec import ModelSpec
 FORMAT = 1
 MANIFEST = "model.json"
 ONNX = "model.onnx"
+ONNX_FP16 = "model.fp16.onnx"
 WEIGHTS = "weights.safetensors"
 
 
@@ -58,11 +61,22 @@ class Bundle:
     spec: ModelSpec
     provenance: Mapping[str, Any]
     metrics: Mapping[str, Any]
+    sha256: Mapping[str, str]
 
     @property
     def onnx(self) -> Path:
         """The graph for the engines."""
         return self.path / ONNX
+
+    @property
+    def onnx_fp16(self) -> Optional[Path]:
+        """The graph that computes in half precision; None where the bundle was exported without."""
+        return self.path / ONNX_FP16 if ONNX_FP16 in self.sha256 else None
+
+    @property
+    def engines(self) -> Path:
+        """Folder of the engines that were built for some machine; may be missing."""
+        return self.path / "engines"
 
     @property
     def weights(self) -> Path:
@@ -78,7 +92,7 @@ def load_bundle(path: Path) -> Bundle:
     """
     path = Path(path)
     manifest = _read_manifest(path / MANIFEST)
-    for name in (ONNX, WEIGHTS):
+    for name in dict.fromkeys((ONNX, WEIGHTS, *manifest.sha256)):
         file = path / name
         if not file.is_file():
             raise BundleError(f"{file} is missing: the bundle is incomplete; copy it again or train it anew")
@@ -86,7 +100,7 @@ def load_bundle(path: Path) -> Bundle:
             raise BundleError(
                 f"{file} is not the file that {MANIFEST} describes; copy the bundle again or train it anew"
             )
-    return Bundle(path, manifest.spec, manifest.provenance, manifest.metrics)
+    return Bundle(path, manifest.spec, manifest.provenance, manifest.metrics, manifest.sha256)
 
 
 def write_bundle(
@@ -94,6 +108,7 @@ def write_bundle(
     spec: ModelSpec,
     *,
     onnx: bytes,
+    onnx_fp16: Optional[bytes] = None,
     weights: bytes,
     provenance: Mapping[str, Any],
     metrics: Mapping[str, Any],
@@ -107,7 +122,7 @@ def write_bundle(
     replaces = (path / MANIFEST).is_file()
     if path.exists() and not replaces and not (path.is_dir() and not any(path.iterdir())):
         raise BundleError(f"{path} exists and is not a bundle (no {MANIFEST}); choose another folder")
-    files = {ONNX: onnx, WEIGHTS: weights}
+    files = {ONNX: onnx, WEIGHTS: weights, **({ONNX_FP16: onnx_fp16} if onnx_fp16 else {})}
     manifest = Manifest(
         format=FORMAT,
         spec=spec,

@@ -8,6 +8,7 @@ from typing import Any, Mapping, Optional
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from runtime.engines import Choice
 from sensors.config import RigConfig
 
 if sys.version_info >= (3, 11):
@@ -26,6 +27,7 @@ class RecognitionConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     bundle: Optional[Path] = Field(None, description="folder of the model; the shipped one when absent")
+    engine: Choice = Field("auto", description="what runs the model; auto takes the fastest verified one")
     threads: int = Field(1, ge=1, description="cores that one inference may use")
     min_confidence: float = Field(0.5, ge=0, le=1, description="below it the activity is `uncertain`")
     smoothing: float = Field(0.3, ge=0, lt=1, description="share of the window before; 0 switches smoothing off")

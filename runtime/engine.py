@@ -1,44 +1,36 @@
-"""Engines turn a window's features into probabilities; ONNX Runtime is the default one."""
+"""Engines turn a window's features into probabilities; ONNX Runtime on the CPU is the one that every machine has."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Mapping, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Protocol, Tuple
 
 import numpy as np
 import onnxruntime
 
+PROVIDERS = {
+    "onnxruntime": "CPUExecutionProvider",
+    "onnxruntime-cuda": "CUDAExecutionProvider",
+    "onnxruntime-tensorrt": "TensorrtExecutionProvider",
+}
+"""ONNX Runtime's own name for what runs each of its engines."""
+
 
 class EngineError(Exception):
-    """A model that this machine cannot run; the message says why."""
+    """A model that this machine cannot run, or not by the engine that was asked for; the message says why."""
 
 
-class OnnxRuntimeEngine:
-    """Runs a bundle's ``model.onnx`` on the CPU.
+class Engine(Protocol):
+    """What runs a bundle's model.
 
-    Args:
-        onnx_path: the model, whose inputs are named after sensors plus ``presence``.
-        threads: cores that one inference may use; ONNX Runtime itself would take all of them.
-
-    Raises:
-        EngineError: the file cannot be run, or another provider than asked for would run it.
+    Attributes:
+        name: one of ``runtime.engines.ENGINES``.
+        precision: ``fp32`` or ``fp16``, of the arithmetic inside; inputs and outputs are float32 in both.
     """
 
-    name = "onnxruntime"
-
-    def __init__(self, onnx_path: Path, threads: int = 1) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle between two windows
-        try:
-            self._session = onnxruntime.InferenceSession(str(onnx_path), options, providers=["CPUExecutionProvider"])
-            self._shapes = {item.name: item.shape for item in self._session.get_inputs()}
-            self.infer({name: np.ones(shape[1:], np.float32) for name, shape in self._shapes.items()})
-        except Exception as error:  # onnxruntime raises a type of its own for each cause, none of them exported
-            raise EngineError(f"{onnx_path}: ONNX Runtime {onnxruntime.__version__} cannot run it: {error}") from error
-        if self._session.get_providers() != ["CPUExecutionProvider"]:
-            raise EngineError(f"{onnx_path}: asked for the CPU, got {self._session.get_providers()}")
+    name: str
+    precision: str
 
     def infer(self, inputs: Mapping[str, np.ndarray]) -> Tuple[np.ndarray, np.ndarray]:
         """Recognises one window.
@@ -49,6 +41,75 @@ class OnnxRuntimeEngine:
         Returns:
             Probabilities (classes,) and fusion weights (modalities,), float32, each summing to 1.
         """
+
+
+class OnnxRuntimeEngine:
+    """Runs an ONNX file by ONNX Runtime: on the CPU, or on a GPU by its CUDA or its TensorRT provider.
+
+    Args:
+        onnx_path: the model, whose inputs are named after sensors plus ``presence``.
+        threads: cores that one inference may use; ONNX Runtime itself would take all of them.
+        name: ``onnxruntime`` (the CPU), ``onnxruntime-cuda`` or ``onnxruntime-tensorrt``.
+        precision: of the file; the TensorRT provider computes in half precision where it is ``fp16``, whatever the file.
+        cache: folder in which the TensorRT provider keeps what it has built.
+
+    Raises:
+        EngineError: the file cannot be run, or another provider than asked for would run it.
+    """
+
+    def __init__(
+        self,
+        onnx_path: Path,
+        threads: int = 1,
+        name: str = "onnxruntime",
+        precision: str = "fp32",
+        cache: Optional[Path] = None,
+    ) -> None:
+        self.name = name
+        self.precision = precision
+        if PROVIDERS[name] not in onnxruntime.get_available_providers():
+            raise EngineError(
+                f"{name}: this ONNX Runtime has no {PROVIDERS[name]}; install onnxruntime-gpu in its place"
+            )
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle between two windows
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(onnx_path), options, providers=_providers(name, precision, cache)
+            )
+            self._session.disable_fallback()  # to the CPU, unasked, when the GPU fails
+            self._shapes = {item.name: item.shape for item in self._session.get_inputs()}
+            self.infer({item: np.ones(shape[1:], np.float32) for item, shape in self._shapes.items()})
+        except Exception as error:  # onnxruntime raises a type of its own for each cause, none of them exported
+            raise EngineError(f"{onnx_path}: ONNX Runtime {onnxruntime.__version__} cannot run it: {error}") from error
+        used = self._session.get_providers()
+        if used[0] != PROVIDERS[name]:
+            raise EngineError(
+                f"{onnx_path}: asked ONNX Runtime for {PROVIDERS[name]}, got {', '.join(used)}: its libraries do not "
+                "load on this machine. `cosmo-runtime doctor` says what it has"
+            )
+
+    def infer(self, inputs: Mapping[str, np.ndarray]) -> Tuple[np.ndarray, np.ndarray]:
+        """Recognises one window, as ``Engine`` describes."""
         feeds = {name: inputs[name][np.newaxis] for name in self._shapes}
         probabilities, weights = self._session.run(["probabilities", "weights"], feeds)
         return probabilities[0], weights[0]
+
+
+def _providers(name: str, precision: str, cache: Optional[Path]) -> List[Any]:
+    """The provider of an engine, and those that take over the operators which it lacks."""
+    cuda: Dict[str, str] = {}
+    if tuple(map(int, re.findall(r"\d+", onnxruntime.__version__)[:2])) >= (1, 18):
+        cuda["use_tf32"] = "0"  # single precision means that; an older one cannot be told
+    tensorrt = {"trt_fp16_enable": str(precision == "fp16")}
+    if cache:
+        tensorrt.update(trt_engine_cache_enable="True", trt_engine_cache_path=str(cache))
+    wanted = {
+        "CPUExecutionProvider": {},
+        "CUDAExecutionProvider": cuda,
+        "TensorrtExecutionProvider": tensorrt,
+    }
+    chain = list(wanted)[: list(wanted).index(PROVIDERS[name]) + 1][::-1]
+    return [(provider, wanted[provider]) for provider in chain]

@@ -11,7 +11,7 @@ import numpy as np
 from models.features import features
 from models.spec import ModelSpec
 from runtime.aligner import Window
-from runtime.engine import OnnxRuntimeEngine
+from runtime.engine import Engine
 
 UNCERTAIN = "uncertain"
 
@@ -55,9 +55,7 @@ class Recognizer:
         smoothing: s, 0 <= s < 1.
     """
 
-    def __init__(
-        self, spec: ModelSpec, engine: OnnxRuntimeEngine, min_confidence: float = 0.5, smoothing: float = 0.3
-    ) -> None:
+    def __init__(self, spec: ModelSpec, engine: Engine, min_confidence: float = 0.5, smoothing: float = 0.3) -> None:
         self.spec = spec
         self._engine = engine
         self._min_confidence = min_confidence

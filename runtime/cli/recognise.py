@@ -29,7 +29,7 @@ from runtime.cli.common import (
     until,
 )
 from runtime.config import load_config
-from runtime.engine import OnnxRuntimeEngine
+from runtime.engines import CHOICES, open_engine
 from runtime.expiry import expires
 from runtime.json_lines import JsonLines
 from runtime.loop import Sink, recognise
@@ -64,6 +64,9 @@ def parser() -> argparse.ArgumentParser:
     )
     add_rig(command)
     command.add_argument("--bundle", type=Path, metavar="PATH", help="folder of the model (default: the shipped one)")
+    command.add_argument(
+        "--engine", choices=CHOICES, help="what runs the model (default: auto, the fastest that `build` has verified)"
+    )
     command.add_argument("--replay", type=Path, metavar="FILE.mcap", help="a recording instead of sensors")
     command.add_argument("--speed", choices=("1", "max"), default="1", help="of a replay (default: 1, real time)")
     command.add_argument("--record", type=Path, metavar="FILE.mcap", help="also keep everything in a recording")
@@ -82,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
     bundle = load_bundle(options.bundle or settings.bundle or SHIPPED_BUNDLE)
     spec = bundle.spec
     _refuse_nonsense(options, bundle)
-    engine = OnnxRuntimeEngine(bundle.onnx, settings.threads)
+    engine = open_engine(bundle, options.engine or settings.engine, settings.threads)
     recognizer = Recognizer(spec, engine, settings.min_confidence, settings.smoothing)
     windows = windows_key(spec, settings.lateness_ms)
     with ExitStack() as stack:

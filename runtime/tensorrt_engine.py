@@ -1,0 +1,200 @@
+"""A TensorRT plan, run through pycuda: memory is allocated once, an inference only copies and computes.
+
+TensorRT's Python interface has changed twice since the TX2's 8.2. Up to 8.4 inputs and outputs are *bindings*, known by
+their place in a list; from 8.5 on they are tensors, known by name, and 10 dropped the bindings.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Tuple
+
+import numpy as np
+
+from runtime.engine import EngineError
+
+_log = logging.getLogger(__name__)
+
+
+def load_tensorrt() -> Any:
+    """TensorRT's Python module.
+
+    Raises:
+        EngineError: it is not installed, or its libraries do not load.
+    """
+    try:
+        import tensorrt
+    except ImportError as error:
+        raise EngineError(
+            f"TensorRT cannot be imported ({error}): install it for this Python; see docs/jetson.md"
+        ) from error
+    except Exception as error:  # its libraries fail in many ways on a machine without a GPU
+        raise EngineError(f"TensorRT is installed but does not load: {error}") from error
+    return tensorrt
+
+
+def load_pycuda() -> Any:
+    """pycuda's driver module, initialised.
+
+    Raises:
+        EngineError: it is not installed, or there is no GPU.
+    """
+    try:
+        import pycuda.driver as cuda
+
+        cuda.init()
+    except ImportError as error:
+        raise EngineError(f"pycuda cannot be imported ({error}): pip install 'cosmo-runtime[gpu]'") from error
+    except Exception as error:  # pycuda's own kinds, of which a machine without a GPU gives several
+        raise EngineError(f"pycuda finds no GPU that it can use: {error}") from error
+    return cuda
+
+
+def logger_of(trt: Any) -> Any:
+    """A logger for TensorRT that passes its messages on to Python's logging."""
+    levels = {
+        trt.ILogger.INTERNAL_ERROR: logging.ERROR,
+        trt.ILogger.ERROR: logging.ERROR,
+        trt.ILogger.WARNING: logging.INFO,  # such as: weights of 64 bits are cast to 32, with every model
+        trt.ILogger.INFO: logging.DEBUG,
+        trt.ILogger.VERBOSE: logging.NOTSET,
+    }
+
+    class Logger(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+
+        def log(self, severity: Any, message: str) -> None:
+            _log.log(levels[severity], "TensorRT: %s", message)
+
+    return Logger()
+
+
+class Tensor(NamedTuple):
+    """An input or output of an engine; static shape, with the batch axis."""
+
+    name: str
+    is_input: bool
+    shape: Tuple[int, ...]
+    dtype: Any
+
+
+class BindingsContext:
+    """Inputs and outputs of TensorRT before 8.5: places in a list of addresses."""
+
+    def __init__(self, trt: Any, engine: Any) -> None:
+        self.tensors = [
+            Tensor(
+                engine.get_binding_name(index),
+                engine.binding_is_input(index),
+                tuple(engine.get_binding_shape(index)),
+                trt.nptype(engine.get_binding_dtype(index)),
+            )
+            for index in range(engine.num_bindings)
+        ]
+        self._context = engine.create_execution_context()
+        self._addresses = [0] * len(self.tensors)
+
+    def bind(self, name: str, address: int) -> None:
+        """Says where a tensor lies in the GPU's memory."""
+        self._addresses[[tensor.name for tensor in self.tensors].index(name)] = address
+
+    def enqueue(self, stream: int) -> bool:
+        """Queues one inference; False when TensorRT refuses."""
+        return bool(self._context.execute_async_v2(self._addresses, stream))
+
+
+class NamedContext:
+    """Inputs and outputs of TensorRT from 8.5 on: tensors with names."""
+
+    def __init__(self, trt: Any, engine: Any) -> None:
+        names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+        self.tensors = [
+            Tensor(
+                name,
+                engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT,
+                tuple(engine.get_tensor_shape(name)),
+                trt.nptype(engine.get_tensor_dtype(name)),
+            )
+            for name in names
+        ]
+        self._context = engine.create_execution_context()
+
+    def bind(self, name: str, address: int) -> None:
+        """Says where a tensor lies in the GPU's memory."""
+        if not self._context.set_tensor_address(name, address):
+            raise EngineError(f"TensorRT refuses the memory for {name}")
+
+    def enqueue(self, stream: int) -> bool:
+        """Queues one inference; False when TensorRT refuses."""
+        return bool(self._context.execute_async_v3(stream))
+
+
+class TensorRtEngine:
+    """Runs a plan that was built for this GPU and this TensorRT.
+
+    Everything is allocated here: for each tensor a buffer on the GPU and one of pinned memory on the host, and one
+    stream. The GPU's primary context is shared with whatever else runs in the process, and current only during a call,
+    so that any thread may use the engine, one at a time.
+
+    Args:
+        plan: the serialised engine.
+        precision: that it was built with.
+
+    Raises:
+        EngineError: TensorRT or pycuda is missing, there is no GPU, or the plan is of another GPU or TensorRT.
+    """
+
+    name = "tensorrt"
+
+    def __init__(self, plan: bytes, precision: str = "fp32") -> None:
+        self.precision = precision
+        trt, self._cuda = load_tensorrt(), load_pycuda()
+        self._primary = self._cuda.Device(0).retain_primary_context()
+        self._host: Dict[str, np.ndarray] = {}
+        self._device: Dict[str, Any] = {}
+        with self._current():
+            self._runtime = trt.Runtime(logger_of(trt))  # lives as long as its engine
+            self._engine = self._runtime.deserialize_cuda_engine(plan)
+            if self._engine is None:
+                raise EngineError(
+                    f"TensorRT {trt.__version__} cannot load the engine: it was built by another version or for another "
+                    "GPU; run `cosmo-runtime build` on this machine"
+                )
+            named = hasattr(self._engine, "num_io_tensors")
+            self._context = NamedContext(trt, self._engine) if named else BindingsContext(trt, self._engine)
+            self._stream = self._cuda.Stream()
+            for tensor in self._context.tensors:
+                self._host[tensor.name] = self._cuda.pagelocked_empty(tensor.shape, tensor.dtype)
+                self._device[tensor.name] = self._cuda.mem_alloc(self._host[tensor.name].nbytes)
+                self._context.bind(tensor.name, int(self._device[tensor.name]))
+        self._inputs = [tensor.name for tensor in self._context.tensors if tensor.is_input]
+        self._outputs = [tensor.name for tensor in self._context.tensors if not tensor.is_input]
+        if sorted(self._outputs) != ["probabilities", "weights"]:
+            raise EngineError(f"the engine answers {', '.join(self._outputs)}, not probabilities and weights")
+
+    def infer(self, inputs: Mapping[str, np.ndarray]) -> Tuple[np.ndarray, np.ndarray]:
+        """Recognises one window, as ``Engine`` describes."""
+        for name in self._inputs:
+            self._host[name][0] = inputs[name]
+        with self._current():
+            for name in self._inputs:
+                self._cuda.memcpy_htod_async(self._device[name], self._host[name], self._stream)
+            if not self._context.enqueue(self._stream.handle):
+                raise EngineError("TensorRT could not run the engine; its log has the reason")
+            for name in self._outputs:
+                self._cuda.memcpy_dtoh_async(self._host[name], self._device[name], self._stream)
+            self._stream.synchronize()
+        return self._host["probabilities"][0].copy(), self._host["weights"][0].copy()
+
+    @contextmanager
+    def _current(self) -> Iterator[None]:
+        """Makes the GPU's context that of this thread, and gives the thread back as it was."""
+        self._primary.push()
+        try:
+            yield
+        except self._cuda.Error as error:
+            raise EngineError(f"the GPU failed: {error}") from error
+        finally:
+            self._cuda.Context.pop()
