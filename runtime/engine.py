@@ -50,7 +50,7 @@ class OnnxRuntimeEngine:
         onnx_path: the model, whose inputs are named after sensors plus ``presence``.
         threads: cores that one inference may use; ONNX Runtime itself would take all of them.
         name: ``onnxruntime`` (the CPU), ``onnxruntime-cuda`` or ``onnxruntime-tensorrt``.
-        precision: of the file; the TensorRT provider computes in half precision where it is ``fp16``, whatever the file.
+        precision: of the file; the TensorRT provider computes in half precision if it is ``fp16``, whatever the file.
         cache: folder in which the TensorRT provider keeps what it has built.
 
     Raises:
@@ -68,9 +68,7 @@ class OnnxRuntimeEngine:
         self.name = name
         self.precision = precision
         if PROVIDERS[name] not in onnxruntime.get_available_providers():
-            raise EngineError(
-                f"{name}: this ONNX Runtime has no {PROVIDERS[name]}; install onnxruntime-gpu in its place"
-            )
+            raise EngineError(f"{name}: needs onnxruntime-gpu in the place of onnxruntime")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

@@ -111,7 +111,7 @@ def key_here(engine: str, precision: str) -> EngineKey:
     else:
         version = onnxruntime.__version__
         if PROVIDERS[engine] not in onnxruntime.get_available_providers():
-            raise EngineError(f"{engine}: needs onnxruntime-gpu in the place of onnxruntime, see docs/jetson.md")
+            raise EngineError(f"{engine}: needs onnxruntime-gpu in the place of onnxruntime")
     gpu = find_gpu()
     if gpu is None:
         raise EngineError(f"{engine}: no NVIDIA GPU, or no driver for it (libcuda.so.1), was found")
@@ -121,7 +121,7 @@ def key_here(engine: str, precision: str) -> EngineKey:
 def model_of(bundle: Bundle, engine: str, precision: str, version: str) -> Path:
     """The ONNX file that an engine runs or is built from.
 
-    TensorRT up to 10 makes half precision of the float32 file by itself, and keeps in single precision what is faster so.
+    TensorRT up to 10 makes half precision of the float32 file by itself, and leaves single what is faster so.
     TensorRT 11 and the CUDA provider compute in the file's own types.
 
     Raises:
@@ -131,9 +131,7 @@ def model_of(bundle: Bundle, engine: str, precision: str, version: str) -> Path:
     if precision == "fp32" or by_itself:
         return bundle.onnx
     if bundle.onnx_fp16 is None:
-        raise EngineError(
-            f"{bundle.path} was exported without a half precision model; export it anew, or build in fp32"
-        )
+        raise EngineError(f"{bundle.path} was exported without a half precision model; export it anew, or take fp32")
     return bundle.onnx_fp16
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Tuple
+from typing import Any, Dict, Iterator, Mapping, NamedTuple, Tuple
 
 import numpy as np
 
@@ -26,9 +26,7 @@ def load_tensorrt() -> Any:
     try:
         import tensorrt
     except ImportError as error:
-        raise EngineError(
-            f"TensorRT cannot be imported ({error}): install it for this Python; see docs/jetson.md"
-        ) from error
+        raise EngineError(f"TensorRT cannot be imported ({error}): install it for this Python") from error
     except Exception as error:  # its libraries fail in many ways on a machine without a GPU
         raise EngineError(f"TensorRT is installed but does not load: {error}") from error
     return tensorrt
@@ -61,7 +59,7 @@ def logger_of(trt: Any) -> Any:
         trt.ILogger.VERBOSE: logging.NOTSET,
     }
 
-    class Logger(trt.ILogger):  # type: ignore[misc]
+    class Logger(trt.ILogger):
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
 
@@ -159,8 +157,8 @@ class TensorRtEngine:
             self._engine = self._runtime.deserialize_cuda_engine(plan)
             if self._engine is None:
                 raise EngineError(
-                    f"TensorRT {trt.__version__} cannot load the engine: it was built by another version or for another "
-                    "GPU; run `cosmo-runtime build` on this machine"
+                    f"TensorRT {trt.__version__} cannot load the engine: it is of another version or for another GPU; "
+                    "run `cosmo-runtime build` on this machine"
                 )
             named = hasattr(self._engine, "num_io_tensors")
             self._context = NamedContext(trt, self._engine) if named else BindingsContext(trt, self._engine)
