@@ -11,6 +11,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.onnx_model import OnnxModel
 from safetensors.torch import save
 
 from models.bundle import Bundle, write_bundle
@@ -19,6 +21,7 @@ from models.spec import ModelSpec
 
 OPSET = 13  # the newest that TensorRT 8.2 and onnxruntime 1.8 read,
 IR_VERSION = 7  # and its file version
+TOLERANCE, HALF_TOLERANCE = 1e-4, 2e-2
 
 
 def export(
@@ -32,8 +35,10 @@ def export(
     network.eval()
     model = to_onnx(spec, network)
     verify(spec, network, model)
+    half = in_half_precision(model)
+    verify(spec, network, half, HALF_TOLERANCE)
     weights = save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})
-    return write_bundle(path, spec, onnx=model, weights=weights, provenance=provenance, metrics=metrics)
+    return write_bundle(path, spec, onnx=model, onnx_fp16=half, weights=weights, provenance=provenance, metrics=metrics)
 
 
 def to_onnx(spec: ModelSpec, network: AnyNetwork) -> bytes:
@@ -62,7 +67,15 @@ def to_onnx(spec: ModelSpec, network: AnyNetwork) -> bytes:
     return model.SerializeToString()
 
 
-def verify(spec: ModelSpec, network: AnyNetwork, model: bytes, tolerance: float = 1e-4) -> None:
+def in_half_precision(model: bytes) -> bytes:
+    """The same model computing in half precision; inputs and outputs stay float32."""
+    half = OnnxModel(convert_float_to_float16(onnx.load_from_string(model), keep_io_types=True))
+    half.topological_sort()  # the casts of inputs and outputs are appended at the end
+    onnx.checker.check_model(half.model, full_check=True)
+    return half.model.SerializeToString()
+
+
+def verify(spec: ModelSpec, network: AnyNetwork, model: bytes, tolerance: float = TOLERANCE) -> None:
     """Compare the ONNX model with the network on random windows, with sensors absent, and with none.
 
     Raises:

@@ -31,6 +31,20 @@ def test_what_is_written_is_read(tmp_path):
     assert [child.name for child in (tmp_path / "deep").iterdir()] == ["bundle"]
 
 
+def test_a_bundle_without_a_half_precision_model_is_whole_and_one_with_it_is_checked(tmp_path):
+    assert write(tmp_path / "older").onnx_fp16 is None
+    bundle = write_bundle(
+        tmp_path / "bundle", SPEC, onnx=b"graph", onnx_fp16=b"half", weights=b"numbers", provenance={}, metrics={}
+    )
+    assert bundle.onnx_fp16.read_bytes() == b"half"
+    bundle.onnx_fp16.write_bytes(b"tampered")
+    with pytest.raises(BundleError, match=r"model\.fp16\.onnx is not the file"):
+        load_bundle(tmp_path / "bundle")
+    bundle.onnx_fp16.unlink()
+    with pytest.raises(BundleError, match=r"model\.fp16\.onnx is missing"):
+        load_bundle(tmp_path / "bundle")
+
+
 def test_a_new_bundle_takes_the_place_of_the_old(tmp_path):
     write(tmp_path / "bundle")
     write(tmp_path / "bundle", onnx=b"better")

@@ -1,13 +1,21 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
+from safetensors.torch import load_file
+
+import models
+from models.bundle import load_bundle
 from models.networks import CosmoNetwork
 from models.spec import ModalitySpec, ModelSpec
-from training.export import export, to_onnx, verify
+from training.export import HALF_TOLERANCE, export, in_half_precision, to_onnx, verify
+
+SHIPPED = Path(models.__file__).parent / "bundles" / "person"
 
 
 def test_a_graph_that_answers_otherwise_is_refused(spec, tmp_path):
@@ -47,7 +55,7 @@ OF_TENSORRT_8_2 = (
     ],
 )
 @pytest.mark.parametrize("fusion", ["concat", "sum"])
-def test_every_encoder_exports_to_what_tensorrt_8_2_has(sensor, shape, fusion):
+def test_every_encoder_exports_to_what_tensorrt_8_2_has_in_both_precisions(sensor, shape, fusion):
     other = ("radar", (8, 5)) if sensor == "imu" else ("imu", (6,))
     spec = ModelSpec(
         modalities=(
@@ -62,6 +70,44 @@ def test_every_encoder_exports_to_what_tensorrt_8_2_has(sensor, shape, fusion):
     network = CosmoNetwork(spec, fusion).eval()
     graph = to_onnx(spec, network)
     verify(spec, network, graph)
-    model = onnx.load_from_string(graph)
+    half = in_half_precision(graph)
+    verify(spec, network, half, HALF_TOLERANCE)
+    for model in map(onnx.load_from_string, (graph, half)):
+        assert (model.ir_version, [(opset.domain, opset.version) for opset in model.opset_import]) == (7, [("", 13)])
+        assert {node.op_type for node in model.graph.node} <= set(OF_TENSORRT_8_2.split())
+        for tensor in (*model.graph.input, *model.graph.output):
+            assert tensor.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+            assert all(axis.dim_value > 0 for axis in tensor.type.tensor_type.shape.dim)
+
+
+def test_half_precision_is_half_as_large_and_computes_in_it(spec):
+    graph = to_onnx(spec, CosmoNetwork(spec).eval())
+    half = in_half_precision(graph)
+    assert len(half) < 0.6 * len(graph)
+    kinds = {tensor.data_type for tensor in onnx.load_from_string(half).graph.initializer}
+    assert onnx.TensorProto.FLOAT16 in kinds
+    assert onnx.TensorProto.FLOAT not in kinds
+
+
+def test_a_half_precision_graph_that_answers_otherwise_writes_no_bundle(spec, tmp_path, monkeypatch):
+    stale = in_half_precision(to_onnx(spec, CosmoNetwork(spec).eval()))
+    monkeypatch.setattr("training.export.in_half_precision", lambda _: stale)
+    with pytest.raises(RuntimeError, match="differ"):
+        export(tmp_path / "bundle", spec, CosmoNetwork(spec), provenance={}, metrics={})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.fp16.onnx"])
+def test_the_shipped_model_is_one_for_tensorrt_8_2(name):
+    model = onnx.load(str(SHIPPED / name))
     assert (model.ir_version, [(opset.domain, opset.version) for opset in model.opset_import]) == (7, [("", 13)])
     assert {node.op_type for node in model.graph.node} <= set(OF_TENSORRT_8_2.split())
+
+
+def test_the_shipped_half_precision_model_is_made_from_the_other(spec):
+    bundle = load_bundle(SHIPPED)
+    network = CosmoNetwork(bundle.spec).eval()
+    network.load_state_dict(load_file(bundle.weights))
+    verify(bundle.spec, network, bundle.onnx.read_bytes())
+    verify(bundle.spec, network, bundle.onnx_fp16.read_bytes(), HALF_TOLERANCE)
+    assert sum(file.stat().st_size for file in SHIPPED.iterdir() if file.is_file()) < 5e6
