@@ -23,7 +23,7 @@ from typing import Dict, Iterator, List, Optional
 from models.bundle import MANIFEST, Bundle, BundleError, load_bundle
 
 SHIPPED = Path(__file__).parent / "bundles"
-SHIPPED_NAME = "person"
+SHIPPED_BUNDLE = SHIPPED / "person"
 
 _STATE = "in-use.json"
 _LOCK = ".lock"
@@ -139,7 +139,7 @@ class Shelf:
             if not history or not all(isinstance(name, str) and name == Path(name).name for name in history):
                 raise ValueError(f"no list of bundles' names: {history}")
         except FileNotFoundError:
-            return [SHIPPED_NAME]
+            return [SHIPPED_BUNDLE.name]
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise BundleError(f"{file} is damaged ({error}); remove it to begin with the shipped bundle") from error
         return list(history)

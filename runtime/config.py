@@ -26,7 +26,7 @@ class RecognitionConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    bundle: Optional[Path] = Field(None, description="folder of the model; the shipped one when absent")
+    bundle: Optional[Path] = Field(None, description="folder of the model; the one in use when absent")
     engine: Choice = Field("auto", description="what runs the model; auto takes the fastest verified one")
     threads: int = Field(1, ge=1, description="cores that one inference may use")
     min_confidence: float = Field(0.5, ge=0, le=1, description="below it the activity is `uncertain`")

@@ -34,6 +34,7 @@ def as_json(outcome: Outcome, wall_offset_ns: int) -> dict:
     message = {
         "time": wall.isoformat(timespec="milliseconds"),
         "window_end_ns": prediction.window_end_ns,
+        "bundle": prediction.bundle,
         "activity": prediction.activity,
         "confidence": round(prediction.confidence, 4),
         "probabilities": {name: round(value, 4) for name, value in prediction.probabilities.items()},

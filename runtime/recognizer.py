@@ -8,8 +8,8 @@ from typing import Mapping, Optional
 
 import numpy as np
 
+from models.bundle import Bundle
 from models.features import features
-from models.spec import ModelSpec
 from runtime.aligner import Window
 from runtime.engine import Engine
 
@@ -21,6 +21,7 @@ class Prediction:
     """What the person does, as far as the model can tell.
 
     Attributes:
+        bundle: name of the bundle that answers.
         window_end_ns: end of the window, host's monotonic clock.
         activity: the most probable class, or ``uncertain`` when its probability is below the threshold.
         confidence: probability of the most probable class.
@@ -31,6 +32,7 @@ class Prediction:
         latency_ms: from the arrival of the last sample that the window waited for to this prediction.
     """
 
+    bundle: str
     window_end_ns: int
     activity: str
     confidence: float
@@ -49,14 +51,15 @@ class Recognizer:
     switches it off.
 
     Args:
-        spec: of the engine's model.
-        engine: what computes.
+        bundle: the model.
+        engine: what computes it.
         min_confidence: below it the activity is ``uncertain``.
         smoothing: s, 0 <= s < 1.
     """
 
-    def __init__(self, spec: ModelSpec, engine: Engine, min_confidence: float = 0.5, smoothing: float = 0.3) -> None:
-        self.spec = spec
+    def __init__(self, bundle: Bundle, engine: Engine, min_confidence: float = 0.5, smoothing: float = 0.3) -> None:
+        self.name = bundle.path.name
+        self.spec = bundle.spec
         self._engine = engine
         self._min_confidence = min_confidence
         self._smoothing = smoothing
@@ -81,6 +84,7 @@ class Recognizer:
         best = int(probabilities.argmax())
         confidence = float(probabilities[best])
         return Prediction(
+            bundle=self.name,
             window_end_ns=window.end_ns,
             activity=self.spec.classes[best] if confidence >= self._min_confidence else UNCERTAIN,
             confidence=confidence,

@@ -31,6 +31,7 @@ class Summary(Sink):
 
     Attributes:
         windows: predictions made.
+        bundles: by bundle, how many of them it made.
         uncertain: of those, below the threshold of certainty.
         late: of those, closed by the lateness budget.
         inside: windows that lie wholly inside one true activity.
@@ -42,6 +43,7 @@ class Summary(Sink):
     def __init__(self, infos: Mapping[str, SensorInfo], window_ns: int) -> None:
         self.windows = self.uncertain = self.late = self.inside = self.inside_right = 0
         self.rests = self.rests_right = 0
+        self.bundles: Counter[str] = Counter()
         self.absent: Counter[str] = Counter()
         self._infos = infos
         self._window_ns = window_ns
@@ -59,6 +61,7 @@ class Summary(Sink):
         """Counts one prediction."""
         prediction = outcome.prediction
         self.windows += 1
+        self.bundles[prediction.bundle] += 1
         self.uncertain += prediction.activity == UNCERTAIN
         self.late += outcome.window.late
         self.absent.update(name for name, present in prediction.present.items() if not present)
@@ -102,6 +105,7 @@ class Summary(Sink):
         """Returns all figures for machines."""
         figures: Dict[str, object] = {"windows": self.windows, "uncertain": self.uncertain, "late": self.late}
         if self.windows:
+            figures["bundles"] = dict(self.bundles)
             for name, values in ("latency_ms", self._latency_ms), ("engine_ms", self._engine_ms):
                 p50, p99 = np.percentile(values, [50, 99])
                 figures[name] = {"p50": round(float(p50), 2), "p99": round(float(p99), 2), "max": round(max(values), 2)}
@@ -121,6 +125,8 @@ class Summary(Sink):
         """Returns all figures for people."""
         figures = self.as_dict()
         lines = [f"[bold]{self.windows}[/] windows, {self.uncertain} uncertain, {self.late} closed late"]
+        if len(self.bundles) > 1:
+            lines.append("of which by " + ", ".join(f"{name} {windows}" for name, windows in self.bundles.items()))
         for name, words in ("latency_ms", "latency"), ("engine_ms", "of which engine"):
             if name in figures:
                 lines.append("{}: p50 {p50:.1f} ms, p99 {p99:.1f} ms, max {max:.1f} ms".format(words, **figures[name]))  # type: ignore[arg-type]

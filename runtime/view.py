@@ -111,6 +111,8 @@ class LiveView(Sink):
         title.add_column(no_wrap=True)
         title.add_column(justify="right", no_wrap=True)
         words = Text.assemble(" ", ("cosmo-runtime", "bold"), "  ", self._source)
+        if self._outcome:
+            words.append(f"  {self._outcome.prediction.bundle}", style="dim")
         title.add_row(words, Text(f"{elapsed // 60:d}:{elapsed % 60:02d}  Ctrl-C ends ", style="dim"))
         return title
 

@@ -22,8 +22,8 @@ import psutil
 from rich.console import Console
 
 from models.bundle import load_bundle
+from models.shelf import SHIPPED_BUNDLE
 from runtime.aligner import Aligner
-from runtime.cli.common import SHIPPED_BUNDLE
 from runtime.config import Config
 from runtime.engine import OnnxRuntimeEngine
 from runtime.live import LiveSource, connect_all
@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     bundle = load_bundle(options.bundle)
-    recognizer = Recognizer(bundle.spec, OnnxRuntimeEngine(bundle.onnx))
+    recognizer = Recognizer(bundle, OnnxRuntimeEngine(bundle.onnx))
     console = Console(stderr=True)
     memory: List[Dict[str, float]] = []
     found: Dict[str, dict] = {}

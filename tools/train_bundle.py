@@ -114,7 +114,7 @@ def summary_of(bundle: Bundle, motion: Motion, seconds: float = math.inf) -> Sum
     recognise(
         events(motion, seconds, DepthConfig(decimation=2)),
         Aligner(bundle.spec, rates_hz),
-        Recognizer(bundle.spec, OnnxRuntimeEngine(bundle.onnx)),
+        Recognizer(bundle, OnnxRuntimeEngine(bundle.onnx)),
         infos,
         [summary],
         live=False,

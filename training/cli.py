@@ -36,12 +36,12 @@ PEOPLE, PERSON_S = range(40), 150.0
 NUMBERS = r"\d+(-\d+)?(,\d+(-\d+)?)*"
 
 
-def pretrain_command(options: argparse.Namespace, shipped: Path) -> None:
+def pretrain_command(options: argparse.Namespace, in_use: Path) -> None:
     """Stage 1, from data to a folder with encoders; in each of the processes that ``torchrun`` started.
 
     Args:
         options: of the command line.
-        shipped: the bundle whose spec is that of simulated people and of recordings, unless another is given.
+        in_use: the bundle whose windows are cut from recordings, unless another is given.
 
     Raises:
         BundleError, or one of ``FAILURES``.
@@ -52,7 +52,7 @@ def pretrain_command(options: argparse.Namespace, shipped: Path) -> None:
     with ExitStack() as stack:
         stack.enter_context(_processes(device))
         wanted = load_bundle(options.bundle).spec if options.bundle else None
-        spec, windows = _first_on_each_node(lambda: _windows(options.data, wanted, shipped, options.cache), device)
+        spec, windows = _first_on_each_node(lambda: _windows(options.data, wanted, in_use, options.cache), device)
 
         torch.manual_seed(options.seed)
         encoders = Encoders(spec)
@@ -147,16 +147,14 @@ def _first_on_each_node(
     return loaded or load()
 
 
-def _windows(
-    sources: Sequence[str], spec: Optional[ModelSpec], shipped: Path, cache: Path
-) -> tuple[ModelSpec, Windows]:
+def _windows(sources: Sequence[str], spec: Optional[ModelSpec], in_use: Path, cache: Path) -> tuple[ModelSpec, Windows]:
     """The windows of the data that was asked for, and their spec; where it is None, the one usual for the data."""
     kind, _, rest = sources[0].partition(":")
     if kind == "person":
         spec = spec or motion.person_spec()
         return spec, motion.simulated_people(_numbers(rest) or PEOPLE, PERSON_S, spec, cache)
     if kind not in ("utd", "utd-stream", "usc"):
-        spec = spec or load_bundle(shipped).spec
+        spec = spec or load_bundle(in_use).spec
         return spec, Windows.concatenate([recording.windows(Path(path), spec, cache) for path in sources])
 
     folder, _, subjects = rest.rpartition(":")

@@ -14,7 +14,8 @@ from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional
 
 from rich.console import Console
 
-import models
+from models.bundle import BundleError
+from models.shelf import Shelf
 from runtime.config import Config
 from runtime.expiry import parse_lifetime
 from runtime.live import LiveSource, connect_all
@@ -23,8 +24,6 @@ from sensors.events import Event, Sample, Tick
 from sensors.recording import RecordingWriter
 from sensors.rig import SENSOR_NAMES, open_sensors
 from sensors.sensor import SensorError, SensorInfo
-
-SHIPPED_BUNDLE = Path(models.__file__).parent / "bundles" / "person"
 
 CACHE = Path.home() / ".cache" / "cosmo-runtime"
 """Where training keeps windows that it has decoded, unless it is told otherwise."""
@@ -43,6 +42,19 @@ class UsageError(Exception):
 
 class Failure(Exception):
     """A command could not do it; the message is for people."""
+
+
+def chosen_bundle(options: argparse.Namespace, config: Config) -> Path:
+    """The folder of the bundle that the command line or the configuration names, or else of the one in use.
+
+    Raises:
+        BundleError: the one in use is gone, or nobody can say which one it is.
+    """
+    named = options.bundle or config.recognition.bundle
+    in_use = named or Shelf().in_use
+    if not named and not in_use.exists():
+        raise BundleError(f"{in_use} is in use but gone; put another in use: cosmo-runtime bundle use NAME")
+    return in_use
 
 
 class Run(NamedTuple):
@@ -125,6 +137,13 @@ def check_recording(writer: RecordingWriter) -> None:
 def say(text: str) -> None:
     """Tells the person something; standard output is for machines."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
+
+
+def add_bundle(parser: argparse.ArgumentParser) -> None:
+    """The option of every command that runs a model."""
+    parser.add_argument(
+        "--bundle", type=Path, metavar="PATH", help="folder of the model (default: the one in use, see `bundle list`)"
+    )
 
 
 def add_rig(parser: argparse.ArgumentParser) -> None:

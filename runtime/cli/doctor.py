@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from runtime.cli.common import DONE, FAILED, SENSORS_HELP, SHIPPED_BUNDLE, sensor_names
+from runtime.cli.common import DONE, FAILED, SENSORS_HELP, add_bundle, chosen_bundle, sensor_names
 from runtime.config import load_config
 from runtime.doctor import examine
 from sensors.rig import SENSOR_NAMES
@@ -20,13 +20,12 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--sensors", type=sensor_names, default=SENSOR_NAMES, metavar="NAMES", help=SENSORS_HELP)
     command.add_argument("--config", type=Path, metavar="FILE.toml", help="configuration (default: find everything)")
-    command.add_argument("--bundle", type=Path, metavar="PATH", help="folder of the model (default: the shipped one)")
+    add_bundle(command)
     return command
 
 
 def run(options: argparse.Namespace) -> int:
     """Does it; returns the exit code."""
     config = load_config(options.config)
-    bundle = options.bundle or config.recognition.bundle or SHIPPED_BUNDLE
-    well = examine(options.sensors, config, bundle, Console(soft_wrap=True))
+    well = examine(options.sensors, config, chosen_bundle(options, config), Console(soft_wrap=True))
     return DONE if well else FAILED

@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 from typing import Tuple
 
-from runtime.cli.common import CACHE, DONE, SHIPPED_BUNDLE, Failure, UsageError, count, seed
+from models.shelf import Shelf
+from runtime.cli.common import CACHE, DONE, Failure, UsageError, count, seed
 
 _DATA = """\
 data:
@@ -49,7 +50,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="LOW,HIGH",
         help="of the random fusion weights of two modalities (default: 0,1; 0.3,0.7 makes the fusions more alike)",
     )
-    command.add_argument("--bundle", type=Path, metavar="PATH", help="learn for the windows and sensors of this model")
+    command.add_argument(
+        "--bundle",
+        type=Path,
+        metavar="PATH",
+        help="learn for the windows and sensors of this model (default: what is usual for the data; for recordings, "
+        "the model in use)",
+    )
     command.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help="keep the state here every minute; go on from it"
     )
@@ -73,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     except ImportError as error:
         raise Failure(f"pretrain needs more than a live run ({error}): pip install 'cosmo-runtime[train]'") from error
     try:
-        pretrain_command(options, SHIPPED_BUNDLE)
+        pretrain_command(options, Shelf().in_use)
     except FAILURES as error:
         raise Failure(str(error)) from error
     return DONE

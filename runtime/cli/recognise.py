@@ -16,13 +16,14 @@ from runtime.aligner import Aligner
 from runtime.cli.common import (
     DONE,
     FAILED,
-    SHIPPED_BUNDLE,
     TERMINAL,
     Run,
     UsageError,
+    add_bundle,
     add_expires,
     add_rig,
     check_recording,
+    chosen_bundle,
     open_live,
     say,
     stop_on_signals,
@@ -45,6 +46,7 @@ other commands (each has its own --help):
   cosmo-runtime record     keep what the sensors bring, without recognising
   cosmo-runtime purge      delete the recordings that have expired
   cosmo-runtime doctor     what is attached, what is wrong, how to mend it
+  cosmo-runtime bundle     which models there are, which one is in use, and changing it
   cosmo-runtime pretrain   learn from unlabelled data (stage 1 of Cosmo)
 
 examples:
@@ -63,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_rig(command)
-    command.add_argument("--bundle", type=Path, metavar="PATH", help="folder of the model (default: the shipped one)")
+    add_bundle(command)
     command.add_argument(
         "--engine", choices=CHOICES, help="what runs the model (default: auto, the fastest that `build` has verified)"
     )
@@ -82,11 +84,11 @@ def run(options: argparse.Namespace) -> int:
     """Does it; returns the exit code."""
     config = load_config(options.config)
     settings = config.recognition
-    bundle = load_bundle(options.bundle or settings.bundle or SHIPPED_BUNDLE)
+    bundle = load_bundle(chosen_bundle(options, config))
     spec = bundle.spec
     _refuse_nonsense(options, bundle)
     engine = open_engine(bundle, options.engine or settings.engine, settings.threads)
-    recognizer = Recognizer(spec, engine, settings.min_confidence, settings.smoothing)
+    recognizer = Recognizer(bundle, engine, settings.min_confidence, settings.smoothing)
     windows = windows_key(spec, settings.lateness_ms)
     with ExitStack() as stack:
         run = _open_replay(options, windows) if options.replay else open_live(options, config, stack)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from models.bundle import Bundle, write_bundle
+from models.shelf import Shelf
 from models.spec import ModalitySpec, ModelSpec
 from runtime.cli import main
 from sensors.events import Event, Sample
@@ -56,6 +57,13 @@ def cosmo(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
     yield run
     for number, handler in handlers.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
+    """The bundles of a user who has only the shipped one."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    return Shelf()
 
 
 @pytest.fixture(scope="session")

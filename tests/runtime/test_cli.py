@@ -247,7 +247,7 @@ def test_a_live_run_brings_json_lines_and_its_recording_replays_bit_for_bit(
     assert ends == sorted(ends)
     for line in map(json.loads, live.out.splitlines()):
         assert set(line) == {
-            *("time", "window_end_ns", "activity", "confidence", "probabilities", "weights"),
+            *("time", "window_end_ns", "bundle", "activity", "confidence", "probabilities", "weights"),
             *("sensors", "latency_ms", "engine_ms", "truth"),
         }
         assert set(line["sensors"]) == {"imu", "depth", "radar"}

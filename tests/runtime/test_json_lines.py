@@ -17,6 +17,7 @@ _WALL_OFFSET_NS = 1_700_000_000 * 10**9
 
 def _outcome(truth: Optional[str] = None) -> Outcome:
     prediction = Prediction(
+        bundle="person",
         window_end_ns=12_500_000_000,
         activity="walk",
         confidence=0.9123456,
@@ -42,6 +43,7 @@ def test_a_prediction_is_one_line_with_all_that_is_promised() -> None:
     assert _line(_outcome()) == {
         "time": "2023-11-14T22:13:32.500+00:00",
         "window_end_ns": 12_500_000_000,
+        "bundle": "person",
         "activity": "walk",
         "confidence": 0.9123,
         "probabilities": {"walk": 0.9123, "wave": 0.0877},

@@ -3,12 +3,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from pathlib import Path
 from typing import Callable, Deque, Dict, Iterator, List, Optional, Union
 
 import numpy as np
 import pytest
 
+from models.bundle import Bundle
 from models.spec import ModelSpec
 from runtime import live
 from runtime.aligner import Aligner
@@ -249,7 +249,7 @@ def test_a_fault_of_a_driver_in_a_run_is_logged_and_costs_only_its_sensor(
 
 
 def test_a_cable_that_is_pulled_and_plugged_in_again_costs_its_sensor_only_that_time(
-    spec: ModelSpec, tiny_onnx: Path
+    spec: ModelSpec, tiny_bundle: Bundle
 ) -> None:
     outcomes: List[Outcome] = []
 
@@ -268,7 +268,7 @@ def test_a_cable_that_is_pulled_and_plugged_in_again_costs_its_sensor_only_that_
         assert connect_all(drivers) == {}
         infos = {driver.info.name: driver.info for driver in drivers}
         aligner = Aligner(spec, {name: info.rate_hz for name, info in infos.items()})
-        recognizer = Recognizer(spec, OnnxRuntimeEngine(tiny_onnx))
+        recognizer = Recognizer(tiny_bundle, OnnxRuntimeEngine(tiny_bundle.onnx))
         with LiveSource(drivers) as source:
             arguments = (source.events(), aligner, recognizer, infos, [Kept()], True)
             loop = threading.Thread(target=recognise, args=arguments, daemon=True)

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Callable, Dict, Iterable, List, Optional, Tuple
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from models.bundle import Bundle
 from models.spec import ModelSpec
 from runtime.aligner import Aligner
 from runtime.engine import OnnxRuntimeEngine
@@ -46,14 +46,14 @@ Run = Callable[..., _Kept]
 
 
 @pytest.fixture
-def run(spec: ModelSpec, tiny_onnx: Path, infos: Dict[str, SensorInfo]) -> Run:
+def run(spec: ModelSpec, tiny_bundle: Bundle, infos: Dict[str, SensorInfo]) -> Run:
     """Recognises made-up events and returns what a sink was given."""
-    engine = OnnxRuntimeEngine(tiny_onnx)
+    engine = OnnxRuntimeEngine(tiny_bundle.onnx)
 
     def run(events: Iterable[Event], live: bool = False) -> _Kept:
         sink = _Kept()
         aligner = Aligner(spec, {name: info.rate_hz for name, info in infos.items()})
-        recognise(events, aligner, Recognizer(spec, engine), infos, [sink], live)
+        recognise(events, aligner, Recognizer(tiny_bundle, engine), infos, [sink], live)
         return sink
 
     return run

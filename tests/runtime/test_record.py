@@ -5,6 +5,7 @@ from typing import Callable, Dict, List
 
 import numpy as np
 
+from models.bundle import Bundle
 from models.spec import ModelSpec
 from runtime.aligner import Aligner
 from runtime.engine import OnnxRuntimeEngine
@@ -21,7 +22,12 @@ Merge = Callable[..., List[Event]]
 
 
 def test_events_fingerprints_and_predictions_stand_in_the_recording_in_the_order_of_the_run(
-    tmp_path: Path, spec: ModelSpec, tiny_onnx: Path, infos: Dict[str, SensorInfo], samples: Samples, by_arrival: Merge
+    tmp_path: Path,
+    spec: ModelSpec,
+    tiny_bundle: Bundle,
+    infos: Dict[str, SensorInfo],
+    samples: Samples,
+    by_arrival: Merge,
 ) -> None:
     class Kept(Sink):
         def __init__(self) -> None:
@@ -34,7 +40,7 @@ def test_events_fingerprints_and_predictions_stand_in_the_recording_in_the_order
     kept = Kept()
     writer = RecordingWriter(tmp_path / "run.mcap", infos)
     sink = RecordingSink(writer)
-    recognizer = Recognizer(spec, OnnxRuntimeEngine(tiny_onnx))
+    recognizer = Recognizer(tiny_bundle, OnnxRuntimeEngine(tiny_bundle.onnx))
     aligner = Aligner(spec, {name: info.rate_hz for name, info in infos.items()})
     recognise(stream, aligner, recognizer, infos, [sink, kept], live=False)
     sink.close()

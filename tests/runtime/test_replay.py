@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, Iterable, List
 import numpy as np
 import pytest
 
+from models.bundle import Bundle
 from models.spec import ModelSpec
 from runtime.aligner import Aligner
 from runtime.engine import OnnxRuntimeEngine
@@ -31,12 +32,14 @@ Fold = Callable[[Iterable[Event], Sink], None]
 
 
 @pytest.fixture
-def fold(spec: ModelSpec, tiny_onnx: Path, infos: Dict[str, SensorInfo]) -> Fold:
+def fold(spec: ModelSpec, tiny_bundle: Bundle, infos: Dict[str, SensorInfo]) -> Fold:
     """Recognises events, with a sink."""
 
     def fold(events: Iterable[Event], sink: Sink) -> None:
         aligner = Aligner(spec, {name: info.rate_hz for name, info in infos.items()})
-        recognise(events, aligner, Recognizer(spec, OnnxRuntimeEngine(tiny_onnx)), infos, [sink], live=False)
+        recognise(
+            events, aligner, Recognizer(tiny_bundle, OnnxRuntimeEngine(tiny_bundle.onnx)), infos, [sink], live=False
+        )
 
     return fold
 

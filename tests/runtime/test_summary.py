@@ -28,9 +28,11 @@ def _outcome(
     activity: Optional[str] = None,
     late: bool = False,
     present: bool = True,
+    bundle: str = "person",
 ) -> Outcome:
     end_ns = round(end_s * _S)
     prediction = Prediction(
+        bundle=bundle,
         window_end_ns=end_ns,
         activity=activity or _CLASSES[int(np.argmax(probabilities))],
         confidence=max(probabilities),
@@ -172,3 +174,12 @@ def test_the_last_activity_counts_once_it_has_ended() -> None:
     assert summary.activities() is None
     summary.event(Truth(13 * _S, "none"))
     assert summary.activities() == (1, 1)
+
+
+def test_windows_are_counted_by_bundle_and_told_where_more_than_one_answered() -> None:
+    one = _summary(outcomes=[_outcome(2), _outcome(2.5)])
+    assert one.as_dict()["bundles"] == {"person": 2}
+    assert "person" not in _text(one)
+    two = _summary(outcomes=[_outcome(2), _outcome(2.5, bundle="my-room"), _outcome(3, bundle="my-room")])
+    assert two.as_dict()["bundles"] == {"person": 1, "my-room": 2}
+    assert "of which by person 1, my-room 2" in _text(two)

@@ -63,6 +63,7 @@ def _outcome(spec: ModelSpec, activity: str, confidence: float = 0.83, truth: Op
     rest = (1 - confidence) / (len(spec.classes) - 1)
     likeliest = activity if activity in spec.classes else spec.classes[1]
     prediction = Prediction(
+        bundle="person",
         window_end_ns=2 * _S,
         activity=activity,
         confidence=confidence,
@@ -92,6 +93,7 @@ def test_every_size_has_room_for_what_matters(
             shown.view.event(sample)
     shown.view.outcome(_outcome(_many(spec, 27), "activity number 7", truth="activity number 3"))
     text = shown.text()
+    assert "a test  person" in text.splitlines()[0]
     assert "83%" in text
     assert "truth: activity number 3" in text
     assert "latency 4.2 ms, of which engine 1.5 ms" in text

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("torch")
 
 from models.bundle import load_bundle
-from runtime.cli.common import SHIPPED_BUNDLE
+from models.shelf import SHIPPED_BUNDLE
 from sensors.emulation.person import SimulatedPerson
 from sensors.emulation.utd import ACTIVITIES
 from sensors.sensor import SensorError
