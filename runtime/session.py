@@ -40,6 +40,12 @@ def labels_beside(recording: Path) -> Path:
     return recording.with_suffix(".csv")
 
 
+def refuse_existing(path: Path) -> None:
+    """Raises LabelsError where labels that are to be written would replace a file."""
+    if path.exists():
+        raise LabelsError(f"{path} exists already: choose another name, or move it away")
+
+
 def is_of_one_recording(path: Path) -> bool:
     """Whether a file is a table of labels, and of the recording beside it alone."""
     try:
@@ -80,7 +86,7 @@ def read_labels(path: Path, session: Optional[Path] = None) -> Dict[Path, List[S
 
 
 def write_labels(path: Path, segments: Iterable[Segment], start_ns: int, replace: bool = False) -> None:
-    """Writes the labels of one recording, whole or not at all.
+    """Writes the labels of one recording, to the millisecond, whole or not at all.
 
     Args:
         path: the CSV file.
@@ -91,8 +97,8 @@ def write_labels(path: Path, segments: Iterable[Segment], start_ns: int, replace
     Raises:
         LabelsError: it exists already, or cannot be written.
     """
-    if path.exists() and not replace:
-        raise LabelsError(f"{path} exists already: choose another name, or move it away")
+    if not replace:
+        refuse_existing(path)
     fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         with fresh.open("w", newline="", encoding="utf-8") as file:
@@ -286,5 +292,5 @@ def _longest_so_far(rows: List[_Row]) -> Iterable[_Row]:
 
 
 def _seconds_text(duration_ns: int) -> str:
-    """Spells nanoseconds as seconds, exactly and without trailing zeros."""
-    return f"{Decimal(duration_ns).scaleb(-9).normalize():f}"
+    """Spells nanoseconds as seconds, down to whole milliseconds and without trailing zeros."""
+    return f"{Decimal(duration_ns // 10**6).scaleb(-3).normalize():f}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from itertools import groupby
-from typing import Deque, List, Mapping, Optional, Sequence
+from typing import Callable, Deque, List, Mapping, Optional, Sequence
 
 import numpy as np
 from rich.align import Align
@@ -18,6 +19,7 @@ from rich.text import Text
 
 from models.spec import ModelSpec
 from runtime.loop import Outcome, Sink
+from runtime.prompt import Cue
 from runtime.recognizer import UNCERTAIN
 from sensors.events import Event, Sample, StateChange
 from sensors.sensor import SensorInfo
@@ -46,12 +48,19 @@ class LiveView(Sink):
         infos: of the sensors in use.
         source: where the data comes from, in words.
         console: the terminal.
+        cue: what a person who is led through activities is told at present; absent when nobody is.
     """
 
     def __init__(
-        self, spec: Optional[ModelSpec], infos: Mapping[str, SensorInfo], source: str, console: Console
+        self,
+        spec: Optional[ModelSpec],
+        infos: Mapping[str, SensorInfo],
+        source: str,
+        console: Console,
+        cue: Optional[Callable[[], Optional[Cue]]] = None,
     ) -> None:
         self._spec = spec
+        self._cue = cue
         self._source = source
         self._traces = {name: _Trace(info) for name, info in infos.items()}
         self._outcome: Optional[Outcome] = None
@@ -94,6 +103,8 @@ class LiveView(Sink):
         parts: List[RenderableType] = [self._title()]
         if self._spec:
             parts.append(self._headline(width - 4))
+        if self._cue:
+            parts.append(_instruction(self._cue(), width - 4))
         if "depth" in self._traces and (self._spec is None or (width >= _WIDE and height >= _HIGH)):
             row = Table.grid(expand=True)
             row.add_column(ratio=1)
@@ -207,6 +218,26 @@ class LiveView(Sink):
                 picture.append("\n")
             picture.right_crop(1)
         return Panel(picture, title="depth", border_style="dim", height=_PICTURE_ROWS + 2)
+
+
+def _instruction(cue: Optional[Cue], width: int) -> RenderableType:
+    """What the person is to do, now or next, and for how long yet."""
+    if cue is None:
+        return Panel(Text("\n\n\n"), border_style="dim", height=6)
+    colour = "green" if cue.doing else "yellow"
+    left_s = math.ceil(cue.left_s)
+    words = f"now, for {left_s} s more" if cue.doing else f"begins in {left_s} s"
+    after = f"then {cue.after}" if cue.after else "the last one"
+    return Panel(
+        Group(
+            Align.center(Text(_large(cue.activity, width), style=f"bold {colour}", no_wrap=True)),
+            Align.center(Text(words, style=colour)),
+        ),
+        title=f"{cue.number} of {cue.total}",
+        subtitle=Text(after, style="dim"),
+        border_style=colour,
+        height=6,
+    )
 
 
 class _Trace:

@@ -18,12 +18,13 @@ from runtime.cli.common import FAILED, TERMINAL, USAGE, Failure, UsageError
 from runtime.config import ConfigError
 from runtime.engine import EngineError
 from runtime.expiry import ClockNotSet
+from runtime.prompt import PromptError
 from runtime.session import LabelsError
 from sensors.recording import RecordingError
 from sensors.sensor import SensorError
 
 _FAILURES = (
-    BundleError, ClockNotSet, ConfigError, EngineError, Failure, LabelsError, RecordingError, SensorError,
+    BundleError, ClockNotSet, ConfigError, EngineError, Failure, LabelsError, PromptError, RecordingError, SensorError,
 )  # fmt: skip
 _COMMANDS = {"": recognise, "record": record, "doctor": doctor, "bundle": bundle, "pretrain": pretrain, "purge": purge}
 

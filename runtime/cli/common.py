@@ -156,7 +156,7 @@ def add_rig(parser: argparse.ArgumentParser) -> None:
         metavar="MOTION",
         help="emulated devices: person[:SEED], or utd:PATH[:SUBJECTS] (real IMU and depth, synthesised radar)",
     )
-    parser.add_argument("--duration", type=_seconds, metavar="S", help="stop after so many seconds")
+    parser.add_argument("--duration", type=seconds, metavar="S", help="stop after so many seconds")
 
 
 def add_expires(parser: argparse.ArgumentParser) -> None:
@@ -191,14 +191,15 @@ def _lifetime(text: str) -> timedelta:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """An option's value: a number of seconds above 0."""
     try:
-        seconds = float(text)
+        value = float(text)
     except ValueError:
-        seconds = -1
-    if not seconds > 0:
+        value = -1
+    if not value > 0:
         raise argparse.ArgumentTypeError(f"{text!r}: expected a number of seconds above 0")
-    return seconds
+    return value
 
 
 def count(text: str) -> int:

@@ -11,6 +11,7 @@ from rich.console import Console
 from models.spec import ModelSpec
 from runtime.aligner import Window
 from runtime.loop import Outcome
+from runtime.prompt import Cue
 from runtime.recognizer import Prediction
 from runtime.view import LiveView, _large
 from sensors.events import Sample, StateChange, Tick
@@ -204,3 +205,25 @@ def test_brackets_in_a_name_are_shown_as_they_are(
     view.idle()
     view.close()
     assert "utd:/data[1]/[bold]" in terminal.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_person_who_is_prompted_sees_what_to_do_now_and_next(infos: Dict[str, SensorInfo]) -> None:
+    cue: Optional[Cue] = Cue("wave", False, 2.4, 1, 6, "walk")
+    file = io.StringIO()
+    terminal = Console(file=file, force_terminal=True, width=80, height=24)
+    view = LiveView(None, {"imu": infos["imu"]}, "a test", terminal, lambda: cue)
+    screen = Console(width=80, height=24, file=io.StringIO())
+
+    def shown() -> str:
+        return "\n".join("".join(s.text for s in line) for line in screen.render_lines(view.render()))
+
+    assert "1 of 6" in shown()
+    assert "begins in 3 s" in shown()
+    assert "then walk" in shown()
+    assert _large("wave", 76).splitlines()[1].strip() in shown()
+    cue = Cue("wave", True, 2.0, 6, 6, None)
+    assert "now, for 2 s more" in shown()
+    assert "the last one" in shown()
+    cue = None
+    assert "begins" not in shown()
+    view.close()

@@ -1,0 +1,147 @@
+"""A person is told in time what to do, and only what was done to its end counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Iterator, List, Optional, Tuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.prompt import Activity, Cue, Prompter, PromptError, read_activities
+from runtime.truth import Segment
+from sensors.events import Event, StateChange, Tick
+
+BEGAN_NS = 7 * 10**12
+STEP_NS = 20_000_000
+
+
+def ticks(until_s: float) -> Iterator[Tick]:
+    return (Tick(BEGAN_NS + k * STEP_NS) for k in range(round(until_s * 1e9) // STEP_NS))
+
+
+class Told:
+    """A prompter led by ticks, and all that it said and sounded, with the seconds since its beginning."""
+
+    def __init__(self, activities: List[Activity], rest_s: float, until_s: float = 1e4) -> None:
+        self.now_s = 0.0
+        self.lines: List[Tuple[float, str]] = []
+        self.beeps: List[float] = []
+        self.kept: List[List[Segment]] = []
+        self.cues: List[Optional[Cue]] = []
+        self.prompter = Prompter(activities, rest_s, self._say, self._beep, lambda done: self.kept.append(list(done)))
+        for _ in self.prompter.lead(self._watched(until_s)):
+            self.cues.append(self.prompter.cue)
+
+    def _watched(self, until_s: float) -> Iterator[Event]:
+        for tick in ticks(until_s):
+            self.now_s = (tick.now_ns - BEGAN_NS) / 1e9
+            yield tick
+
+    def _say(self, line: str) -> None:
+        self.lines.append((self.now_s, line))
+
+    def _beep(self) -> None:
+        self.beeps.append(self.now_s)
+
+
+def test_a_file_of_activities(tmp_path: Path) -> None:
+    path = tmp_path / "activities.txt"
+    path.write_text('# activity, seconds, times\n\nwave, 5\n  sit down ,4.5, 6\n"turn, then stop",10,1\n')
+    assert read_activities(path) == [
+        Activity("wave", 5, 3),
+        Activity("sit down", 4.5, 6),
+        Activity("turn, then stop", 10, 1),
+    ]
+
+
+def test_all_that_is_wrong_with_a_file_is_said_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "activities.txt"
+    path.write_text(
+        "wave\nwave 5\nwave, soon\nwave, 5, 0\nwave, 0.5\nuncertain, 5\n, 5\nwave, nan\nwave,5,3,1\nwalk, 5\n"
+    )
+    with pytest.raises(PromptError) as raised:
+        read_activities(path)
+    first, *lines = str(raised.value).split("\n  ")
+    assert first == f"{path}: these activities cannot be prompted:"
+    assert [int(line.split(":")[0].split()[1]) for line in lines] == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert lines[1] == "line 2: 'wave 5' is not of the form: activity, seconds, times"
+    assert "expected seconds from 1 on and a number of times" in lines[2]
+    assert lines[5] == "line 6: 'uncertain' is no name of an activity"
+
+
+@pytest.mark.parametrize(
+    "content, wrong",
+    [(b"# nothing\n", "holds no activity"), (b"\xff\xfe", "is no UTF-8 text"), (None, "cannot be read: No such file")],
+)
+def test_a_file_without_activities(tmp_path: Path, content: Optional[bytes], wrong: str) -> None:
+    path = tmp_path / "activities.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(PromptError, match=wrong):
+        read_activities(path)
+
+
+@given(content=st.one_of(st.binary(), st.text().map(str.encode)))
+def test_no_file_raises_anything_else(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "garbage.txt"
+    path.write_bytes(content)
+    try:
+        assert read_activities(path)
+    except PromptError as error:
+        assert str(path) in str(error)
+
+
+def test_each_activity_is_announced_counted_down_to_begun_and_ended() -> None:
+    told = Told([Activity("wave", 2, 2), Activity("walk", 4, 1)], rest_s=5)
+    assert told.lines == [
+        (0, "1 of 3: wave, in 5 s"),
+        (5, "   now: wave, for 2 s"),
+        (7.5, "   stop"),
+        (7.5, "2 of 3: walk, in 5 s"),
+        (12.5, "   now: walk, for 4 s"),
+        (17, "   stop"),
+        (17, "3 of 3: wave, in 5 s"),
+        (22, "   now: wave, for 2 s"),
+        (24.5, "   stop"),
+        (24.5, "done: that was all"),
+    ]
+    assert told.beeps[:5] == pytest.approx([2, 3, 4, 5, 7.5], abs=0.03)
+    assert told.prompter.cue is None
+    assert told.prompter.seconds == 24.5
+
+
+def test_what_was_done_is_labelled_from_half_a_second_after_the_signal() -> None:
+    told = Told([Activity("wave", 2, 2), Activity("walk", 4, 1)], rest_s=5)
+    assert told.prompter.done == [
+        Segment(BEGAN_NS + 5_500_000_000, BEGAN_NS + 7_500_000_000, "wave"),
+        Segment(BEGAN_NS + 13_000_000_000, BEGAN_NS + 17_000_000_000, "walk"),
+        Segment(BEGAN_NS + 22_500_000_000, BEGAN_NS + 24_500_000_000, "wave"),
+    ]
+    assert told.kept == [told.prompter.done[:count] for count in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("until_s, done", [(7.4, 0), (7.6, 1), (16.9, 1), (17.1, 2)])
+def test_what_was_broken_off_is_not_labelled(until_s: float, done: int) -> None:
+    told = Told([Activity("wave", 2, 2), Activity("walk", 4, 1)], 5, until_s)
+    assert len(told.prompter.done) == done
+    assert told.prompter.cue is not None
+
+
+def test_the_cue_counts_down_and_names_what_comes_next() -> None:
+    cues = [cue for cue in Told([Activity("wave", 2, 1), Activity("walk", 4, 1)], 5).cues if cue]
+    assert cues[0] == Cue("wave", False, 5.0, 1, 2, "walk")
+    assert cues[250] == Cue("wave", True, 2.5, 1, 2, "walk")
+    assert cues[-1] == Cue("walk", True, 0.02, 2, 2, None)
+    assert all(a.left_s > b.left_s for a, b in zip(cues, cues[1:]) if (a.number, a.doing) == (b.number, b.doing))
+
+
+def test_events_pass_unchanged_until_all_is_done() -> None:
+    change = StateChange("imu", BEGAN_NS, "ok")
+    given_events: List[Event] = [change, *ticks(20), change]
+    prompter = Prompter([Activity("wave", 2, 1)], 1, lambda _: None, lambda: None, lambda _: None)
+    passed = list(prompter.lead(iter(given_events)))
+    assert passed == given_events[: len(passed)]
+    assert isinstance(passed[-1], Tick)
+    assert passed[-1].now_ns == BEGAN_NS + 3_500_000_000 - STEP_NS
