@@ -118,7 +118,7 @@ def key_here(engine: str, precision: str) -> EngineKey:
     return EngineKey(engine, precision, version, gpu)
 
 
-def model_of(bundle: Bundle, engine: str, precision: str, version: str) -> Path:
+def model_of(bundle: Bundle, key: EngineKey) -> Path:
     """The ONNX file that an engine runs or is built from.
 
     TensorRT up to 10 makes half precision of the float32 file by itself, and leaves single what is faster so.
@@ -127,8 +127,8 @@ def model_of(bundle: Bundle, engine: str, precision: str, version: str) -> Path:
     Raises:
         EngineError: the bundle lacks it.
     """
-    by_itself = engine == "onnxruntime-tensorrt" or (engine == "tensorrt" and int(version.split(".")[0]) < 11)
-    if precision == "fp32" or by_itself:
+    older_tensorrt = key.engine == "tensorrt" and int(key.version.split(".")[0]) < 11
+    if key.precision == "fp32" or older_tensorrt or key.engine == "onnxruntime-tensorrt":
         return bundle.onnx
     if bundle.onnx_fp16 is None:
         raise EngineError(f"{bundle.path} was exported without a half precision model; export it anew, or take fp32")
@@ -209,7 +209,7 @@ def _unusable(bundle: Bundle, record: BuiltEngine) -> str:
     again = f"run `cosmo-runtime build {bundle.path} --engine {record.engine} --precision {record.precision}`"
     try:
         key = key_here(record.engine, record.precision)
-        model = model_of(bundle, record.engine, record.precision, record.version)
+        model = model_of(bundle, key)
     except EngineError as error:
         return f"{what}: {error}"
     if not _is_of(record, key):
@@ -246,6 +246,6 @@ def onnxruntime_engine(bundle: Bundle, key: EngineKey, threads: int = 1) -> Onnx
     Raises:
         EngineError: it cannot run the model there.
     """
-    model = model_of(bundle, key.engine, key.precision, key.version)
+    model = model_of(bundle, key)
     cache = bundle.engines / key.stem if key.engine == "onnxruntime-tensorrt" else None
     return OnnxRuntimeEngine(model, threads, key.engine, key.precision, cache)

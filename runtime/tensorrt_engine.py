@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Dict, Iterator, Mapping, NamedTuple, Tuple
 
 import numpy as np
@@ -49,6 +50,7 @@ def load_pycuda() -> Any:
     return cuda
 
 
+@lru_cache(maxsize=None)  # TensorRT takes one a process
 def logger_of(trt: Any) -> Any:
     """A logger for TensorRT that passes its messages on to Python's logging."""
     levels = {

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from models.bundle import BundleError
-from runtime.cli import bundle, doctor, pretrain, purge, recognise, record
+from runtime.cli import build, bundle, doctor, pretrain, purge, recognise, record
 from runtime.cli.common import FAILED, TERMINAL, USAGE, Failure, UsageError
 from runtime.config import ConfigError
 from runtime.engine import EngineError
@@ -26,7 +26,15 @@ from sensors.sensor import SensorError
 _FAILURES = (
     BundleError, ClockNotSet, ConfigError, EngineError, Failure, LabelsError, PromptError, RecordingError, SensorError,
 )  # fmt: skip
-_COMMANDS = {"": recognise, "record": record, "doctor": doctor, "bundle": bundle, "pretrain": pretrain, "purge": purge}
+_COMMANDS = {
+    "": recognise,
+    "record": record,
+    "doctor": doctor,
+    "bundle": bundle,
+    "build": build,
+    "pretrain": pretrain,
+    "purge": purge,
+}
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:

@@ -45,6 +45,7 @@ _HELP = """\
 other commands (each has its own --help):
   cosmo-runtime record     keep what the sensors bring, without recognising
   cosmo-runtime purge      delete the recordings that have expired
+  cosmo-runtime build      an engine for this machine's GPU
   cosmo-runtime doctor     what is attached, what is wrong, how to mend it
   cosmo-runtime bundle     which models there are, which one is in use, and changing it
   cosmo-runtime pretrain   learn from unlabelled data (stage 1 of Cosmo)

@@ -20,6 +20,11 @@ from sensors.emulation.raycast import Box, DepthCamera
 from sensors.emulation.returns import detect
 
 CAMERA = Camera(480, 270, 252.9, 252.9, 239.5, 134.5, 15.0, 0.001)  # field of view of a RealSense D435: 87 degrees
+HALF_CAMERA = CAMERA._replace(  # rendered as if decimated by two, four times as fast
+    width=CAMERA.width // 2,
+    height=CAMERA.height // 2,
+    **{name: getattr(CAMERA, name) / 2 for name in ("fx", "fy", "cx", "cy")},
+)
 
 _RIG_HEIGHT_M = 1.1
 _SETTLE_S = 0.7  # from one activity into the next, at least

@@ -14,20 +14,12 @@ from models.spec import ModalitySpec, ModelSpec
 from sensors.config import DepthConfig
 from sensors.emulation.motion import Motion
 from sensors.emulation.offline import events
-from sensors.emulation.person import CAMERA, SimulatedPerson
+from sensors.emulation.person import HALF_CAMERA, SimulatedPerson
 from sensors.emulation.utd import ACTIVITIES, REST, UtdMotion
 from sensors.sensor import SensorNotFound
 from training.datasets.store import DataSetError, decoded_once, in_parallel
 from training.datasets.stream import Activity, at_middle, throughout, windows_of
 from training.windows import Windows
-
-# Rendered as decimated by two, four times as fast.
-_HALF_CAMERA = CAMERA._replace(
-    width=CAMERA.width // 2,
-    height=CAMERA.height // 2,
-    **{name: getattr(CAMERA, name) / 2 for name in ("fx", "fy", "cx", "cy")},
-)
-
 
 PERSON_CLASSES = (
     "stand still", "walk", "run on the spot", "sit down", "stand up", "squat", "jump", "wave", "clap", "punch", "bend",
@@ -100,7 +92,7 @@ def utd_streams(
 
 def _person(spec: ModelSpec, seconds: float, cache: Path, seed: int) -> Windows:
     def make() -> Windows:
-        return _windows(SimulatedPerson(seed, _HALF_CAMERA), seconds, 1, spec, throughout, seed, f"person {seed}")
+        return _windows(SimulatedPerson(seed, HALF_CAMERA), seconds, 1, spec, throughout, seed, f"person {seed}")
 
     return decoded_once(cache, f"person-{seed}", (spec, seconds), make)
 

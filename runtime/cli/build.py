@@ -1,0 +1,68 @@
+"""``cosmo-runtime build``: an engine for this machine's GPU, verified."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from models.bundle import load_bundle
+from runtime.cli.common import DONE, say
+from runtime.engines import ENGINES, explain, key_here, up_to_date
+
+_ENGINES = """\
+engines:
+  tensorrt              a TensorRT plan, run through pycuda: the fastest on a Jetson
+  onnxruntime-tensorrt  ONNX Runtime with its TensorRT provider
+  onnxruntime-cuda      ONNX Runtime with its CUDA provider
+
+Each is compared with ONNX Runtime on the CPU in real windows, and refused where it answers otherwise. What passes lies
+in BUNDLE/engines; `cosmo-runtime --engine auto` takes the fastest. After an update of TensorRT, or with another GPU or
+model, build again: what is up to date is left as it is.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    command = argparse.ArgumentParser(
+        "cosmo-runtime build",
+        description="Builds an engine for this machine's GPU and verifies it.",
+        epilog=_ENGINES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of the model")
+    command.add_argument("--engine", choices=ENGINES[:0:-1], default="tensorrt", help="(default: tensorrt)")
+    command.add_argument(
+        "--precision", choices=("fp32", "fp16"), default="fp32", help="of the arithmetic inside (default: fp32)"
+    )
+    command.add_argument(
+        "--recording", type=Path, metavar="FILE.mcap", help="verify with its windows (default: a simulated person's)"
+    )
+    return command
+
+
+def run(options: argparse.Namespace) -> int:
+    """Does it; returns the exit code."""
+    from training.build import build_engine, recorded_windows, simulated_windows
+
+    bundle = load_bundle(options.bundle)
+    key = key_here(options.engine, options.precision)
+    record = up_to_date(bundle, key)
+    if record:
+        say(f"{bundle.path}: {options.engine} in {options.precision} is up to date; {explain(record.verification)}")
+        return DONE
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        reading = progress.add_task("windows to verify with", total=None)
+        spec = bundle.spec
+        windows = recorded_windows(options.recording, spec) if options.recording else simulated_windows(spec)
+        progress.update(reading, total=1, completed=1)
+        record = build_engine(bundle, options.engine, options.precision, windows, progress)
+    figures = record.verification
+    say(
+        f"{bundle.path}: {options.engine} in {options.precision} for {key.gpu} may be used: {explain(figures)}. "
+        f"One window in {figures.latency_ms:.2f} ms; ONNX Runtime on one core takes {figures.cpu_latency_ms:.2f} ms"
+    )
+    return DONE
