@@ -10,7 +10,7 @@ import time
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional
+from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence
 
 from rich.console import Console
 
@@ -23,7 +23,7 @@ from runtime.replay import WindowCheck
 from sensors.events import Event, Sample, Tick
 from sensors.recording import RecordingWriter
 from sensors.rig import SENSOR_NAMES, open_sensors
-from sensors.sensor import SensorError, SensorInfo
+from sensors.sensor import Sensor, SensorError, SensorInfo
 
 CACHE = Path.home() / ".cache" / "cosmo-runtime"
 """Where training keeps windows that it has decoded, unless it is told otherwise."""
@@ -68,7 +68,12 @@ class Run(NamedTuple):
     check: Optional[WindowCheck] = None
 
 
-def open_live(options: argparse.Namespace, config: Config, stack: ExitStack) -> Run:
+def open_live(
+    options: argparse.Namespace,
+    config: Config,
+    stack: ExitStack,
+    make_source: Callable[[Sequence[Sensor]], LiveSource] = LiveSource,
+) -> Run:
     """Connects the sensors, emulated or real; they are released when the stack unwinds."""
     if options.emulate:
         from sensors.emulation.rig import EmulatedRig
@@ -84,7 +89,7 @@ def open_live(options: argparse.Namespace, config: Config, stack: ExitStack) -> 
         instead = f"No hardware at hand? Try: cosmo-runtime --sensors {','.join(options.sensors)} --emulate person"
         raise SensorError("\n".join([*map(str, errors.values()), *([] if options.emulate else [instead])]))
     stop = stop_on_signals()
-    source = LiveSource(sensors)
+    source = make_source(sensors)
     if options.emulate:
         rig.listen(source.put, stop.set)
     stack.enter_context(source)
