@@ -230,13 +230,11 @@ class Measurement:
 
     Args:
         sources: what measures.
-        idle_s: how long idleness is measured, once before and once after.
     """
 
-    def __init__(self, sources: Sequence[Source], idle_s: float = IDLE_S) -> None:
+    def __init__(self, sources: Sequence[Source]) -> None:
         self.net: Optional[NetEnergy] = None
         self._meter = Meter(sources) if sources else None
-        self._idle_s = idle_s
         self._idle_mw: List[float] = []
         self._seconds = self._energy_mj = 0.0
 
@@ -275,7 +273,7 @@ class Measurement:
     def _idle(self) -> None:
         assert self._meter
         time.sleep(SETTLING_S)
-        self._idle_mw += self._meter.powers_mw(self._idle_s)
+        self._idle_mw += self._meter.powers_mw(IDLE_S)
 
 
 def _tx2_rails(sys: Path) -> List[Source]:

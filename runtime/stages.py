@@ -110,11 +110,11 @@ class Stages(Sink):
     def outcome(self, outcome: Outcome) -> None:
         """Takes one prediction apart."""
         now_ns = time.monotonic_ns()
-        source, aligner, recognizer, window = self._source, self._aligner, self._recognizer, outcome.window
+        source, aligner, recognizer = self._source, self._aligner, self._recognizer
         if not source.handed_ns:
             self.left_out += 1
             return
-        ends = (window.end_ns, window.complete_ns, source.handed_ns, source.taken_ns, aligner.fed_ns)
+        ends = (outcome.window.end_ns, outcome.window.complete_ns, source.handed_ns, source.taken_ns, aligner.fed_ns)
         wait_driver_buffer_align = [after - before for before, after in zip(ends, ends[1:])]
         engine_ns = round(outcome.prediction.engine_ms * 1e6)
         features_ns = recognizer.ended_ns - recognizer.began_ns - engine_ns

@@ -1,6 +1,6 @@
 """Measures what a recognition costs: latency, throughput, memory, and energy above idle; an engine a row.
 
-    python tools/bench.py                                        # the shipped bundle
+    python tools/bench.py                                        # the bundle in use
     python tools/bench.py --bundle B --engines onnxruntime,tensorrt --json FILE.json --plot FILE.png
     python tools/bench.py --bundle B --live                      # from device to prediction, on an emulated rig
     python tools/bench.py --bundle B --live --sensors imu,radar  # the same on the sensors that are attached
@@ -38,7 +38,18 @@ from rich.table import Table
 
 from models.bundle import Bundle, BundleError, load_bundle
 from models.spec import ModelSpec
-from runtime.cli.common import DONE, FAILED, SHIPPED_BUNDLE, Failure, count, open_live, seconds, sensor_names, until
+from runtime.cli.common import (
+    DONE,
+    FAILED,
+    Failure,
+    add_bundle,
+    chosen_bundle,
+    count,
+    open_live,
+    seconds,
+    sensor_names,
+    until,
+)
 from runtime.config import ConfigError, load_config
 from runtime.energy import BLOCK_S, IDLE_S, EnergyError, Measurement, find_sources
 from runtime.engine import Engine, EngineError
@@ -86,6 +97,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     options = _options(arguments)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
+        options.bundle = chosen_bundle(options, load_config(options.config))
         bundle = load_bundle(options.bundle)
         report = _description(options, bundle)
         if options.training:
@@ -112,9 +124,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 def _options(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--bundle", type=Path, default=SHIPPED_BUNDLE, metavar="PATH", help="(default: the shipped one)"
-    )
+    add_bundle(parser)
     parser.add_argument(
         "--engines",
         type=_engine_names,
@@ -275,7 +285,7 @@ def _live(name: str, options: argparse.Namespace) -> Row:
     rig = argparse.Namespace(sensors=sensors, emulate=None if options.sensors else "person")
     stages = Stages()
     engine = _open(bundle, name, options.threads)
-    recognizer = stages.recognizer(bundle.spec, engine, settings.min_confidence, settings.smoothing)
+    recognizer = stages.recognizer(bundle, engine, settings.min_confidence, settings.smoothing)
     with Measurement(find_sources().sources) as measurement, ExitStack() as stack:
         run = open_live(rig, config, stack, stages.source)
         rates_hz = {sensor: info.rate_hz for sensor, info in run.infos.items()}
@@ -607,7 +617,7 @@ def _draw_live(figure: Figure, rows: Sequence[Row]) -> None:
             left += wide
         wait, whole = row.figures["stages_ms"]["wait"], row.figures["from_last_sample_ms"]  # type: ignore[index]
         text = f"{whole['p50']:.1f} ms (p99 {whole['p99']:.1f}) after waiting {wait['p50']:.0f} ms for the sensors"
-        axes.annotate(text, (0, 0.32 - place), color="#444444")
+        axes.annotate(f" {text}", (0, 0.32 - place), color="#444444")
     axes.set(xlabel="median of each stage, ms", ylim=(-len(rows) + 0.6, 0.6))
     axes.set_yticks([-place for place in range(len(rows))], [_title(row) for row in rows])
     figure.legend(loc="outside lower center", ncols=6)

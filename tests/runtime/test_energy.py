@@ -8,6 +8,7 @@ from typing import Callable, Dict, Iterator, List
 
 import pytest
 
+from runtime import energy
 from runtime.energy import EnergyError, Measurement, Meter, Source, above_idle, find_sources
 
 
@@ -256,8 +257,9 @@ def test_what_is_below_the_noise_is_not_resolved() -> None:
 
 def test_work_is_measured_against_the_idleness_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
     advance = _clock(monkeypatch)
+    monkeypatch.setattr(energy, "IDLE_S", 4.0)
     power = [4000.0]
-    with Measurement([Source("rail", "", lambda: power[0], counts=False)], idle_s=4.0) as measurement:
+    with Measurement([Source("rail", "", lambda: power[0], counts=False)]) as measurement:
         power[0] = 9000.0
         advance(3.0)  # opening what the work needs is no part of it
         with measurement.work():

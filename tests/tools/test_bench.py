@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+import time
+from itertools import cycle
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Tuple
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from models.shelf import SHIPPED_BUNDLE
+from runtime import energy
+from runtime.energy import Found, Source
+from tools import bench
+
+
+@pytest.fixture
+def no_meter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "find_sources", lambda: Found([], ["RAPL is there, but only root may read it"]))
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measures in this process, so that what a test puts in the place of a part is there."""
+    monkeypatch.setattr(bench, "_apart", lambda measure, name, options, console: measure(name, options))
+
+
+class _Engine:
+    """Takes as long as it is told, and counts what it is given."""
+
+    name, precision = "onnxruntime", "fp16"
+
+    def __init__(self, delays_s: Any = (0.0,)) -> None:
+        self._delays_s = cycle(delays_s)
+        self.windows: List[Mapping[str, np.ndarray]] = []
+        self.working = False
+
+    def infer(self, inputs: Mapping[str, np.ndarray]) -> Tuple[np.ndarray, np.ndarray]:
+        self.windows.append(inputs)
+        self.working = True
+        time.sleep(next(self._delays_s))
+        return np.ones(2), np.ones(3)
+
+
+def _report(arguments: List[str], tmp_path: Path, status: int = 0) -> Dict[str, Any]:
+    file = tmp_path / "bench.json"
+    assert bench.main(["--bundle", str(SHIPPED_BUNDLE), "--json", str(file), *arguments]) == status
+    return json.loads(file.read_text())
+
+
+def test_every_engine_is_a_row_and_a_missing_one_says_why(
+    no_meter: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = _report(["--engines", "onnxruntime,tensorrt", "--duration", "0.3", "--threads", "2"], tmp_path)
+    ran, missing = report["engines"]
+    latency = ran["latency_ms"]
+    assert 0 < latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["max"]
+    assert ran["engine"] == "onnxruntime" and ran["runs"] > 2 and ran["memory_mb"] > 30
+    assert 0 < ran["windows_per_s"] <= 1e3 / latency["p50"] * 2
+    assert missing["engine"] == "tensorrt" and missing["unavailable"] and "latency_ms" not in missing
+    assert report["machine"]["cores"] and report["versions"]["python"] and report["settings"]["threads"] == 2
+
+    shown = capsys.readouterr().out
+    assert "onnxruntime" in shown and f"tensorrt: {missing['unavailable']}" in shown
+
+
+def test_without_a_meter_there_is_no_energy_and_it_says_so(
+    no_meter: None, here: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = _report(["--engines", "onnxruntime", "--duration", "0.1"], tmp_path)
+    assert report["engines"][0]["energy"] is None
+    shown = capsys.readouterr().out
+    assert "No energy meter was found" in shown and "only root may read it" in shown
+    assert " 0 ± " not in shown and " 0 mJ" not in shown
+
+
+def _metered(monkeypatch: pytest.MonkeyPatch, engine: _Engine, working_mw: float) -> None:
+    def power_mw() -> float:
+        working, engine.working = engine.working, False  # since the last reading
+        return (working_mw if working else 4000.0) + next(jitter)
+
+    jitter = cycle([-1.0, 0.0, 1.0])
+    monkeypatch.setattr(energy, "SETTLING_S", 0.1)
+    monkeypatch.setattr(energy, "IDLE_S", 0.4)
+    monkeypatch.setattr(bench, "_open", lambda bundle, name, threads: engine)
+    monkeypatch.setattr(
+        bench, "find_sources", lambda: Found([Source("VDD_IN", "the whole module", power_mw, False)], [])
+    )
+
+
+def test_energy_is_that_of_an_inference_above_idle(
+    monkeypatch: pytest.MonkeyPatch, here: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _metered(monkeypatch, _Engine([0.01]), working_mw=9000.0)
+    row = _report(["--engines", "onnxruntime", "--duration", "1"], tmp_path)["engines"][0]
+    used, latency_s = row["energy"], 1 / row["windows_per_s"]
+    assert used["idle_power_mw"] == pytest.approx(4000.0, rel=0.05)
+    assert used["energy_mj"] == pytest.approx(5000.0 * latency_s, rel=0.3)
+    assert used["uncertainty_mj"] > 0 and used["idle_blocks"] == 4
+    shown = capsys.readouterr().out
+    assert "onnxruntime fp16" in shown and "Energy of the whole module (VDD_IN) above idle" in shown
+    assert f"{used['energy_mj']:.3g} ±" in shown
+
+
+def test_energy_in_the_noise_is_no_number(
+    monkeypatch: pytest.MonkeyPatch, here: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _metered(monkeypatch, _Engine([0.01]), working_mw=4000.0)
+    row = _report(["--engines", "onnxruntime", "--duration", "0.5"], tmp_path)["engines"][0]
+    assert row["energy"]["energy_mj"] is None and row["energy"]["uncertainty_mj"] > 0
+    assert "what this meter resolves" in capsys.readouterr().out
+
+
+def test_an_engine_that_slows_down_is_not_steady(
+    monkeypatch: pytest.MonkeyPatch, no_meter: None, here: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench, "_open", lambda bundle, name, threads: _Engine())
+    monkeypatch.setattr(bench, "_repeat", lambda *arguments: np.array([1.0] * 50 + [1.5] * 50))
+    row = _report(["--engines", "onnxruntime", "--duration", "1"], tmp_path)["engines"][0]
+    assert row["drift"] == pytest.approx(0.5)
+    assert "no, +50%" in capsys.readouterr().out
+
+
+def test_a_batch_is_that_many_windows_one_after_another(
+    monkeypatch: pytest.MonkeyPatch, no_meter: None, here: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = _Engine([0.002])
+    monkeypatch.setattr(bench, "_open", lambda bundle, name, threads: engine)
+    row = _report(["--engines", "onnxruntime", "--batch", "4", "--duration", "0.3"], tmp_path)["engines"][0]
+    assert not row["at_once"]
+    assert len(engine.windows) % 4 == 0
+    assert row["latency_ms"]["p50"] >= 8.0  # of the four
+    assert 4e3 / row["latency_ms"]["max"] <= row["windows_per_s"] <= 500
+    assert {name: array.shape for name, array in engine.windows[0].items()} == {
+        "imu": (100, 6),
+        "depth": (20, 27, 48),
+        "radar": (40, 32, 5),
+        "presence": (3,),
+    }
+    assert "one after another" in capsys.readouterr().out
+
+
+def test_torch_takes_a_batch_at_once(no_meter: None, here: None, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    row = _report(["--engines", "torch", "--batch", "3", "--duration", "0.2"], tmp_path)["engines"][0]
+    assert row["at_once"] and row["latency_ms"]["p50"] > 0
+
+
+def test_without_torch_its_row_says_what_to_install(
+    no_meter: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for module in [name for name in sys.modules if name.startswith("training")]:
+        monkeypatch.delitem(sys.modules, module)
+    with pytest.raises(bench.EngineError, match=r"needs torch .*pip install 'cosmo-runtime\[train\]'"):
+        bench._open(bench.load_bundle(SHIPPED_BUNDLE), "torch", 1)
+    assert bench.main(["--training"]) == 1
+    assert "--training needs more than a live run" in capsys.readouterr().err
+
+
+def test_an_engine_that_takes_its_process_down_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "measuring.py").write_text(
+        "import os\ndef dies(name, options): os._exit(9)\ndef raises(name, options): raise ValueError('no such op')\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    measuring = importlib.import_module("measuring")
+    options = argparse.Namespace(duration=1.0)
+    died = bench._apart(measuring.dies, "tensorrt", options, Console(quiet=True))
+    raised = bench._apart(measuring.raises, "tensorrt", options, Console(quiet=True))
+    assert (died.figures, raised.figures) == (None, None)
+    assert "process died" in died.reason and raised.reason == "ValueError: no such op"
+
+
+def test_where_none_of_the_engines_runs_it_failed(no_meter: None, tmp_path: Path) -> None:
+    report = _report(["--engines", "onnxruntime-cuda,tensorrt", "--duration", "0.1"], tmp_path, status=1)
+    assert all("unavailable" in row for row in report["engines"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--engines", "onnxruntime,tensorflow"], "'onnxruntime,tensorflow': expected any of onnxruntime,"),
+        (["--batch", "0"], "expected a number above 0"),
+        (["--live", "--training"], "not allowed with"),
+        (["--live", "--batch", "2"], "each window as it closes"),
+        (["--sensors", "imu"], "go with --live only"),
+        (["--data", "."], "goes with --training only"),
+        (["--json", "nowhere/at/all.json"], "there is no folder nowhere/at"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_measured(
+    arguments: List[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        bench.main(arguments)
+    assert raised.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_bundle_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench.main(["--bundle", str(tmp_path)]) == 1
+    assert f"{tmp_path} is not a bundle" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_the_picture_is_a_png(
+    monkeypatch: pytest.MonkeyPatch, no_meter: None, here: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(bench, "_open", lambda bundle, name, threads: _Engine([0.001]))
+    picture = tmp_path / "bench.png"
+    _report(["--engines", "onnxruntime,tensorrt", "--duration", "0.2", "--plot", str(picture)], tmp_path)
+    assert picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size > 5000
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["bench.json", "bench.png"]
+
+
+@pytest.mark.slow
+def test_the_whole_chain_is_taken_apart_on_an_emulated_rig(
+    no_meter: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--live", "--engines", "onnxruntime,tensorrt", "--duration", "8"]
+    file = tmp_path / "bench.json"
+    status = bench.main(["--bundle", str(SHIPPED_BUNDLE), "--json", str(file), *arguments])
+    ran, missing = json.loads(file.read_text())["live"]
+    if "emulat" in ran.get("unavailable", "") or "pyrealsense2" in ran.get("unavailable", ""):
+        pytest.skip(ran["unavailable"])
+    assert status == 0 and missing["unavailable"]
+    assert 3 <= ran["windows"] <= 16
+    stages = ran["stages_ms"]
+    assert list(stages) == list(bench.STAGES)
+    assert all(0 <= stage["p50"] <= stage["p99"] for stage in stages.values())
+    computer = sum(stages[stage]["p50"] for stage in bench.STAGES[1:])
+    assert ran["from_last_sample_ms"]["max"] >= stages["engine"]["p50"] and computer > 0
+    assert ran["from_window_end_ms"]["p50"] >= ran["from_last_sample_ms"]["p50"]
+    assert 0 < ran["cpu_of_one_core"] < 2
+    assert "an emulated rig on the same machine" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_training_is_a_table_of_methods(
+    monkeypatch: pytest.MonkeyPatch, no_meter: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setattr(bench, "PEOPLE", range(1))
+    monkeypatch.setattr(bench, "PEOPLE_S", 60.0)
+    monkeypatch.setattr(bench, "LABELS_EACH", (1, 2))
+    arguments = ["--training", "--epochs", "5", "--runs", "1", "--cache", str(tmp_path / "cache")]
+    arguments += ["--json", str(tmp_path / "b.json")]
+    status = bench.main(arguments)
+    shown = capsys.readouterr()
+    if "pyrealsense2" in shown.err:
+        pytest.skip(shown.err)
+    assert status == 0, shown.err
+    training = json.loads((tmp_path / "b.json").read_text())["training"]
+    first, second = training["rows"]
+    assert first["labels"] < second["labels"] <= 2 * first["labels"]
+    assert list(first["methods"]) == ["Cosmo stage 2", "DeepSense", "AttnSense"]
+    assert all(name in shown.out for name in first["methods"])
+
+
+def test_a_data_set_that_is_not_there_is_named(
+    no_meter: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    assert bench.main(["--training", "--data", str(tmp_path)]) == 1
+    assert f"{tmp_path} has no utd-mhad" in capsys.readouterr().err.replace("\n", " ")
