@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
+from types import ModuleType
+from typing import Any, Callable
 
 import pytest
 from hypothesis import settings
@@ -19,3 +22,26 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real recordings not found in {folder}; set COSMO_DATA to their folder")
     return folder
+
+
+def _load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+fake_gpu = _load("fake_gpu")
+
+
+@pytest.fixture(params=fake_gpu.VERSIONS)
+def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A machine with a GPU, pycuda and each generation of TensorRT: see ``fake_gpu.py``."""
+    return fake_gpu.install(monkeypatch, request.param)
+
+
+@pytest.fixture
+def install_gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Gives the machine a GPU and TensorRT of a version, the TX2's when none is named."""
+    return lambda version=fake_gpu.VERSIONS[0]: fake_gpu.install(monkeypatch, version)
