@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import importlib
 import os
 import platform
 import shutil
@@ -18,9 +17,11 @@ from rich.table import Table
 from rich.text import Text
 from serial.tools import list_ports
 
-from models.bundle import BundleError, load_bundle
+from models.bundle import Bundle, BundleError, load_bundle
 from runtime.config import Config
-from runtime.engine import EngineError, OnnxRuntimeEngine
+from runtime.engine import EngineError
+from runtime.engines import key_here, open_engine, records, why_unusable
+from runtime.gpu import find_gpu
 from runtime.live import connect_all
 from sensors.rig import open_sensors
 from sensors.sensor import SensorError
@@ -64,10 +65,10 @@ def _machine() -> List[Finding]:
 
 
 def _model(path: Path, config: Config) -> List[Finding]:
-    findings = []
+    settings = config.recognition
     try:
         bundle = load_bundle(path)
-        engine = OnnxRuntimeEngine(bundle.onnx, config.recognition.threads)
+        engine = open_engine(bundle, settings.engine, settings.threads)
         zeros: Dict[str, np.ndarray] = {
             item.sensor: np.zeros((bundle.spec.steps(item), *item.shape), np.float32) for item in bundle.spec.modalities
         }
@@ -77,21 +78,36 @@ def _model(path: Path, config: Config) -> List[Finding]:
             began = time.perf_counter()
             engine.infer(zeros)
             times.append(time.perf_counter() - began)
-        words = (
-            f"{bundle.path.name}: {len(bundle.spec.classes)} activities; one window in {np.median(times) * 1e3:.1f} ms"
-        )
-        findings.append(Finding("good", "model", words))
-        findings.append(
-            Finding("good", "onnxruntime", f"{onnxruntime.__version__}, {config.recognition.threads} thread(s)")
-        )
     except (BundleError, EngineError) as error:
-        findings.append(Finding("bad", "model", str(error)))
+        return [Finding("bad", "model", str(error))]
+    words = (
+        f"{bundle.path.name}: {len(bundle.spec.classes)} activities; "
+        f"one window in {np.median(times) * 1e3:.1f} ms by {engine.name}"
+    )
+    return [Finding("good", "model", words), *_engines(bundle, settings.threads)]
+
+
+def _engines(bundle: Bundle, threads: int) -> List[Finding]:
+    """What this machine could run models on, and what was built for it."""
+    gpu = find_gpu()
+    offered = [name.replace("ExecutionProvider", "") for name in onnxruntime.get_available_providers()]
+    findings = [
+        Finding("good", "onnxruntime", f"{onnxruntime.__version__} for {', '.join(offered)}; {threads} thread(s)"),
+        Finding("good" if gpu else "note", "GPU", str(gpu) if gpu else "no NVIDIA GPU; models run on the CPU"),
+    ]
     try:
-        version = importlib.import_module("tensorrt").__version__
-        findings.append(Finding("note", "tensorrt", f"{version} installed"))
-    except Exception as error:  # its libraries fail in many ways on a machine without a GPU
-        words = "not installed" if isinstance(error, ImportError) else f"installed but does not load: {error}"
-        findings.append(Finding("note", "tensorrt", f"{words}; needed on a GPU only"))
+        findings.append(Finding("good", "tensorrt", f"{key_here('tensorrt', 'fp32').version} with pycuda"))
+    except EngineError as error:
+        findings.append(Finding("note", "tensorrt", f"{error}{'' if gpu else '; needed on a GPU only'}"))
+    built = records(bundle)
+    for record in built:
+        reason = why_unusable(bundle, record)
+        figures = record.verification
+        well = f"{record.engine} in {record.precision}: verified, one window in {figures.latency_ms:.2f} ms"
+        findings.append(Finding("note", "engine", reason) if reason else Finding("good", "engine", well))
+    if gpu and not built:
+        words = f"none was built for this GPU: `cosmo-runtime build {bundle.path}`"
+        findings.append(Finding("note", "engine", words))
     return findings
 
 

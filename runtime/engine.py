@@ -86,7 +86,7 @@ class OnnxRuntimeEngine:
         if used[0] != PROVIDERS[name]:
             raise EngineError(
                 f"{onnx_path}: asked ONNX Runtime for {PROVIDERS[name]}, got {', '.join(used)}: its libraries do not "
-                "load on this machine. `cosmo-runtime doctor` says what it has"
+                "load here, and its messages above say which"
             )
 
     def infer(self, inputs: Mapping[str, np.ndarray]) -> Tuple[np.ndarray, np.ndarray]:

@@ -154,7 +154,7 @@ def open_engine(bundle: Bundle, choice: str = "auto", threads: int = 1) -> Engin
     reasons: Dict[Tuple[str, str], str] = {}  # why not, by engine and precision
     for record in records(bundle):
         if choice in ("auto", record.engine):
-            reason = _unusable(bundle, record)
+            reason = why_unusable(bundle, record)
             if reason:
                 reasons[record.engine, record.precision] = reason
             else:
@@ -190,7 +190,7 @@ def records(bundle: Bundle) -> List[BuiltEngine]:
 
 def up_to_date(bundle: Bundle, key: EngineKey) -> Optional[BuiltEngine]:
     """The engine of a key, if it was built from the bundle's model as it is and verified."""
-    found = (record for record in records(bundle) if _is_of(record, key) and not _unusable(bundle, record))
+    found = (record for record in records(bundle) if _is_of(record, key) and not why_unusable(bundle, record))
     return next(found, None)
 
 
@@ -203,8 +203,8 @@ def _is_of(record: BuiltEngine, key: EngineKey) -> bool:
     )
 
 
-def _unusable(bundle: Bundle, record: BuiltEngine) -> str:
-    """Why a built engine cannot be used here; empty when it can."""
+def why_unusable(bundle: Bundle, record: BuiltEngine) -> str:
+    """Says why a built engine cannot be used here; nothing when it can."""
     what = f"{record.engine} in {record.precision}"
     again = f"run `cosmo-runtime build {bundle.path} --engine {record.engine} --precision {record.precision}`"
     try:

@@ -214,6 +214,8 @@ def tensorrt_of(gpu: FakeGpu, version: str) -> types.ModuleType:
             self._flags = {BuilderFlag.TF32}
             self._workspace = 0
             self._cache: Optional[ITimingCache] = None
+            if generation >= (10, 0):
+                self.progress_monitor: Optional[IProgressMonitor] = None
 
         def set_flag(self, flag: str) -> None:
             self._flags.add(flag)
@@ -384,7 +386,7 @@ def tensorrt_of(gpu: FakeGpu, version: str) -> types.ModuleType:
             }
             for item, answer in zip(session.get_outputs(), session.run(None, inputs)):
                 if item.name == "probabilities" and "answers" in gpu.faults:
-                    answer = np.asarray(gpu.faults["answers"](answer), np.float32)
+                    answer = np.ascontiguousarray(gpu.faults["answers"](answer), np.float32)
                 gpu.memory[addresses[item.name]][:] = answer.reshape(-1).view(np.uint8)
 
         if by_binding:

@@ -13,8 +13,14 @@ _DRIVER = """
 #include <string.h>
 int cuInit(unsigned flags) { return flags; }
 int cuDeviceGet(int *device, int ordinal) { *device = 40 + ordinal; return FOUND; }
-int cuDeviceGetName(char *name, int length, int device) { strncpy(name, "NVIDIA Tegra X2", length); return device != 40; }
-int cuDeviceGetAttribute(int *value, int attribute, int device) { *value = attribute == 75 ? 6 : 2; return device != 40; }
+int cuDeviceGetName(char *name, int length, int device) {
+    strncpy(name, "NVIDIA Tegra X2", length);
+    return device != 40;
+}
+int cuDeviceGetAttribute(int *value, int attribute, int device) {
+    *value = attribute == 75 ? 6 : 2;
+    return device != 40;
+}
 """
 
 

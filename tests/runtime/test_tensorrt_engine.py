@@ -66,7 +66,7 @@ def test_a_plan_of_another_version_is_refused_with_what_to_do(install_gpu: Any, 
 
 
 def test_a_model_with_other_outputs_is_refused(gpu: Any, plan: Any) -> None:
-    with pytest.raises(EngineError, match="answers .*probabilitoes"):
+    with pytest.raises(EngineError, match=r"answers .*probabilitoes"):
         TensorRtEngine(plan(gpu).replace(b"probabilities", b"probabilitoes"))
 
 
@@ -89,7 +89,7 @@ def test_what_the_driver_reports_becomes_an_error_that_commands_know(
         raise cuda.Error("cuStreamSynchronize failed: an illegal memory access was encountered")
 
     monkeypatch.setattr(cuda.Stream, "synchronize", fail)
-    with pytest.raises(EngineError, match="the GPU failed: .*illegal memory access"):
+    with pytest.raises(EngineError, match=r"the GPU failed: .*illegal memory access"):
         engine.infer(inputs(0))
     assert gpu.contexts == []
 
@@ -124,5 +124,5 @@ def test_pycuda_without_a_gpu_is_told_apart_from_no_pycuda(monkeypatch: pytest.M
     package.driver = driver  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pycuda", package)
     monkeypatch.setitem(sys.modules, "pycuda.driver", driver)
-    with pytest.raises(EngineError, match="no GPU that it can use: .*no CUDA-capable device"):
+    with pytest.raises(EngineError, match=r"no GPU that it can use: .*no CUDA-capable device"):
         load_pycuda()
