@@ -182,7 +182,6 @@ def tensorrt_of(gpu: FakeGpu, version: str) -> types.ModuleType:
     class IHostMemory:
         def __init__(self, content: bytes) -> None:
             self._content = content
-            self.nbytes = len(content)
 
         def __bytes__(self) -> bytes:
             return self._content
