@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from models.bundle import BundleError
-from runtime.cli import build, bundle, doctor, pretrain, purge, recognise, record
+from runtime.cli import build, bundle, doctor, label, pretrain, purge, recognise, record
 from runtime.cli.common import FAILED, TERMINAL, USAGE, Failure, UsageError
 from runtime.config import ConfigError
 from runtime.engine import EngineError
@@ -29,6 +29,7 @@ _FAILURES = (
 _COMMANDS = {
     "": recognise,
     "record": record,
+    "label": label,
     "doctor": doctor,
     "bundle": bundle,
     "build": build,

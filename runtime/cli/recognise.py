@@ -44,6 +44,7 @@ from sensors.recording import Recording, RecordingWriter
 _HELP = """\
 other commands (each has its own --help):
   cosmo-runtime record     keep what the sensors bring, without recognising
+  cosmo-runtime label      a first table of labels for a recording, to be corrected by hand
   cosmo-runtime purge      delete the recordings that have expired
   cosmo-runtime build      an engine for this machine's GPU
   cosmo-runtime doctor     what is attached, what is wrong, how to mend it
