@@ -56,6 +56,11 @@ class Window:
         return state.hexdigest()
 
 
+def same_windows(one: ModelSpec, other: ModelSpec) -> bool:
+    """Whether two models ask for the same windows of the same sensors."""
+    return (one.modalities, one.window_s, one.hop_s) == (other.modalities, other.window_s, other.hop_s)
+
+
 class Aligner:
     """Folds events into windows.
 
@@ -72,11 +77,25 @@ class Aligner:
     def __init__(self, spec: ModelSpec, rates_hz: Mapping[str, float], lateness_s: float = 0.3) -> None:
         self.spec = spec
         self.empty_windows = 0
+        self._rates_hz = rates_hz
+        self._lateness_s = lateness_s
         seconds = 2 * (spec.window_s + spec.hop_s + lateness_s)
         self.rings = {name: RingBuffer(int(seconds * max(rates_hz.get(name, 0.0), 10.0)) + 1) for name in spec.sensors}
         self._ok: Dict[str, bool] = dict.fromkeys(spec.sensors, False)
         self._lateness_ns = round(lateness_s * 1e9)
         self._end_ns = -1
+
+    def anew(self, spec: ModelSpec) -> Aligner:
+        """An aligner of other windows that goes on from the next event, waiting for the same sensors.
+
+        Its first window is the first that needs no sample from before, and that this aligner has not closed yet.
+        """
+        fresh = Aligner(spec, self._rates_hz, self._lateness_s)
+        fresh._ok.update((name, ok) for name, ok in self._ok.items() if name in fresh._ok)
+        if self._end_ns >= 0:
+            newest_ns = max(ring.newest_stamp_ns for ring in self.rings.values())
+            fresh._begin(max(newest_ns + REACH_NS, self._end_ns - spec.window_ns))
+        return fresh
 
     def feed(self, event: Event) -> list[Window]:
         """Takes one event in and returns the windows that it closed, oldest first."""
@@ -86,7 +105,7 @@ class Aligner:
                 return []
             self._ok[event.sensor] = True
             if self._end_ns < 0:
-                self._end_ns = -(-(event.stamp_ns + self.spec.window_ns) // self.spec.hop_ns) * self.spec.hop_ns
+                self._begin(event.stamp_ns)
             return self._close(event.arrival_ns)
         if isinstance(event, StateChange):
             if event.sensor not in self._ok:
@@ -96,6 +115,10 @@ class Aligner:
         if isinstance(event, Tick):
             return self._close(event.now_ns, deadline_ns=event.now_ns - self._lateness_ns)
         return []
+
+    def _begin(self, start_ns: int) -> None:
+        """Makes the first window the first one on the grid that lies after a time."""
+        self._end_ns = -(-(start_ns + self.spec.window_ns) // self.spec.hop_ns) * self.spec.hop_ns
 
     def _close(self, now_ns: int, deadline_ns: int = -1) -> list[Window]:
         windows = []

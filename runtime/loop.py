@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Dict, Iterable, Mapping, Optional, Sequence
+from typing import Callable, Dict, Iterable, Mapping, Optional, Sequence
 
 from runtime.aligner import Aligner, Window
 from runtime.recognizer import Prediction, Recognizer
+from runtime.relay import Relay
 from runtime.truth import TruthLine
 from sensors.events import Event, StateChange, Tick, Truth
 from sensors.sensor import SensorInfo
@@ -23,13 +24,15 @@ class Outcome:
         prediction: of the window.
         window: what it was made from.
         sensors: by sensor of the rig: ``ok`` (it had enough data in the window), ``absent`` or ``lost``.
-        truth: the true activity at the window's middle; None when it is not known.
+        middle_ns: the window's middle, by which it belongs to one true activity.
+        truth: the true activity there; None when it is not known.
         inside: the window lies wholly inside one true activity.
     """
 
     prediction: Prediction
     window: Window
     sensors: Mapping[str, str]
+    middle_ns: int
     truth: Optional[str]
     inside: bool
 
@@ -57,43 +60,48 @@ def recognise(
     infos: Mapping[str, SensorInfo],
     sinks: Sequence[Sink],
     live: bool,
+    successor: Callable[[], Optional[Recognizer]] = lambda: None,
 ) -> None:
     """Runs until the events end.
 
     Args:
         events: from live sensors or a recording.
         aligner: cuts them into windows.
-        recognizer: answers each window.
+        recognizer: answers each window, until another one follows.
         infos: of the sensors; gives the scale of depth images.
         sinks: get every event and every outcome.
         live: whether events carry the present time, so that waiting counts into the latency.
+        successor: asked before each event for a recognizer that is to take over.
     """
+    relay = Relay(aligner, recognizer)
     truths = TruthLine()
     lost: Dict[str, bool] = dict.fromkeys(infos, False)
-    window_ns = aligner.spec.window_ns
     idle_at_ns = 0
     for event in events:
         if isinstance(event, Truth):
             truths.add(event)
         elif isinstance(event, StateChange):
             lost[event.sensor] = event.state == "lost"
-        empty_before = aligner.empty_windows
-        windows = aligner.feed(event)
-        if windows or aligner.empty_windows > empty_before or not isinstance(event, Tick):
+        following = successor()
+        if following:
+            relay.hand_over(following)
+        empty_before = relay.aligner.empty_windows
+        due = relay.feed(event)
+        if due or relay.aligner.empty_windows > empty_before or not isinstance(event, Tick):
             for sink in sinks:
                 sink.event(event)
-        for window in windows:
+        for window, by in due:
             depth = infos.get("depth")
             waited_ns = time.monotonic_ns() - window.complete_ns if live else 0
-            prediction = recognizer.predict(window, depth.depth_scale_m if depth else 0.0, waited_ns)
+            prediction = by.predict(window, depth.depth_scale_m if depth else 0.0, waited_ns)
             states = {
                 name: "lost" if lost.get(name) else "ok" if present else "absent"
                 for name, present in window.present.items()
                 if name in infos
             }
-            truth = truths.at(window.end_ns - window_ns // 2)
-            inside = truths.throughout(window.end_ns - window_ns, window.end_ns) is not None
-            outcome = Outcome(prediction, window, states, truth, inside)
+            middle_ns = window.end_ns - by.spec.window_ns // 2
+            inside = truths.throughout(window.end_ns - by.spec.window_ns, window.end_ns) is not None
+            outcome = Outcome(prediction, window, states, middle_ns, truths.at(middle_ns), inside)
             for sink in sinks:
                 sink.outcome(outcome)
             idle_at_ns = 0

@@ -11,7 +11,7 @@ import numpy as np
 from models.bundle import Bundle
 from models.features import features
 from runtime.aligner import Window
-from runtime.engine import Engine
+from runtime.engine import Engine, EngineError
 
 UNCERTAIN = "uncertain"
 
@@ -65,6 +65,21 @@ class Recognizer:
         self._smoothing = smoothing
         self._before: Optional[np.ndarray] = None
         self._before_end_ns = -1
+
+    def warm_up(self) -> None:
+        """Answers nothing once, so that the first window is not slower than others, and a misfit shows before it.
+
+        Raises:
+            EngineError: the engine's model is not that of the bundle's spec.
+        """
+        inputs = features(self.spec, {}, 1.0)
+        inputs["presence"] = np.ones(len(self.spec.sensors), np.float32)
+        try:
+            shapes = [answer.shape for answer in self._engine.infer(inputs)]
+        except Exception as error:  # each engine has kinds of its own for inputs that do not fit
+            raise EngineError(f"{self.name}: its model does not run: {error}") from error
+        if shapes != [(len(self.spec.classes),), (len(self.spec.sensors),)]:
+            raise EngineError(f"{self.name}: its model answers in the shapes {shapes}, which are not those of its spec")
 
     def predict(self, window: Window, depth_scale_m: float, waited_ns: int = 0) -> Prediction:
         """Recognises one window.

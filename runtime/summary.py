@@ -40,13 +40,12 @@ class Summary(Sink):
         rests_right: of those, called one; ``uncertain`` is wrong.
     """
 
-    def __init__(self, infos: Mapping[str, SensorInfo], window_ns: int) -> None:
+    def __init__(self, infos: Mapping[str, SensorInfo]) -> None:
         self.windows = self.uncertain = self.late = self.inside = self.inside_right = 0
         self.rests = self.rests_right = 0
         self.bundles: Counter[str] = Counter()
         self.absent: Counter[str] = Counter()
         self._infos = infos
-        self._window_ns = window_ns
         self._latency_ms: Deque[float] = deque(maxlen=_LATENCIES_KEPT)
         self._engine_ms: Deque[float] = deque(maxlen=_LATENCIES_KEPT)
         self._truths = TruthLine()
@@ -72,9 +71,8 @@ class Summary(Sink):
         self.inside += outcome.inside
         self.inside_right += outcome.inside and prediction.activity == outcome.truth
         best = max(prediction.probabilities, key=prediction.probabilities.__getitem__)
-        middle_ns = prediction.window_end_ns - self._window_ns // 2
-        self._guesses.append(_Guess(middle_ns, best, prediction.confidence))
-        if self._truths.at(middle_ns) == REST:
+        self._guesses.append(_Guess(outcome.middle_ns, best, prediction.confidence))
+        if self._truths.at(outcome.middle_ns) == REST:
             self.rests += 1
             self.rests_right += prediction.activity == REST
 

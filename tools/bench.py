@@ -291,7 +291,7 @@ def _live(name: str, options: argparse.Namespace) -> Row:
         rates_hz = {sensor: info.rate_hz for sensor, info in run.infos.items()}
         aligner = stages.aligner(bundle.spec, rates_hz, settings.lateness_ms / 1e3)
         nowhere = stack.enter_context(Path(os.devnull).open("w"))
-        sinks = [Summary(run.infos, bundle.spec.window_ns), JsonLines(nowhere, run.wall_offset_ns), stages]
+        sinks = [Summary(run.infos), JsonLines(nowhere, run.wall_offset_ns), stages]
         events = until(run.events, run.stop, options.duration)
         began_s, began_cpu_s = time.monotonic(), time.process_time()
         with measurement.work():

@@ -139,7 +139,7 @@ def main() -> None:
             raise SystemExit(errors)
         infos = {sensor.info.name: sensor.info for sensor in sensors}
         aligner = Aligner(bundle.spec, {name: info.rate_hz for name, info in infos.items()})
-        summary = Summary(infos, bundle.spec.window_ns)
+        summary = Summary(infos)
         with LiveSource(sensors) as source:
             rig.listen(source.put, source.stop)
 

@@ -110,7 +110,7 @@ def summary_of(bundle: Bundle, motion: Motion, seconds: float = math.inf) -> Sum
     rates_hz = {"imu": motion.imu_rate_hz, "depth": motion.camera.rate_hz, "radar": motion.radar_rate_hz}
     infos = {name: SensorInfo(name, "emulated", rate) for name, rate in rates_hz.items()}
     infos["depth"].depth_scale_m = motion.camera.depth_scale_m
-    summary = Summary({}, bundle.spec.window_ns)
+    summary = Summary({})
     recognise(
         events(motion, seconds, DepthConfig(decimation=2)),
         Aligner(bundle.spec, rates_hz),

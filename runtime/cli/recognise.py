@@ -12,6 +12,7 @@ from typing import List, Optional
 from rich.console import Console
 
 from models.bundle import Bundle, load_bundle
+from models.shelf import Shelf
 from runtime.aligner import Aligner
 from runtime.cli.common import (
     DONE,
@@ -32,6 +33,7 @@ from runtime.cli.common import (
 from runtime.config import load_config
 from runtime.engines import CHOICES, open_engine
 from runtime.expiry import expires
+from runtime.follow import Follower
 from runtime.json_lines import JsonLines
 from runtime.loop import Sink, recognise
 from runtime.recognizer import Recognizer
@@ -69,6 +71,9 @@ def parser() -> argparse.ArgumentParser:
     add_rig(command)
     add_bundle(command)
     command.add_argument(
+        "--follow", action="store_true", help="take the bundle that is put in use (`bundle use`) without stopping"
+    )
+    command.add_argument(
         "--engine", choices=CHOICES, help="what runs the model (default: auto, the fastest that `build` has verified)"
     )
     command.add_argument("--replay", type=Path, metavar="FILE.mcap", help="a recording instead of sensors")
@@ -89,12 +94,20 @@ def run(options: argparse.Namespace) -> int:
     bundle = load_bundle(chosen_bundle(options, config))
     spec = bundle.spec
     _refuse_nonsense(options, bundle)
-    engine = open_engine(bundle, options.engine or settings.engine, settings.threads)
-    recognizer = Recognizer(bundle, engine, settings.min_confidence, settings.smoothing)
+    if options.follow and (options.bundle or settings.bundle):
+        raise UsageError("--follow runs the bundle in use: leave out --bundle, and bundle in the configuration")
+
+    def recognizer_of(bundle: Bundle) -> Recognizer:
+        engine = open_engine(bundle, options.engine or settings.engine, settings.threads)
+        recognizer = Recognizer(bundle, engine, settings.min_confidence, settings.smoothing)
+        recognizer.warm_up()
+        return recognizer
+
+    recognizer = recognizer_of(bundle)
     windows = windows_key(spec, settings.lateness_ms)
     with ExitStack() as stack:
         run = _open_replay(options, windows) if options.replay else open_live(options, config, stack)
-        summary = Summary(run.infos, spec.window_ns)
+        summary = Summary(run.infos)
         sinks: List[Sink] = [summary]
         writer: Optional[RecordingWriter] = None
         if options.record:
@@ -109,8 +122,11 @@ def run(options: argparse.Namespace) -> int:
         rates_hz = {name: info.rate_hz for name, info in run.infos.items()}
         aligner = Aligner(spec, rates_hz, settings.lateness_ms / 1e3)
         events = until(run.events, run.stop, options.duration)
+        follower = Follower(Shelf(), bundle, run.infos, recognizer_of, bool(writer or run.check))
+        if options.follow:
+            stack.enter_context(follower)
         try:
-            recognise(events, aligner, recognizer, run.infos, sinks, live=not options.replay)
+            recognise(events, aligner, recognizer, run.infos, sinks, not options.replay, follower.take)
         except BrokenPipeError:  # whoever read our lines has seen enough
             sys.stdout = None
         finally:

@@ -28,7 +28,7 @@ def _outcome(truth: Optional[str] = None) -> Outcome:
         latency_ms=3.45678,
     )
     window = Window(12_500_000_000, {}, prediction.present, 12_510_000_000)
-    return Outcome(prediction, window, {"imu": "ok", "depth": "lost", "radar": "absent"}, truth, inside=False)
+    return Outcome(prediction, window, {"imu": "ok", "depth": "lost", "radar": "absent"}, 0, truth, inside=False)
 
 
 def _line(outcome: Outcome) -> dict:

@@ -171,7 +171,7 @@ def test_what_sinks_get_is_enough_to_cut_the_same_windows_again(
 ) -> None:
     def fold(events: List[Event]) -> Tuple[List[Event], Dict[int, str]]:
         sink = _Kept()
-        recognise(events, Aligner(spec, {"imu": 100, "depth": 15, "radar": 20}), _NoRecognizer(), {}, [sink], False)
+        recognise(events, Aligner(spec, {"imu": 100, "depth": 15, "radar": 20}), _NoRecognizer(spec), {}, [sink], False)
         return sink.events, {outcome.window.end_ns: outcome.window.digest() for outcome in sink.outcomes}
 
     streams = [_with_troubles(samples(name, 0, 6), troubles[name]) for name in _NAMES]
@@ -180,8 +180,8 @@ def test_what_sinks_get_is_enough_to_cut_the_same_windows_again(
 
 
 class _NoRecognizer(Recognizer):
-    def __init__(self) -> None:
-        pass
+    def __init__(self, spec: ModelSpec) -> None:
+        self.spec = spec
 
     def predict(self, *_: object) -> None:  # type: ignore[override]
         return None

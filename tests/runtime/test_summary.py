@@ -42,13 +42,13 @@ def _outcome(
         engine_ms=latency_ms / 2,
         latency_ms=latency_ms,
     )
-    return Outcome(prediction, Window(end_ns, {}, prediction.present, end_ns, late), {}, truth, inside)
+    return Outcome(prediction, Window(end_ns, {}, prediction.present, end_ns, late), {}, end_ns - _S, truth, inside)
 
 
 def _summary(
     truths: Sequence[Tuple[float, str]] = (), outcomes: Sequence[Outcome] = (), infos: Optional[Dict] = None
 ) -> Summary:
-    summary = Summary(infos or {}, window_ns=2 * _S)
+    summary = Summary(infos or {})
     for at_s, activity in truths:
         summary.event(Truth(round(at_s * _S), activity))
     for outcome in outcomes:

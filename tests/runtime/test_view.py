@@ -75,7 +75,7 @@ def _outcome(spec: ModelSpec, activity: str, confidence: float = 0.83, truth: Op
         latency_ms=4.25,
     )
     window = Window(2 * _S, {}, prediction.present, 2 * _S)
-    return Outcome(prediction, window, {"imu": "ok", "depth": "ok", "radar": "absent"}, truth, False)
+    return Outcome(prediction, window, {"imu": "ok", "depth": "ok", "radar": "absent"}, 0, truth, False)
 
 
 def _many(spec: ModelSpec, count: int) -> ModelSpec:
