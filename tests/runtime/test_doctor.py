@@ -2,19 +2,24 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
+import sys
 from pathlib import Path
-from typing import Callable, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Iterator, List, Sequence, Tuple
 
+import numpy as np
 import pytest
 from rich.console import Console
+from rich.progress import Progress
 from serial.tools import list_ports
 from serial.tools.list_ports_common import ListPortInfo
 
-from models.bundle import Bundle
-from runtime import doctor
+from models.bundle import Bundle, load_bundle
+from runtime import doctor, engines
 from runtime.config import Config
 from sensors.emulation.rig import EmulatedRig
 from sensors.sensor import Sensor
+from training.build import build_engine
 
 Examine = Callable[..., Tuple[bool, str]]
 
@@ -106,3 +111,44 @@ def test_a_port_without_permission_is_told_with_what_mends_it_and_harms_only_who
 def test_ports_of_the_board_itself_are_left_out(examine: Examine, attached: list) -> None:
     attached.append(ListPortInfo("/dev/ttyS0"))
     assert "/dev/ttyS0" not in examine(["imu"])[1]
+
+
+def test_engines_of_a_machine_with_a_gpu_are_told_with_what_was_built(
+    examine: Examine, tiny_bundle: Bundle, tmp_path: Path, install_gpu: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = load_bundle(Path(shutil.copytree(str(tiny_bundle.path), str(tmp_path / "bundle"))))
+    install_gpu()
+    monkeypatch.setattr(doctor, "find_gpu", engines.find_gpu)
+    text = examine(["imu"], bundle=bundle.path)[1]
+    assert re.search(r"✓ GPU +NVIDIA Tegra X2 \(sm_62\)", text)
+    assert re.search(r"✓ tensorrt +8\.2\.1\.8 with pycuda", text)
+    assert re.search(r"• engine +none was built for this GPU: `cosmo-runtime build .*bundle`", text)
+    assert re.search(r"✓ model .* ms by onnxruntime *\n", text)
+
+    window = {"imu": np.zeros((20, 6)), "depth": np.zeros((5, 4, 6)), "radar": np.zeros((10, 8, 5))}
+    windows = [{**{name: array.astype(np.float32) for name, array in window.items()}, "presence": np.ones(3, "f4")}]
+    build_engine(bundle, "tensorrt", "fp16", windows, Progress(disable=True))
+    config = Config.model_validate({"recognition": {"engine": "tensorrt"}})
+    text = examine(["imu"], config, bundle.path)[1]
+    assert re.search(r"✓ engine +tensorrt in fp16: verified, one window in [\d.]+ ms", text)
+    assert re.search(r"✓ model .* ms by tensorrt *\n", text)
+
+    install_gpu("8.6.1")
+    well, text = examine(["imu"], config, bundle.path)
+    assert not well
+    assert re.search(r"✗ model .*has no engine tensorrt .*built with 8\.2\.1\.8 .*cosmo-runtime build", _line(text))
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_a_machine_without_a_gpu_lacks_nothing_that_it_needs(
+    examine: Examine, rig: EmulatedRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "find_gpu", lambda: None)
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    well, text = examine(["imu"])
+    assert well
+    assert re.search(r"• GPU +no NVIDIA GPU; models run on the CPU", text)
+    assert re.search(r"• tensorrt +TensorRT cannot be imported .*needed on a GPU only", text)
