@@ -291,10 +291,9 @@ def _hwmon_rails(sys: Path) -> List[Source]:
     for label in sorted(sys.glob("bus/i2c/drivers/ina3221/*/hwmon/hwmon*/in*_label")):
         number = label.name[len("in") : -len("_label")]
         voltage, current = label.with_name(f"in{number}_input"), label.with_name(f"curr{number}_input")
-        if current.exists():  # a seventh label is of the sum of shunt voltages, which is no rail
-            read = lambda v=voltage, c=current: _number(v) * _number(c) / 1000  # noqa: E731
-            rails.append(_rail(label.read_text().strip(), read))
-    return _answering(rails)
+        read = lambda v=voltage, c=current: _number(v) * _number(c) / 1000  # noqa: E731
+        rails.append(_rail(label.read_text().strip(), read))
+    return _answering(rails)  # one label is of a sum of shunt voltages, which has no current
 
 
 def _rail(name: str, read: Callable[[], float]) -> Source:

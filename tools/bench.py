@@ -41,7 +41,9 @@ from models.spec import ModelSpec
 from runtime.cli.common import (
     DONE,
     FAILED,
+    USAGE,
     Failure,
+    UsageError,
     add_bundle,
     chosen_bundle,
     count,
@@ -99,6 +101,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     try:
         options.bundle = chosen_bundle(options, load_config(options.config))
         bundle = load_bundle(options.bundle)
+        strangers = set(options.sensors or ()) - set(bundle.spec.sensors)
+        if strangers:
+            raise UsageError(f"--sensors: {bundle.path} has no {', '.join(strangers)}; it has {bundle.spec.sensors}")
         report = _description(options, bundle)
         if options.training:
             rows: List[Row] = []
@@ -113,6 +118,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             _write_whole(options.json, json.dumps(report, indent=2).encode() + b"\n")
         if options.plot:
             _draw(options, report, rows)
+    except UsageError as error:
+        console.print(f"bench: {error}", markup=False)
+        return USAGE
     except (BundleError, ConfigError, EnergyError, Failure) as error:
         console.print(f"bench: {error}", markup=False)
         return FAILED
@@ -145,7 +153,9 @@ def _options(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
     live.add_argument("--config", type=Path, metavar="FILE.toml", help="configuration (default: find everything)")
     training = parser.add_argument_group("with --training")
     training.add_argument("--data", type=Path, metavar="PATH", help="folder with utd-mhad (default: simulated people)")
-    training.add_argument("--epochs", type=count, default=50, metavar="N", help="of each method (default: 50)")
+    training.add_argument(
+        "--epochs", type=count, default=50, metavar="N", help="of each method, a multiple of 5 (default: 50)"
+    )
     training.add_argument("--runs", type=count, default=3, metavar="N", help="of each method (default: 3)")
     training.add_argument(
         "--cache", type=Path, default=Path.home() / ".cache" / "cosmo-runtime", help="of windows (default: %(default)s)"
@@ -156,6 +166,8 @@ def _options(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
         parser.error("--sensors and --config go with --live only")
     if options.live and options.batch > 1:
         parser.error("--batch: a live run recognises each window as it closes")
+    if options.epochs % 5:
+        parser.error("--epochs: give a multiple of 5, which is a turn of stage 2")
     if options.data and not options.training:
         parser.error("--data goes with --training only")
     for file in options.json, options.plot:
@@ -425,9 +437,7 @@ def _for_machines(row: Row) -> Dict[str, Any]:
 
 
 def _alone_table(rows: Sequence[Row]) -> Table:
-    table = _table(
-        "engine", "p50 ms", "p90", "p99", "max", "windows/s", "memory MB", "energy mJ/window", "steady", "waited"
-    )
+    table = _table("engine", "p50 ms", "p90", "p99", "max", "windows/s", "MB", "mJ/window", "steady", "waited")
     for row in rows:
         if row.figures:
             figures = row.figures
@@ -579,6 +589,8 @@ def _draw(options: argparse.Namespace, report: Mapping[str, Any], rows: Sequence
 
 def _draw_alone(figure: Figure, rows: Sequence[Row]) -> None:
     """How often each engine took how long; and the energy, where there is any."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     energies = [row.figures["energy"] for row in rows]  # type: ignore[index]
     metered = any(energy and energy["energy_mj"] is not None for energy in energies)
     panels = figure.subplots(1, 2 if metered else 1, squeeze=False, width_ratios=[3, 1] if metered else [1])[0]
@@ -596,7 +608,9 @@ def _draw_alone(figure: Figure, rows: Sequence[Row]) -> None:
         axes.annotate(text, (1, 0.3 - place), xycoords=("axes fraction", "data"), ha="right", color="#444444")
     axes.set(xscale="log", xlabel="latency, ms", ylim=(-len(rows) + 0.8, 1))
     axes.set_yticks([-place for place in range(len(rows))], [_title(row) for row in rows])
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.legend(loc="lower right", ncols=3, bbox_to_anchor=(1, 1), borderaxespad=0)
     if metered:
         for place, energy in enumerate(energies):

@@ -19,6 +19,7 @@ from training.methods import Budget, normalise
 from training.windows import Windows
 
 TURN = 5
+"""Epochs of a turn of stage 2, T_iter."""
 
 
 def stage_2(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> None:
@@ -29,7 +30,7 @@ def stage_2(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progre
     finetune(
         network,
         windows,
-        rounds=max(1, round(budget.epochs / TURN)),
+        rounds=-(-budget.epochs // TURN),
         seed=seed,
         progress=progress,
         turn=TURN,
@@ -53,13 +54,14 @@ def overhead(
     runs: int,
     sources: Sequence[Source],
 ) -> list[dict[str, Any]]:
-    """Train every method with the same labelled windows for as many epochs, in turns, A B C A B C.
+    """Train every method with the same labelled windows for as many epochs, in turns, A B C A B C, warmed up before.
 
     Args:
         spec: of the windows.
         labelled: for each row of the table the windows that have labels.
         progress: shows the runs.
-        epochs: passes over them; Cosmo's classifier makes as many again, on embeddings computed once a turn.
+        epochs: passes over them, a multiple of ``TURN``; Cosmo's classifier makes as many again, on embeddings computed
+            once a turn.
         runs: of each method; each has another seed.
         sources: what measures energy; may be none.
 
@@ -70,6 +72,8 @@ def overhead(
     """
     task = progress.add_task("training", total=len(labelled) * runs * len(METHODS))
     hidden = Progress(disable=True)
+    for method in METHODS.values():
+        method(spec, labelled[0], Budget(0, 1), 0, hidden)
     rows = []
     for windows in labelled:
         taken: dict[str, list[dict[str, Any]]] = {name: [] for name in METHODS}

@@ -212,6 +212,23 @@ def test_sources_are_added_and_read_all_along() -> None:
     assert energy_mj == pytest.approx(3500.0 * seconds, rel=0.05)
 
 
+def test_the_thread_survives_a_missed_reading() -> None:
+    started = time.monotonic()
+    missed: List[float] = []
+
+    def read() -> float:
+        now_s = time.monotonic() - started
+        if not missed and now_s > 0.1:
+            missed.append(now_s)
+            raise EnergyError("busy")
+        return 500.0 * now_s % 100
+
+    with Meter([Source("wraps", "", read, counts=True, wraps_at_mj=100.0)], interval_s=0.01) as meter:
+        time.sleep(0.7)
+        assert meter.energy_mj() == pytest.approx(500.0 * (time.monotonic() - started), rel=0.05)
+    assert missed
+
+
 def test_one_missed_reading_is_bridged_and_a_dead_meter_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     advance = _clock(monkeypatch)
     answers: List[float] = [1000.0]

@@ -189,6 +189,7 @@ def test_where_none_of_the_engines_runs_it_failed(no_meter: None, tmp_path: Path
         (["--live", "--training"], "not allowed with"),
         (["--live", "--batch", "2"], "each window as it closes"),
         (["--sensors", "imu"], "go with --live only"),
+        (["--training", "--epochs", "7"], "a multiple of 5"),
         (["--data", "."], "goes with --training only"),
         (["--json", "nowhere/at/all.json"], "there is no folder nowhere/at"),
     ],
