@@ -32,7 +32,7 @@ test38:
 	@echo "Python 3.8 was not found: its profile was not tested. Set PYTHON38 to its path."
 else
 test38: .venv38/ready
-	.venv38/bin/python -m pytest tests/sensors tests/runtime tests/models
+	.venv38/bin/python -m pytest tests/sensors tests/runtime tests/models tests/tools/test_bench.py
 endif
 
 .venv-live/ready: pyproject.toml requirements/constraints.txt

@@ -101,9 +101,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     try:
         options.bundle = chosen_bundle(options, load_config(options.config))
         bundle = load_bundle(options.bundle)
-        strangers = set(options.sensors or ()) - set(bundle.spec.sensors)
+        strangers = [sensor for sensor in options.sensors or () if sensor not in bundle.spec.sensors]
         if strangers:
-            raise UsageError(f"--sensors: {bundle.path} has no {', '.join(strangers)}; it has {bundle.spec.sensors}")
+            known = ", ".join(bundle.spec.sensors)
+            raise UsageError(f"--sensors: {bundle.path} has no {', '.join(strangers)}; it has {known}")
         report = _description(options, bundle)
         if options.training:
             rows: List[Row] = []
@@ -198,9 +199,8 @@ def _apart(
     measure: Callable[[str, argparse.Namespace], Row], name: str, options: argparse.Namespace, console: Console
 ) -> Row:
     """Measures an engine in a process of its own, which may die without harm to the others."""
-    with console.status(f"{name}: {options.duration:g} s, and before and after them"), ProcessPoolExecutor(
-        1, get_context("spawn")
-    ) as process:
+    console.print(f"{name}: {options.duration:g} s", style="dim")  # and no more: a spinner would keep the machine busy
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
         try:
             return process.submit(measure, name, options).result()
         except BrokenProcessPool:
@@ -308,7 +308,7 @@ def _live(name: str, options: argparse.Namespace) -> Row:
         began_s, began_cpu_s = time.monotonic(), time.process_time()
         with measurement.work():
             recognise(events, aligner, recognizer, run.infos, sinks, live=True)
-        seconds, cpu_s = time.monotonic() - began_s, time.process_time() - began_cpu_s
+        took_s, cpu_s = time.monotonic() - began_s, time.process_time() - began_cpu_s
     times_ms = np.array(stages.times_ms[LIVE_WARM_UP:])
     if not len(times_ms):
         raise EngineError(f"too few windows in {options.duration:g} s: give a longer --duration")
@@ -319,9 +319,9 @@ def _live(name: str, options: argparse.Namespace) -> Row:
         "stages_ms": {stage: _percentiles(column) for stage, column in zip(STAGES, times_ms.T)},
         "from_last_sample_ms": _percentiles(times_ms[:, 1:].sum(1)),
         "from_window_end_ms": _percentiles(times_ms.sum(1)),
-        "cpu_of_one_core": round(cpu_s / seconds, 4),
+        "cpu_of_one_core": round(cpu_s / took_s, 4),
         "memory_mb": _peak_memory_mb(),
-        "energy": measurement.net and measurement.net.as_dict(seconds / bundle.spec.hop_s),
+        "energy": measurement.net and measurement.net.as_dict(took_s / bundle.spec.hop_s),
     }
     return Row(name, figures, times_ms=times_ms)
 
@@ -370,7 +370,7 @@ def _training(options: argparse.Namespace, spec: ModelSpec, console: Console) ->
     except (DataSetError, SensorError) as error:
         raise Failure(str(error)) from error
     sources = find_sources().sources
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console=console, transient=True, refresh_per_second=1) as progress:
         rows = overhead(spec, labelled, progress, epochs=options.epochs, runs=options.runs, sources=sources)
     return {"data": data, "sensors": spec.sensors, "epochs": options.epochs, "runs": options.runs, "rows": rows}
 
@@ -474,7 +474,8 @@ def _training_table(training: Mapping[str, Any]) -> Table:
 
 
 def _table(first: str, *columns: str) -> Table:
-    table = Table(first, box=None, header_style="dim", padding=(0, 2, 0, 0))
+    table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0))
+    table.add_column(first, no_wrap=True)
     for column in columns:
         table.add_column(column, justify="right")
     return table

@@ -5,6 +5,7 @@ import importlib
 import json
 import sys
 import time
+from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Tuple
@@ -206,6 +207,16 @@ def test_what_makes_no_sense_is_refused_before_anything_is_measured(
 def test_a_folder_that_is_no_bundle_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert bench.main(["--bundle", str(tmp_path)]) == 1
     assert f"{tmp_path} is not a bundle" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_sensors_that_the_bundle_lacks_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = bench.load_bundle(SHIPPED_BUNDLE)
+    only_imu = bundle.spec.model_copy(update={"modalities": bundle.spec.modalities[:1]})
+    monkeypatch.setattr(bench, "load_bundle", lambda path: replace(bundle, spec=only_imu))
+    assert bench.main(["--bundle", str(SHIPPED_BUNDLE), "--live", "--sensors", "imu,radar"]) == 2
+    assert "has no radar; it has imu" in capsys.readouterr().err
 
 
 def test_the_picture_is_a_png(
