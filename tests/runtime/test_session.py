@@ -145,6 +145,11 @@ def test_all_that_is_wrong_is_said_at_once(table: Callable[[str], Path]) -> None
         assert line.startswith(beginning)
 
 
+def test_rows_within_a_long_one_overlap_it_each(table: Callable[[str], Path]) -> None:
+    path = table("start,end,activity\n1,10,walk\n2,3,wave\n4,5,wave\n10,11,walk\n")
+    assert problems(path) == ["line 3: overlaps line 2", "line 4: overlaps line 2"]
+
+
 @pytest.mark.parametrize(
     "text, wrong",
     [

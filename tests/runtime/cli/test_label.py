@@ -22,12 +22,12 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def recording(tmp_path: Path, infos: Dict[str, SensorInfo]) -> Path:
-    """Twenty seconds of an IMU that rests, but for two bouts of motion; samples arrive after they were measured."""
+    """Twenty seconds of an IMU with three bouts of motion, the first at once; samples arrive after they were taken."""
     path = tmp_path / "session.mcap"
     rng = np.random.default_rng(1)
     with RecordingWriter(path, {"imu": infos["imu"]}) as writer:
         for number in range(2000):
-            moves = 400 <= number < 800 or 1100 <= number < 1600
+            moves = number < 200 or 400 <= number < 800 or 1100 <= number < 1600
             data = rng.normal(0, 3.0 if moves else 0.05, 9).astype(np.float32)
             stamp_ns = 5_000_000_000 + number * 10_000_000
             writer.write(Sample("imu", stamp_ns, stamp_ns + 30_000_000, data))
@@ -44,11 +44,12 @@ def test_a_table_is_written_beside_the_recording_for_a_person_to_correct(
     done = cosmo("label", recording, "--bundle", tiny_bundle.path)
     assert done.code == 0
     table = recording.with_suffix(".csv")
-    assert f"{table}: 2 activities in 20 s" in done.err
+    assert f"{table}: 3 activities in 20 s" in done.err
     assert "correct them by hand" in done.err
     header, *found = rows(table)
     assert header == ["start", "end", "activity"]
-    for (start, end, _), (true_start_s, true_end_s) in zip(found, [(4, 8), (11, 16)]):
+    assert found[0][0] == "0"
+    for (start, end, _), (true_start_s, true_end_s) in zip(found, [(0, 2), (4, 8), (11, 16)]):
         assert abs(float(start) - true_start_s) < 0.4
         assert abs(float(end) - true_end_s) < 0.4
 
@@ -60,13 +61,13 @@ def test_a_person_who_names_what_the_model_does_not_know_has_labels_to_learn_fro
     config.write_text("[recognition]\nmin_confidence = 1.0\n")
     table = tmp_path / "mine.csv"
     done = cosmo("label", recording, "--bundle", tiny_bundle.path, "--config", config, "--out", table)
-    assert "2 of them uncertain" in done.err
+    assert "3 of them uncertain" in done.err
     with pytest.raises(LabelsError, match=r"line 2: 'uncertain' is no activity"):
         read_labels(table, recording)
     table.write_text(table.read_text().replace("uncertain", "juggle"))
     ((path, segments),) = read_labels(table, recording).items()
     assert path == recording
-    assert [segment.activity for segment in segments] == ["juggle", "juggle"]
+    assert [segment.activity for segment in segments] == ["juggle"] * 3
 
 
 def test_nothing_is_ever_overwritten(cosmo: Run, recording: Path, tiny_bundle: Any) -> None:
@@ -76,6 +77,9 @@ def test_nothing_is_ever_overwritten(cosmo: Run, recording: Path, tiny_bundle: A
     assert done.code == 1
     assert f"{table} exists already: choose another name, or move it away" in done.err
     assert table.read_text() == "mine"
+    recording.rename(recording.with_name("moved.mcap"))
+    assert "exists already" in cosmo("label", recording, "--bundle", tiny_bundle.path).err  # before it is read
+    recording.with_name("moved.mcap").rename(recording)
     before = recording.read_bytes()
     assert cosmo("label", recording, "--bundle", tiny_bundle.path, "--out", recording).code == 1
     assert recording.read_bytes() == before
