@@ -67,7 +67,7 @@ def _outcome(spec: ModelSpec, end_ns: int, activity: Optional[str]) -> Outcome:
     sure = {name: 0.9 if name == activity else 0.1 / (len(spec.classes) - 1) for name in spec.classes}
     shares = sure if activity else dict.fromkeys(spec.classes, 1 / len(spec.classes))
     prediction = Prediction("tiny", end_ns, "", 0, shares, {}, {}, 0, 0)
-    return Outcome(spec, prediction, Window(end_ns, {}, {}, end_ns), {}, None, False)
+    return Outcome(prediction, Window(end_ns, {}, {}, end_ns), {}, end_ns - spec.window_ns // 2, None, False)
 
 
 def rounded(segments: List[Segment]) -> List[Tuple[float, float, str]]:
