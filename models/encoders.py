@@ -4,6 +4,9 @@ Sizes are chosen for a TX2 and for training on two cores: strides come early, an
 TensorRT 8.2 (convolutions, batch normalisation, ReLU, reductions). Inputs are normalised inside the graph by buffers
 that ``fit`` takes from training data, so that a bundle needs no preprocessing of its own. Embeddings have length 1:
 the fusion's attention scores are products of them, and grow without bound otherwise.
+
+What the graph clamps has two bounds: torch 1.11 exports a single one without shapes, and in half precision
+onnxruntime 1.19 takes an upper bound that is not there for 0.
 """
 
 from __future__ import annotations
@@ -89,7 +92,7 @@ class SkeletonEncoder(nn.Module):
         """(N, steps, joints, 3) in metres -> (N, steps, 2 * 3 * (joints + 1)) in torsos, and torsos a step."""
         hip = x[:, :, HIP_CENTRE : HIP_CENTRE + 1]
         bone = x[:, :, SHOULDER_CENTRE] - x[:, :, HIP_CENTRE]
-        torso = (bone * bone).sum(2).sqrt().mean(1).clamp(min=1e-3).reshape(-1, 1, 1, 1)
+        torso = (bone * bone).sum(2).sqrt().mean(1).clamp(1e-3, 1e4).reshape(-1, 1, 1, 1)
         place = (hip - hip.mean(1, keepdim=True)) / torso
         position = torch.cat([(x - hip) / torso, place], dim=2).flatten(2)
         velocity = torch.cat([torch.zeros_like(position[:, :1]), position[:, 1:] - position[:, :-1]], dim=1)
@@ -192,7 +195,7 @@ class _TemporalTail(nn.Module):
         """Feature maps (N, channels, steps) -> embeddings (N, dim)."""
         x = torch.relu(x + self.change(x))
         z = self.embed(torch.cat([x.mean(2), x.amax(2)], dim=1))
-        return z / (z * z).sum(1, keepdim=True).sqrt().clamp(min=1e-6)
+        return z / (z * z).sum(1, keepdim=True).sqrt().clamp(1e-6, 1e4)
 
 
 def _conv1d(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Module:

@@ -32,7 +32,7 @@ class QualityGuidedAttention(nn.Module):
         score = (torch.tanh(self.project(z)) * z).sum(2)
         attention = torch.softmax(score - 1e4 * (1 - presence), dim=1) * presence  # 1e4 fits into half precision
         quality = self.quality * presence
-        quality = quality / quality.sum(1, keepdim=True).clamp(min=1e-6)
+        quality = quality / quality.sum(1, keepdim=True).clamp(1e-6, 1e4)  # two bounds as in models.encoders
         return (1 - self.quality_share) * attention + self.quality_share * quality
 
 

@@ -167,7 +167,7 @@ class ReferenceFusion(nn.Module):
         reduced = torch.cat([reduce(x) for reduce, x in zip(self.reduce, by_modality)], dim=1)
         attention = torch.softmax(self.attention(reduced), dim=1)
         weights = ((1 - self.quality_share) * attention + self.quality_share * self.quality) * presence
-        weights = weights / weights.sum(1, keepdim=True).clamp(min=1e-6)
+        weights = weights / weights.sum(1, keepdim=True).clamp(1e-6, 1e4)
         maps = [(weights[:, j, None] * x).reshape(len(x), MAPS, -1) for j, x in enumerate(by_modality)]
         states, _ = self.recur(torch.cat(maps, dim=2))  # (N, MAPS, 120): the maps take the place of time
         return self.classify(states.flatten(1)), weights

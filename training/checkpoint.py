@@ -110,11 +110,14 @@ def restore(tensors: Mapping[str, Tensor], learner: nn.Module, optimiser: Optimi
     """Put back what ``tensors_of`` gave."""
     learner.load_state_dict({name: tensors[f"learner.{name}"] for name in learner.state_dict()})
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-    state: dict[int, dict[str, Tensor]] = {i: {} for i in range(len(parameters))}
+    state: dict[int, dict[str, Any]] = {i: {} for i in range(len(parameters))}
     for name, tensor in tensors.items():
         if name.startswith("optimiser."):
             _, i, key = name.split(".")
             like = parameters[int(i)]
+            if not tensor.is_floating_point():
+                state[int(i)][key] = tensor.item()  # torch 1.11 counts its steps in an int
+                continue
             # In memory as the parameter is (channels last, say), or sums could differ in their last bit.
             state[int(i)][key] = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

@@ -25,7 +25,7 @@ from training.checkpoint import Checkpoint, CheckpointError
 from training.datasets import motion, recording, usc, utd
 from training.datasets.store import DataSetError
 from training.methods import normalise
-from training.pretrain import PretrainingError, pretrain
+from training.pretrain import PRECISIONS, PretrainingError, pretrain
 from training.pretrained import PretrainedError, refuse_existing, write_pretrained
 from training.windows import Windows
 
@@ -48,7 +48,7 @@ def pretrain_command(options: argparse.Namespace, in_use: Path) -> None:
     """
     refuse_existing(options.out)
     device = _device(options.device)
-    precision = _precision(device) if options.precision == "auto" else options.precision
+    precision = _precision(device, options.precision)
     with ExitStack() as stack:
         stack.enter_context(_processes(device))
         wanted = load_bundle(options.bundle).spec if options.bundle else None
@@ -116,11 +116,19 @@ def _device(wanted: str) -> torch.device:
     return device
 
 
-def _precision(device: torch.device) -> str:
+def _precision(device: torch.device, wanted: str) -> str:
     """Mixed where it pays: bfloat16 needs no scaling of the gradients, but GPUs compute in it from Ampere on only."""
-    if device.type == "cpu":
-        return "fp32"
-    return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp16"
+    if wanted == "auto":
+        if device.type == "cpu":
+            return "fp32"
+        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp16"
+    try:
+        with torch.autocast(device.type, PRECISIONS[wanted], enabled=wanted != "fp32"):
+            return wanted
+    except RuntimeError as error:
+        raise PretrainingError(
+            f"torch {torch.__version__} cannot compute in {wanted} on a {device.type}; give --precision fp32"
+        ) from error
 
 
 @contextmanager

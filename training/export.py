@@ -11,9 +11,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from onnxruntime.transformers.float16 import convert_float_to_float16
-from onnxruntime.transformers.onnx_model import OnnxModel
 from safetensors.torch import save
+from torch.onnx.symbolic_helper import parse_args
 
 from models.bundle import Bundle, write_bundle
 from models.reference import AnyNetwork
@@ -22,6 +21,12 @@ from models.spec import ModelSpec
 OPSET = 13  # the newest that TensorRT 8.2 and onnxruntime 1.8 read,
 IR_VERSION = 7  # and its file version
 TOLERANCE, HALF_TOLERANCE = 1e-4, 2e-2
+
+try:
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.onnx_model import OnnxModel
+except ImportError:  # before 1.9; JetPack 4's TensorRT makes half precision of the other file by itself
+    convert_float_to_float16 = None
 
 
 def export(
@@ -35,8 +40,9 @@ def export(
     network.eval()
     model = to_onnx(spec, network)
     verify(spec, network, model)
-    half = in_half_precision(model)
-    verify(spec, network, half, HALF_TOLERANCE)
+    half = in_half_precision(model) if convert_float_to_float16 else None
+    if half:
+        verify(spec, network, half, HALF_TOLERANCE)
     weights = save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})
     return write_bundle(path, spec, onnx=model, onnx_fp16=half, weights=weights, provenance=provenance, metrics=metrics)
 
@@ -49,6 +55,8 @@ def to_onnx(spec: ModelSpec, network: AnyNetwork) -> bytes:
     file = io.BytesIO()
     # Newer releases of torch export by other means, which write a newer opset, unless told not to.
     legacy: dict[str, Any] = {"dynamo": False} if "dynamo" in signature(torch.onnx.export).parameters else {}
+    if not legacy:
+        torch.onnx.register_custom_op_symbolic("::amax", _amax, OPSET)  # torch 1.11 does not know how
     torch.onnx.export(
         network,
         tuple(torch.from_numpy(array) for array in _random_inputs(spec, np.random.default_rng(0)).values()),
@@ -65,6 +73,11 @@ def to_onnx(spec: ModelSpec, network: AnyNetwork) -> bytes:
     if opsets != [("", OPSET)]:
         raise RuntimeError(f"the exported model has the operator sets {opsets}, not {OPSET} alone")
     return model.SerializeToString()
+
+
+@parse_args("v", "is", "i")
+def _amax(graph: Any, x: Any, dims: list[int], keepdim: int) -> Any:
+    return graph.op("ReduceMax", x, axes_i=dims, keepdims_i=keepdim)
 
 
 def in_half_precision(model: bytes) -> bytes:

@@ -50,7 +50,7 @@ def mutual_neighbours(
         for mask, count in ((same, across), (~same, within)):
             nearest = distance.masked_fill(mask, torch.inf).topk(min(count, len(z)), largest=False)
             near.scatter_(1, nearest.indices, torch.isfinite(nearest.values) | near.gather(1, nearest.indices))
-        parts.append(sparse.csr_matrix(torch.where(near, distance.clamp(min=1e-6), 0.0).numpy()))
+        parts.append(sparse.csr_matrix(distance.clamp(min=1e-6).masked_fill(~near, 0.0).numpy()))
     one_way = sparse.vstack(parts).tocsr()
     mutual = one_way.minimum(one_way.T).tocsr()  # zero where only one finds the other near
     if mutual.nnz:

@@ -24,7 +24,7 @@ from training.checkpoint import Checkpoint, restore, tensors_of
 from training.contrastive import contrastive_fusion_loss, random_weightings
 from training.windows import Windows
 
-PRECISIONS: Mapping[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS: Mapping[str, Optional[torch.dtype]] = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 BLOCK = 32  # windows that are augmented together
 _HEADS, _ORDER, _WEIGHTINGS, _AUGMENTATION, _DROPOUT = range(1, 6)  # what is drawn
 

@@ -181,6 +181,16 @@ def test_failures_name_what_is_wrong_with_exit_code_1(usc, pretrain, tmp_path):
         assert not (tmp_path / "out").exists()
 
 
+def test_a_precision_that_torch_lacks_is_told(usc, pretrain, tmp_path, monkeypatch):
+    def autocast(device: str, dtype: object, enabled: bool) -> None:
+        raise RuntimeError("Currently, AutocastCPU only support Bfloat16")  # torch 1.11's words
+
+    monkeypatch.setattr("torch.autocast", autocast)
+    done = pretrain(f"usc:{usc}", "--out", tmp_path / "out", "--device", "cpu", "--precision", "fp16")
+    assert done.code == 1
+    assert "cannot compute in fp16 on a cpu; give --precision fp32" in done.err
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_told(usc, pretrain, tmp_path):
     done = pretrain(f"usc:{usc}", "--out", tmp_path / "out", "--device", "cuda")
