@@ -1,15 +1,19 @@
 # make demo    the emulated rig with the live view, 30 s; needs no hardware, GPU or root
 # make test    every test that is not slow;  make test-all  the slow ones too
 # make lint    style, types, import rules
-# make test38  what a live run needs, on Python 3.8, the Jetson TX2's
+# make test38  what a live run needs, on the Jetson TX2's Python 3.8: with its versions, and with the oldest ones
+# make test-tx2  the same with training, before a release: torch 1.11, 750 MB
 
 PYTHON ?= python3
 # a name on the path may be a shim with nothing behind it, so each candidate is run
 PYTHON38 ?= $(firstword $(foreach python,python3.8 $(wildcard $(HOME)/.pyenv/versions/3.8.*/bin/python), \
 	$(shell $(python) -c "" 2>/dev/null && echo $(python))))
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
+LIVE_TESTS = tests/sensors tests/runtime tests/models tests/tools/test_bench.py
+AS_TX2 = --only-binary=:all: --implementation cp --python-version 3.8.0 --abi cp38 --abi abi3 --abi none \
+	--platform manylinux_2_27_aarch64 --platform manylinux_2_17_aarch64 --platform manylinux2014_aarch64
 
-.PHONY: demo test test-all lint test38 clean
+.PHONY: demo test test-all lint test38 test-tx2 clean
 
 demo: .venv-live/ready
 	.venv-live/bin/cosmo-runtime --sensors imu,depth,radar --emulate person --duration 30
@@ -28,11 +32,18 @@ lint: .venv/ready
 	.venv/bin/lint-imports
 
 ifeq ($(PYTHON38),)
-test38:
+test38 test-tx2:
 	@echo "Python 3.8 was not found: its profile was not tested. Set PYTHON38 to its path."
 else
-test38: .venv38/ready
-	.venv38/bin/python -m pytest tests/sensors tests/runtime tests/models tests/tools/test_bench.py
+test38: .venv38-tx2/ready .venv38-oldest/ready
+	.venv38-tx2/bin/python -m pytest $(LIVE_TESTS)
+	.venv38-oldest/bin/python -m pytest $(LIVE_TESTS)
+
+test-tx2: .venv38-tx2/train .venv38-oldest/train
+	# every wheel of the profile is there for the TX2, too
+	.venv38-tx2/bin/python $(PIP_INSTALL) --dry-run --target nowhere $(AS_TX2) -c requirements/tx2.txt ".[depth,train,energy]"
+	.venv38-tx2/bin/python -m pytest
+	.venv38-oldest/bin/python -m pytest
 endif
 
 .venv-live/ready: pyproject.toml requirements/constraints.txt
@@ -45,13 +56,17 @@ endif
 	.venv/bin/python $(PIP_INSTALL) -c requirements/constraints.txt -e ".[depth,emulation,train,dev]"
 	touch $@
 
-.venv38/ready: pyproject.toml requirements/constraints.txt
-	$(PYTHON38) -m venv .venv38
-	.venv38/bin/python $(PIP_INSTALL) --upgrade pip
-	.venv38/bin/python $(PIP_INSTALL) -c requirements/constraints.txt -e ".[depth,emulation,test]"
+.venv38-%/ready: pyproject.toml requirements/%.txt
+	$(PYTHON38) -m venv .venv38-$*
+	.venv38-$*/bin/python $(PIP_INSTALL) --upgrade pip
+	.venv38-$*/bin/python $(PIP_INSTALL) -c requirements/$*.txt -e ".[depth,emulation,test]"
 	# the newest libusb that says it supports 3.8 crashes librealsense on machines without a USB bus
-	.venv38/bin/python $(PIP_INSTALL) --ignore-requires-python "libusb-package>=1.0.30"
+	.venv38-$*/bin/python $(PIP_INSTALL) --ignore-requires-python "libusb-package>=1.0.30" "importlib_resources<6.5"
+	touch $@
+
+.venv38-%/train: .venv38-%/ready
+	.venv38-$*/bin/python $(PIP_INSTALL) -c requirements/$*.txt -e ".[train,energy]"
 	touch $@
 
 clean:
-	rm -rf .venv .venv-live .venv38 .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-live .venv38-* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -59,6 +59,6 @@ def _require_usable_libusb() -> None:
         raise SensorError(
             f"no USB bus on this machine or in this container, of which pyrealsense2 before 2.58 dies together with"
             f" this libusb (libusb_init: {code}). Install another one: `sudo apt install libusb-1.0-0`, or without root"
-            " `pip install --ignore-requires-python 'libusb-package>=1.0.30'`"
+            " `pip install --ignore-requires-python 'libusb-package>=1.0.30' 'importlib_resources<6.5'`"
         )
     libusb.libusb_exit(None)
