@@ -123,7 +123,7 @@ class LiveView(Sink):
         title.add_column(justify="right", no_wrap=True)
         words = Text.assemble(" ", ("cosmo-runtime", "bold"), "  ", self._source)
         if self._outcome:
-            words.append(f"  {self._outcome.prediction.bundle}", style="dim")
+            words.append(f"  bundle {self._outcome.prediction.bundle}", style="dim")
         title.add_row(words, Text(f"{elapsed // 60:d}:{elapsed % 60:02d}  Ctrl-C ends ", style="dim"))
         return title
 

@@ -2,6 +2,7 @@
 
     python tools/soak.py --minutes 10 --json FILE.json     the steady run
     python tools/soak.py --faults --json FILE.json         cables pulled and put back, bytes corrupted
+    python tools/soak.py --changes --json FILE.json        another bundle put in use every three seconds
 
 The devices run in a process of their own; CPU and memory are those of the recogniser's process alone.
 """
@@ -9,10 +10,14 @@ The devices run in a process of their own; CPU and memory are those of the recog
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import platform
+import shutil
+import tempfile
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional
 
@@ -21,11 +26,12 @@ import onnxruntime
 import psutil
 from rich.console import Console
 
-from models.bundle import load_bundle
-from models.shelf import SHIPPED_BUNDLE
+from models.bundle import Bundle, load_bundle
+from models.shelf import SHIPPED_BUNDLE, Shelf
 from runtime.aligner import Aligner
 from runtime.config import Config
 from runtime.engine import OnnxRuntimeEngine
+from runtime.follow import Follower
 from runtime.live import LiveSource, connect_all
 from runtime.loop import Outcome, Sink, recognise
 from runtime.recognizer import Recognizer
@@ -36,6 +42,7 @@ from sensors.rig import SENSOR_NAMES
 
 _SETTLED_S = 60.0
 _PULLED_S = 4.0
+_BETWEEN_CHANGES_S = 3.0
 _CORRUPT_SHARE = 0.01
 
 
@@ -68,6 +75,46 @@ class Watch(Sink):
 
     def outcome(self, outcome: Outcome) -> None:
         self.predictions.append((time.monotonic_ns(), dict(outcome.sensors)))
+
+
+class Changes(Sink):
+    """Notes which bundle made each prediction, and how long that took."""
+
+    def __init__(self, hop_ns: int) -> None:
+        self._hop_ns = hop_ns
+        self._bundles: List[str] = []
+        self._ends_ns: List[int] = []
+        self._latency_ms: List[float] = []
+
+    def outcome(self, outcome: Outcome) -> None:
+        self._bundles.append(outcome.prediction.bundle)
+        self._ends_ns.append(outcome.prediction.window_end_ns)
+        self._latency_ms.append(outcome.prediction.latency_ms)
+
+    def figures(self) -> Dict[str, object]:
+        """Windows that are missing, and the latency of the first window after a change beside that of the others."""
+        first = np.array([before != after for before, after in zip(self._bundles, self._bundles[1:])])
+        latency_ms = np.array(self._latency_ms[1:])
+        return {
+            "changes": int(first.sum()),
+            "windows_missing": int((np.diff(self._ends_ns) // self._hop_ns - 1).sum()),
+            "latency_ms": {"first after a change": _spread(latency_ms[first]), "others": _spread(latency_ms[~first])},
+        }
+
+
+def _spread(values: np.ndarray) -> Dict[str, float]:
+    shares = {"p50": 50, "p90": 90, "max": 100}
+    return {name: round(float(np.percentile(values, share)), 1) for name, share in shares.items()}
+
+
+def change_bundles(stop: threading.Event, shelf: Shelf, bundle: Bundle) -> None:
+    """Puts one copy of a bundle in use after the other, over and over."""
+    for name in "one", "two":
+        shutil.copytree(bundle.path, shelf.folder / name)
+    for name in itertools.cycle(["one", "two"]):
+        if stop.wait(_BETWEEN_CHANGES_S):
+            return
+        shelf.use(name)
 
 
 def steady(stop: threading.Event, minutes: float) -> Iterator[Dict[str, float]]:
@@ -122,17 +169,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--faults", action="store_true")
+    parser.add_argument("--changes", action="store_true")
     parser.add_argument("--emulate", default="person")
     parser.add_argument("--bundle", type=Path, default=SHIPPED_BUNDLE)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     bundle = load_bundle(options.bundle)
-    recognizer = Recognizer(bundle, OnnxRuntimeEngine(bundle.onnx))
+
+    def recognizer_of(bundle: Bundle) -> Recognizer:
+        return Recognizer(bundle, OnnxRuntimeEngine(bundle.onnx))
+
     console = Console(stderr=True)
     memory: List[Dict[str, float]] = []
     found: Dict[str, dict] = {}
     watch, rates, stop = Watch(), Rates(), threading.Event()
-    with EmulatedRig(options.emulate, SENSOR_NAMES) as rig:
+    changes = Changes(bundle.spec.hop_ns)
+    with ExitStack() as stack:
+        shelf = Shelf(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        follower = stack.enter_context(Follower(shelf, bundle, SENSOR_NAMES, recognizer_of))
+        rig = stack.enter_context(EmulatedRig(options.emulate, SENSOR_NAMES))
         sensors = rig.sensors(Config())
         errors = connect_all(sensors)
         if errors:
@@ -140,30 +195,38 @@ def main() -> None:
         infos = {sensor.info.name: sensor.info for sensor in sensors}
         aligner = Aligner(bundle.spec, {name: info.rate_hz for name, info in infos.items()})
         summary = Summary(infos)
-        with LiveSource(sensors) as source:
-            rig.listen(source.put, source.stop)
+        source = stack.enter_context(LiveSource(sensors))
+        rig.listen(source.put, source.stop)
 
-            def conduct() -> None:
-                if options.faults:
-                    found.update(faults(rig, watch))
-                else:
-                    for reading in steady(stop, options.minutes):
-                        memory.append(reading)
-                        console.print("{s:.0f} s: {rss_mb:.1f} MB, {cpu_s:.1f} s of CPU".format(**reading))
-                source.stop()
+        def conduct() -> None:
+            if options.faults:
+                found.update(faults(rig, watch))
+            else:
+                for reading in steady(stop, options.minutes):
+                    memory.append(reading)
+                    console.print("{s:.0f} s: {rss_mb:.1f} MB, {cpu_s:.1f} s of CPU".format(**reading))
+            source.stop()
 
-            threading.Thread(target=conduct, daemon=True).start()
-            recognise(
-                source.events(), aligner, recognizer, infos, [summary, watch if options.faults else rates], live=True
-            )
-            stop.set()
+        threading.Thread(target=conduct, daemon=True).start()
+        if options.changes:
+            threading.Thread(target=change_bundles, args=(stop, shelf, bundle), daemon=True).start()
+        sinks = [summary, changes, watch if options.faults else rates]
+        recognise(source.events(), aligner, recognizer_of(bundle), infos, sinks, True, follower.take)
+        stop.set()
     report = {
         "machine": {"cores": psutil.cpu_count(), "processor": platform.processor() or platform.machine()},
         "versions": {"python": platform.python_version(), "onnxruntime": onnxruntime.__version__},
-        "options": {"emulate": options.emulate, "minutes": options.minutes, "faults": options.faults},
+        "options": {
+            "emulate": options.emulate,
+            "minutes": options.minutes,
+            "faults": options.faults,
+            "changes": options.changes,
+        },
         **summary.as_dict(),
         "out_of_order": {name: ring.out_of_order for name, ring in aligner.rings.items()},
     }
+    if options.changes:
+        report["changes"] = changes.figures()
     if options.faults:
         report["faults"] = found
     else:

@@ -94,7 +94,7 @@ def test_every_size_has_room_for_what_matters(
             shown.view.event(sample)
     shown.view.outcome(_outcome(_many(spec, 27), "activity number 7", truth="activity number 3"))
     text = shown.text()
-    assert "a test  person" in text.splitlines()[0]
+    assert "a test  bundle person" in text.splitlines()[0]
     assert "83%" in text
     assert "truth: activity number 3" in text
     assert "latency 4.2 ms, of which engine 1.5 ms" in text
