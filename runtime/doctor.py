@@ -19,7 +19,7 @@ from serial.tools import list_ports
 
 from models.bundle import Bundle, BundleError, load_bundle
 from runtime.config import Config
-from runtime.engine import EngineError
+from runtime.engine import PROVIDERS, EngineError
 from runtime.engines import key_here, open_engine, records, why_unusable
 from runtime.gpu import find_gpu
 from runtime.live import connect_all
@@ -90,9 +90,9 @@ def _model(path: Path, config: Config) -> List[Finding]:
 def _engines(bundle: Bundle, threads: int) -> List[Finding]:
     """What this machine could run models on, and what was built for it."""
     gpu = find_gpu()
-    offered = [name.replace("ExecutionProvider", "") for name in onnxruntime.get_available_providers()]
+    offered = [name for name, provider in PROVIDERS.items() if provider in onnxruntime.get_available_providers()]
     findings = [
-        Finding("good", "onnxruntime", f"{onnxruntime.__version__} for {', '.join(offered)}; {threads} thread(s)"),
+        Finding("good", "onnxruntime", f"{onnxruntime.__version__} offers {', '.join(offered)}; {threads} thread(s)"),
         Finding("good" if gpu else "note", "GPU", str(gpu) if gpu else "no NVIDIA GPU; models run on the CPU"),
     ]
     try:

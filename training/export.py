@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save
 from torch.onnx.symbolic_helper import parse_args
 
@@ -21,12 +22,6 @@ from models.spec import ModelSpec
 OPSET = 13  # the newest that TensorRT 8.2 and onnxruntime 1.8 read,
 IR_VERSION = 7  # and its file version
 TOLERANCE, HALF_TOLERANCE = 1e-4, 2e-2
-
-try:
-    from onnxruntime.transformers.float16 import convert_float_to_float16
-    from onnxruntime.transformers.onnx_model import OnnxModel
-except ImportError:  # before 1.9; JetPack 4's TensorRT makes half precision of the other file by itself
-    convert_float_to_float16 = None
 
 
 def export(
@@ -40,9 +35,8 @@ def export(
     network.eval()
     model = to_onnx(spec, network)
     verify(spec, network, model)
-    half = in_half_precision(model) if convert_float_to_float16 else None
-    if half:
-        verify(spec, network, half, HALF_TOLERANCE)
+    half = in_half_precision(model)
+    verify(spec, network, half, HALF_TOLERANCE)
     weights = save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})
     return write_bundle(path, spec, onnx=model, onnx_fp16=half, weights=weights, provenance=provenance, metrics=metrics)
 
@@ -81,11 +75,33 @@ def _amax(graph: Any, x: Any, dims: list[int], keepdim: int) -> Any:
 
 
 def in_half_precision(model: bytes) -> bytes:
-    """The same model computing in half precision; inputs and outputs stay float32."""
-    half = OnnxModel(convert_float_to_float16(onnx.load_from_string(model), keep_io_types=True))
-    half.topological_sort()  # the casts of inputs and outputs are appended at the end
-    onnx.checker.check_model(half.model, full_check=True)
-    return half.model.SerializeToString()
+    """The same model computing in half precision; inputs and outputs stay float32.
+
+    ONNX Runtime's converter is not in the releases that a TX2 can have, and onnxconverter-common's leaves the casts
+    inside these networks as they are, which makes the graph invalid.
+    """
+    half = onnx.load_from_string(model)
+    graph = half.graph
+    attributes = [attribute for node in graph.node for attribute in node.attribute]
+    for tensor in [*graph.initializer, *(attribute.t for attribute in attributes if attribute.name == "value")]:
+        if tensor.data_type == TensorProto.FLOAT:
+            numbers = numpy_helper.to_array(tensor).astype(np.float16)
+            tensor.CopyFrom(numpy_helper.from_array(numbers, tensor.name))
+    for attribute in attributes:
+        if attribute.name == "to" and attribute.i == TensorProto.FLOAT:
+            attribute.i = TensorProto.FLOAT16
+
+    inside = {item.name: f"{item.name}_half" for item in [*graph.input, *graph.output]}
+    for node in graph.node:
+        node.input[:] = [inside.get(name, name) for name in node.input]
+        node.output[:] = [inside.get(name, name) for name in node.output]
+    to_half = [helper.make_node("Cast", [x.name], [inside[x.name]], to=TensorProto.FLOAT16) for x in graph.input]
+    from_half = [helper.make_node("Cast", [inside[y.name]], [y.name], to=TensorProto.FLOAT) for y in graph.output]
+    nodes = [*to_half, *graph.node, *from_half]
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend(nodes)
+    onnx.checker.check_model(half, full_check=True)
+    return half.SerializeToString()
 
 
 def verify(spec: ModelSpec, network: AnyNetwork, model: bytes, tolerance: float = TOLERANCE) -> None:

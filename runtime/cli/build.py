@@ -61,8 +61,10 @@ def run(options: argparse.Namespace) -> int:
         progress.update(reading, total=1, completed=1)
         record = build_engine(bundle, options.engine, options.precision, windows, progress)
     figures = record.verification
+    slower = figures.latency_ms >= figures.cpu_latency_ms
     say(
         f"{bundle.path}: {options.engine} in {options.precision} for {key.gpu} may be used: {explain(figures)}. "
         f"One window in {figures.latency_ms:.2f} ms; ONNX Runtime on one core takes {figures.cpu_latency_ms:.2f} ms"
+        + (f", so that only `--engine {options.engine}` will use it" if slower else "")
     )
     return DONE

@@ -13,11 +13,9 @@ import models
 from models.bundle import load_bundle
 from models.networks import CosmoNetwork
 from models.spec import ModalitySpec, ModelSpec
-from training.export import HALF_TOLERANCE, convert_float_to_float16, export, in_half_precision, to_onnx, verify
+from training.export import HALF_TOLERANCE, export, in_half_precision, to_onnx, verify
 
 SHIPPED = Path(models.__file__).parent / "bundles" / "person"
-
-needs_converter = pytest.mark.skipif(convert_float_to_float16 is None, reason="onnxruntime 1.8 cannot convert")
 
 
 def test_a_graph_that_answers_otherwise_is_refused(spec, tmp_path):
@@ -72,11 +70,9 @@ def test_every_encoder_exports_to_what_tensorrt_8_2_has_in_both_precisions(senso
     network = CosmoNetwork(spec, fusion).eval()
     graph = to_onnx(spec, network)
     verify(spec, network, graph)
-    graphs = [graph]
-    if convert_float_to_float16:
-        graphs.append(in_half_precision(graph))
-        verify(spec, network, graphs[1], HALF_TOLERANCE)
-    for model in map(onnx.load_from_string, graphs):
+    half = in_half_precision(graph)
+    verify(spec, network, half, HALF_TOLERANCE)
+    for model in map(onnx.load_from_string, (graph, half)):
         assert (model.ir_version, [(opset.domain, opset.version) for opset in model.opset_import]) == (7, [("", 13)])
         assert {node.op_type for node in model.graph.node} <= set(OF_TENSORRT_8_2.split())
         for tensor in (*model.graph.input, *model.graph.output):
@@ -84,7 +80,6 @@ def test_every_encoder_exports_to_what_tensorrt_8_2_has_in_both_precisions(senso
             assert all(axis.dim_value > 0 for axis in tensor.type.tensor_type.shape.dim)
 
 
-@needs_converter
 def test_half_precision_is_half_as_large_and_computes_in_it(spec):
     graph = to_onnx(spec, CosmoNetwork(spec).eval())
     half = in_half_precision(graph)
@@ -94,20 +89,12 @@ def test_half_precision_is_half_as_large_and_computes_in_it(spec):
     assert onnx.TensorProto.FLOAT not in kinds
 
 
-@needs_converter
 def test_a_half_precision_graph_that_answers_otherwise_writes_no_bundle(spec, tmp_path, monkeypatch):
     stale = in_half_precision(to_onnx(spec, CosmoNetwork(spec).eval()))
     monkeypatch.setattr("training.export.in_half_precision", lambda _: stale)
     with pytest.raises(RuntimeError, match="differ"):
         export(tmp_path / "bundle", spec, CosmoNetwork(spec), provenance={}, metrics={})
     assert not list(tmp_path.iterdir())
-
-
-def test_where_half_precision_cannot_be_made_the_bundle_lacks_it(spec, tmp_path, monkeypatch):
-    monkeypatch.setattr("training.export.convert_float_to_float16", None)
-    bundle = export(tmp_path / "bundle", spec, CosmoNetwork(spec), provenance={}, metrics={})
-    assert bundle.onnx.exists()
-    assert bundle.onnx_fp16 is None
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.fp16.onnx"])
