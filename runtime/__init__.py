@@ -1,1 +1,6 @@
 """Time: ring buffers, alignment, windows, engines, the recognition loop, its sinks and command line."""
+
+import os
+
+# ONNX Runtime from 1.29 on reports to its maker, unless it is told not to before it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

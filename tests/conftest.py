@@ -11,6 +11,8 @@ from typing import Any, Callable
 import pytest
 from hypothesis import settings
 
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as runtime does, for tests that import ONNX Runtime first
+
 settings.register_profile("busy", deadline=None)  # a machine that does other things as well proves nothing
 settings.load_profile("busy")
 

@@ -18,11 +18,11 @@ import tempfile
 import threading
 import time
 from contextlib import ExitStack
+from importlib.metadata import version
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional
 
 import numpy as np
-import onnxruntime
 import psutil
 from rich.console import Console
 
@@ -215,7 +215,7 @@ def main() -> None:
         stop.set()
     report = {
         "machine": {"cores": psutil.cpu_count(), "processor": platform.processor() or platform.machine()},
-        "versions": {"python": platform.python_version(), "onnxruntime": onnxruntime.__version__},
+        "versions": {"python": platform.python_version(), "onnxruntime": version("onnxruntime")},
         "options": {
             "emulate": options.emulate,
             "minutes": options.minutes,

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Dict, Sequence
 
@@ -64,3 +67,15 @@ def test_the_committed_model_is_the_one_that_its_script_makes(tiny_onnx: Path) -
     namespace: Dict[str, object] = {}
     exec(tiny_onnx.with_name("make_tiny_onnx.py").read_text(), namespace)
     assert namespace["make_tiny"]() == onnx.load(str(tiny_onnx))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("module", ["runtime.engine", "runtime.cli", "training.export", "tools.soak"])
+def test_onnxruntime_reports_to_nobody(module: str, tiny_onnx: Path, tmp_path: Path) -> None:
+    """Where it does, it gives the device a number and keeps what it has to tell, below the home folder."""
+    if module.startswith("training"):
+        pytest.importorskip("torch")
+    code = f"import {module}, onnxruntime; onnxruntime.InferenceSession({str(tiny_onnx)!r})"
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment.update(HOME=str(tmp_path), XDG_CACHE_HOME="", PYTHONPATH=os.pathsep.join(sys.path))
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment, cwd=Path(__file__).parents[2])
+    assert not [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name]
