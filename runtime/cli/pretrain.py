@@ -20,7 +20,7 @@ data:
 SUBJECTS and SEEDS are numbers such as 1-6 or 1,3.
 
 A run that was killed goes on where its checkpoint is, with the same words. On several GPUs or machines:
-  torchrun --nproc-per-node 8 --no-python cosmo-runtime pretrain DATA --out FOLDER --batch 1024
+  torchrun --nproc_per_node 8 --no_python cosmo-runtime pretrain DATA --out FOLDER --batch 1024
 """
 
 

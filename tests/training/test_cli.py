@@ -139,7 +139,7 @@ def test_torchrun_starts_processes_that_learn_as_one(usc, pretrain, tmp_path):
     words += ["--weights-range", "0.1,0.9", "--tensorboard", str(tmp_path / "board"), "--bundle", str(bundle.path)]
     words += ["--checkpoint", str(tmp_path / "checkpoint")]
     assert pretrain(*words, "--out", tmp_path / "one").code == 0
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     command = [*torchrun, "-m", "runtime.cli", "pretrain", *words]
     subprocess.run([*command, "--out", tmp_path / "two", "--cache", tmp_path / "cache two"], check=True, timeout=100)
     one, two = load_pretrained(tmp_path / "one"), load_pretrained(tmp_path / "two")
