@@ -230,9 +230,9 @@ def _alone(name: str, options: argparse.Namespace) -> Row:
     first_answer_s = time.perf_counter() - began_s
     _repeat(step, WARM_UP_SHARE * options.duration, WARM_UP_RUNS)
     with Measurement(find_sources().sources) as measurement, measurement.work():
-        waited_ns = _waited_ns()
+        cpu_s, waited_ns = time.process_time(), _waited_ns()
         latency_ms = _repeat(step, options.duration)
-        waited = (_waited_ns() - waited_ns) / (latency_ms.sum() * 1e6)
+        cpu_s, waited_ns = time.process_time() - cpu_s, _waited_ns() - waited_ns
     first, second = map(np.median, np.array_split(latency_ms, 2))
     windows = options.batch * len(latency_ms)
     figures = {
@@ -241,7 +241,8 @@ def _alone(name: str, options: argparse.Namespace) -> Row:
         "runs": len(latency_ms),
         "latency_ms": _percentiles(latency_ms),
         "drift": round(float(second / first - 1), 4),
-        "waited_for_a_core": round(float(waited), 4),
+        "waited_for_a_core": round(waited_ns / latency_ms.sum() * 1e-6, 4),
+        "cpu_ms_per_window": round(1e3 * cpu_s / windows, 4),
         "windows_per_s": round(windows / latency_ms.sum() * 1e3, 1),
         "first_answer_s": round(first_answer_s, 3),
         "memory_mb": _peak_memory_mb(),
@@ -437,7 +438,9 @@ def _for_machines(row: Row) -> Dict[str, Any]:
 
 
 def _alone_table(rows: Sequence[Row]) -> Table:
-    table = _table("engine", "p50 ms", "p90", "p99", "max", "windows/s", "MB", "mJ/window", "steady", "waited")
+    table = _table(
+        "engine", "p50 ms", "p90", "p99", "max", "windows/s", "CPU ms", "MB", "mJ/window", "steady", "waited"
+    )
     for row in rows:
         if row.figures:
             figures = row.figures
@@ -445,7 +448,8 @@ def _alone_table(rows: Sequence[Row]) -> Table:
             steady = "yes" if abs(figures["drift"]) <= STEADY_WITHIN else f"no, {figures['drift']:+.0%}"
             waited = f"{figures['waited_for_a_core']:.0%}"
             rate, memory = f"{figures['windows_per_s']:.0f}", f"{figures['memory_mb']:.0f}"
-            table.add_row(_title(row), *latency, rate, memory, _energy(figures["energy"]), steady, waited)
+            cpu = f"{figures['cpu_ms_per_window']:.3g}"
+            table.add_row(_title(row), *latency, rate, cpu, memory, _energy(figures["energy"]), steady, waited)
     return table
 
 

@@ -62,6 +62,7 @@ def test_every_engine_is_a_row_and_a_missing_one_says_why(
     latency = ran["latency_ms"]
     assert 0 < latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["max"]
     assert ran["engine"] == "onnxruntime" and ran["runs"] > 2 and ran["memory_mb"] > 30
+    assert 0 < ran["cpu_ms_per_window"] <= 1e3 / ran["windows_per_s"] * 2 * 1.1  # of two threads
     assert 0 < ran["windows_per_s"] <= 1e3 / latency["p50"] * 2
     assert missing["engine"] == "tensorrt" and missing["unavailable"] and "latency_ms" not in missing
     assert report["machine"]["cores"] and report["versions"]["python"] and report["settings"]["threads"] == 2
