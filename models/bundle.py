@@ -4,6 +4,7 @@ model.json           spec, provenance, metrics, and the sha256 of the other file
 model.onnx           opset 13, IR 7, static shapes of batch 1; inputs named after the sensors, and ``presence``
 model.fp16.onnx      the same computing in half precision, inputs and outputs in single; bundles of before lack it
 weights.safetensors  the networks' weights, where fine-tuning starts
+memory.safetensors   some embeddings of each activity, so that fine-tuning forgets none; bundles of before lack it
 README.md            the model card, for people; nothing reads it
 engines/             what was built of it for a machine, see ``runtime.engines``; not part of what is written here
 """
@@ -27,6 +28,7 @@ MANIFEST = "model.json"
 ONNX = "model.onnx"
 ONNX_FP16 = "model.fp16.onnx"
 WEIGHTS = "weights.safetensors"
+MEMORY = "memory.safetensors"
 
 
 class BundleError(Exception):
@@ -83,6 +85,11 @@ class Bundle:
         """The weights for fine-tuning."""
         return self.path / WEIGHTS
 
+    @property
+    def memory(self) -> Optional[Path]:
+        """The remembered embeddings; None where the bundle was written without."""
+        return self.path / MEMORY if MEMORY in self.sha256 else None
+
 
 def load_bundle(path: Path) -> Bundle:
     """Read and check a bundle.
@@ -110,6 +117,7 @@ def write_bundle(
     onnx: bytes,
     onnx_fp16: Optional[bytes] = None,
     weights: bytes,
+    memory: Optional[bytes] = None,
     provenance: Mapping[str, Any],
     metrics: Mapping[str, Any],
 ) -> Bundle:
@@ -122,7 +130,8 @@ def write_bundle(
     replaces = (path / MANIFEST).is_file()
     if path.exists() and not replaces and not (path.is_dir() and not any(path.iterdir())):
         raise BundleError(f"{path} exists and is not a bundle (no {MANIFEST}); choose another folder")
-    files = {ONNX: onnx, WEIGHTS: weights, **({ONNX_FP16: onnx_fp16} if onnx_fp16 else {})}
+    parts = {ONNX: onnx, ONNX_FP16: onnx_fp16, WEIGHTS: weights, MEMORY: memory}
+    files = {name: content for name, content in parts.items() if content is not None}
     manifest = Manifest(
         format=FORMAT,
         spec=spec,

@@ -1,6 +1,7 @@
 """Trains a bundle for an emulated rig: the simulated person, whose bundle ships, or UTD-MHAD.
 
     python tools/train_bundle.py person --out models/bundles/person
+    python tools/train_bundle.py person --without squat,punch --out PATH/never-saw-them
     python tools/train_bundle.py utd --data PATH/utd-mhad --out PATH/utd-bundle
     python tools/train_bundle.py utd --data PATH/utd-mhad --start models/pretrained/utd --out PATH/utd-bundle
     python tools/train_bundle.py utd --data PATH/utd-mhad --train 1-4 --test 5,6 --out PATH/choosing
@@ -17,6 +18,7 @@ import json
 import math
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Sequence
 
@@ -41,6 +43,7 @@ from training.datasets.motion import person_spec, simulated_people, utd_stream_s
 from training.methods import Budget
 from training.pretrained import load_pretrained
 from training.train import train_bundle
+from training.windows import UNLABELLED, Windows
 
 PERSON_TRAIN, PERSON_TEST = range(40), range(900, 908)
 PERSON_MINUTES = 2.5
@@ -50,6 +53,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kind", choices=("person", "utd"))
     parser.add_argument("--out", type=Path, required=True, help="the bundle's folder")
+    parser.add_argument(
+        "--without", type=lambda text: text.split(","), default=[], help="leave activities out (person only)"
+    )
     parser.add_argument("--data", type=Path, default=Path(), help="folder of UTD-MHAD (utd only)")
     parser.add_argument("--train", type=parse_subjects, default=(1, 2, 3, 4, 5, 6), help="subjects of UTD-MHAD")
     parser.add_argument("--test", type=parse_subjects, default=(7, 8), help="subjects of UTD-MHAD")
@@ -64,10 +70,18 @@ def main() -> None:
             simulated_people(people, 60 * PERSON_MINUTES, spec, options.cache) for people in (PERSON_TRAIN, PERSON_TEST)
         )
         train = train.where(np.arange(0, len(train), 2))  # neighbours share three quarters
+        if options.without:
+            unknown = [name for name in options.without if name not in spec.classes]
+            if unknown:
+                parser.error(f"--without: nobody does {', '.join(unknown)}; give any of {', '.join(spec.classes)}")
+            known = [name for name in spec.classes if name not in options.without]
+            train, test = (_of_alone(windows, spec.classes, known) for windows in (train, test))
+            spec = spec.model_copy(update={"classes": tuple(known)})
         about = {
             "about": "Recognises what a simulated person does, for trying cosmo-runtime out with no hardware.",
             "data": f"simulated people {PERSON_TRAIN[0]} to {PERSON_TRAIN[-1]}, {PERSON_MINUTES:g} minutes each; "
-            f"{PERSON_TEST[0]} to {PERSON_TEST[-1]} test it",
+            f"{PERSON_TEST[0]} to {PERSON_TEST[-1]} test it"
+            + "".join(f"; none of them does {name}" for name in options.without),
             "licence": "Apache-2.0, as the simulator's",
             "limits": "what it says of a real person means nothing",
         }
@@ -120,6 +134,12 @@ def summary_of(bundle: Bundle, motion: Motion, seconds: float = math.inf) -> Sum
         live=False,
     )
     return summary
+
+
+def _of_alone(windows: Windows, classes: Sequence[str], known: Sequence[str]) -> Windows:
+    """The windows of these activities; those without a label go, too, for they may show one of the others."""
+    label = np.array([known.index(name) if name in known else UNLABELLED for name in [*classes, ""]])
+    return replace(windows, labels=label[windows.labels]).labelled
 
 
 def _listed(subjects: Sequence[int]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from inspect import signature
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Mapping, Optional
 
 import numpy as np
 import onnx
@@ -18,6 +18,7 @@ from torch.onnx.symbolic_helper import parse_args
 from models.bundle import Bundle, write_bundle
 from models.reference import AnyNetwork
 from models.spec import ModelSpec
+from training.memory import Memory
 
 OPSET = 13  # the newest that TensorRT 8.2 and onnxruntime 1.8 read,
 IR_VERSION = 7  # and its file version
@@ -25,9 +26,15 @@ TOLERANCE, HALF_TOLERANCE = 1e-4, 2e-2
 
 
 def export(
-    path: Path, spec: ModelSpec, network: AnyNetwork, *, provenance: Mapping[str, Any], metrics: Mapping[str, Any]
+    path: Path,
+    spec: ModelSpec,
+    network: AnyNetwork,
+    *,
+    memory: Optional[Memory] = None,
+    provenance: Mapping[str, Any],
+    metrics: Mapping[str, Any],
 ) -> Bundle:
-    """Write the network as a bundle.
+    """Write the network as a bundle, with what it remembers for a later fine-tuning.
 
     Raises:
         RuntimeError: the exported model is not of the opset or answers otherwise than the network.
@@ -38,7 +45,16 @@ def export(
     half = in_half_precision(model)
     verify(spec, network, half, HALF_TOLERANCE)
     weights = save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})
-    return write_bundle(path, spec, onnx=model, onnx_fp16=half, weights=weights, provenance=provenance, metrics=metrics)
+    return write_bundle(
+        path,
+        spec,
+        onnx=model,
+        onnx_fp16=half,
+        weights=weights,
+        memory=memory.as_bytes() if memory else None,
+        provenance=provenance,
+        metrics=metrics,
+    )
 
 
 def to_onnx(spec: ModelSpec, network: AnyNetwork) -> bytes:

@@ -9,6 +9,7 @@ import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 
+from models.networks import FusionClassifier
 from models.reference import AnyEncoders, AnyNetwork
 from training.augment import OF_A_WHOLE, Warp, augment, drop_modalities
 from training.windows import Windows
@@ -91,6 +92,44 @@ def finetune(
             epoch_done(total)
     freeze(classifier)
     return losses
+
+
+def finetune_classifier(
+    classifier: FusionClassifier,
+    z: Tensor,
+    presence: Tensor,
+    labels: Tensor,
+    share: Tensor,
+    *,
+    steps: int,
+    seed: int,
+    batch: int = 32,
+    learning_rate: float = 2e-3,
+    on_step: Callable[[], None] = lambda: None,
+) -> None:
+    """Train fusion and classifier in place, on embeddings of encoders that stay as they are.
+
+    Args:
+        classifier: from where to go on.
+        z: (N, M, D) embeddings.
+        presence: (N, M), 1 where a window has the modality.
+        labels: (N,).
+        share: (N,) how often each embedding is drawn, beside the others.
+        steps: minibatches.
+        seed: of order and dropped modalities.
+        batch: embeddings in a minibatch.
+        learning_rate: at the start; it falls as a cosine.
+        on_step: called after each minibatch.
+    """
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    unfreeze(classifier)
+    descent = _Descent(classifier, learning_rate, steps)
+    for chosen in torch.multinomial(share, steps * batch, replacement=True, generator=generator).split(batch):
+        logits, _ = classifier(z[chosen], drop_modalities(presence[chosen], generator))
+        descent.step(nn.functional.cross_entropy(logits, labels[chosen], label_smoothing=0.05))
+        on_step()
+    freeze(classifier)
 
 
 def freeze(part: nn.Module) -> None:

@@ -16,6 +16,7 @@ from models.spec import ModelSpec
 from training.cosmo import Cosmo
 from training.evaluate import evaluate
 from training.export import export
+from training.memory import remember
 from training.methods import Budget
 from training.windows import Windows
 
@@ -75,4 +76,6 @@ def train_bundle(
         "labelled_windows": len(labelled),
         "torch": torch.__version__,
     }
-    return export(out, trained.spec, trained.network, provenance=record, metrics=metrics)
+    network = trained.network
+    memory = remember(network.encoders, labelled, seed) if isinstance(network.encoders, Encoders) else None
+    return export(out, trained.spec, network, memory=memory, provenance=record, metrics=metrics)

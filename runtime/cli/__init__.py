@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from models.bundle import BundleError
-from runtime.cli import build, bundle, doctor, label, pretrain, purge, recognise, record
+from runtime.cli import build, bundle, doctor, finetune, label, pretrain, purge, recognise, record
 from runtime.cli.common import FAILED, TERMINAL, USAGE, Failure, UsageError
 from runtime.config import ConfigError
 from runtime.engine import EngineError
@@ -34,6 +34,7 @@ _COMMANDS = {
     "bundle": bundle,
     "build": build,
     "pretrain": pretrain,
+    "finetune": finetune,
     "purge": purge,
 }
 

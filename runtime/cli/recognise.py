@@ -51,6 +51,7 @@ other commands (each has its own --help):
   cosmo-runtime build      an engine for this machine's GPU
   cosmo-runtime doctor     what is attached, what is wrong, how to mend it
   cosmo-runtime bundle     which models there are, which one is in use, and changing it
+  cosmo-runtime finetune   learn one person and one room from a labelled recording
   cosmo-runtime pretrain   learn from unlabelled data (stage 1 of Cosmo)
 
 examples:

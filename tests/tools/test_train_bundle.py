@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
@@ -17,6 +18,7 @@ from sensors.emulation.utd import ACTIVITIES
 from sensors.sensor import SensorError
 from tools import train_bundle
 from training.datasets.motion import person_spec, utd_stream_spec
+from training.windows import Windows
 
 
 def test_the_models_know_all_that_their_motions_do() -> None:
@@ -32,6 +34,13 @@ def test_a_bundle_is_run_over_a_motion_as_the_runtime_would() -> None:
         pytest.skip(str(error))
     assert figures["windows"] == 37  # the first of 2 s, then one every 0.5 s
     assert figures["inside"]["right"] >= 0.9 * figures["inside"]["windows"] > 0
+
+
+def test_activities_can_be_left_out_of_what_is_seen() -> None:
+    windows = Windows({"imu": np.zeros((5, 1))}, np.ones((5, 1), bool), np.array([0, 1, -1, 2, 1]), *[np.arange(5)] * 2)
+    known = train_bundle._of_alone(windows, ("walk", "squat", "jump"), ["walk", "jump"])
+    assert known.labels.tolist() == [0, 1]
+    assert known.groups.tolist() == [0, 3]
 
 
 @pytest.mark.slow

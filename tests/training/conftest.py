@@ -24,6 +24,10 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def spec() -> ModelSpec:
+    return sway_spec()
+
+
+def sway_spec() -> ModelSpec:
     return ModelSpec(
         modalities=(
             ModalitySpec(sensor="imu", rate_hz=20, shape=(6,)),

@@ -75,11 +75,13 @@ def test_labels_are_those_that_were_recorded_where_they_fill_a_window(
     assert labels == [0 if end_s < 3 else 1 if end_s >= 7 else -1 for end_s in ends_s]
 
 
-def test_segments_of_the_caller_are_labels_instead(recorded: Path, spec: ModelSpec, tmp_path: Path) -> None:
+def test_segments_of_the_caller_are_labels_instead_where_they_hold_a_windows_middle(
+    recorded: Path, spec: ModelSpec, tmp_path: Path
+) -> None:
     segments = [Segment((START_S + 1) * 10**9, (START_S + 4) * 10**9, "sit")]
     windows = recording.windows(recorded, spec, tmp_path, segments, group="Ada")
     ends_s = 2 + 0.5 * np.arange(17)
-    assert windows.labels.tolist() == [1 if 3 <= end_s <= 4 else -1 for end_s in ends_s]
+    assert windows.labels.tolist() == [1 if 1 <= end_s - 1 < 4 else -1 for end_s in ends_s]
     assert set(windows.groups) == {"Ada"}
     with pytest.raises(DataSetError, match=r"monday.mcap: the activities \['juggle'\] are none of the model's"):
         recording.windows(recorded, spec, tmp_path, [Segment(0, 1, "juggle")])
@@ -98,6 +100,12 @@ def test_a_recording_is_decoded_once_until_it_changes(
     path.write_bytes(recorded.read_bytes()[: -path.stat().st_size // 2])
     assert len(recording.windows(path, spec, cache)) <= len(first)
     assert len(list(cache.iterdir())) == 2
+
+
+def test_without_a_cache_nothing_is_kept(recorded: Path, spec: ModelSpec, tmp_path: Path) -> None:
+    windows = recording.windows(recorded, spec, None)
+    np.testing.assert_array_equal(windows.labels, recording.windows(recorded, spec, tmp_path).labels)
+    assert not isinstance(windows.features["depth"], np.memmap)
 
 
 def test_what_is_missing_damaged_or_too_short_is_named(recorded: Path, spec: ModelSpec, tmp_path: Path) -> None:
