@@ -283,8 +283,8 @@ def write(out: Path, base: Base, session: Session, lesson: Lesson, *, seed: int,
         command: for the bundle's record.
 
     Raises:
-        BundleError: ``out`` cannot be written.
-        RuntimeError: the exported model answers otherwise than the network.
+        BundleError: ``out`` is in the way.
+        PersonaliseError: the exported model answers otherwise than the network, or cannot be written.
     """
     name, told = base.path.resolve().name, base.provenance
     data = told.get("data", "data that is not recorded")
@@ -306,7 +306,12 @@ def write(out: Path, base: Base, session: Session, lesson: Lesson, *, seed: int,
     comparison, taught = lesson.comparison, lesson.taught
     before = {"last examples, before": comparison.before} if comparison.before else {}
     metrics = {**before, "last examples": comparison.after, "activities": comparison.activities}
-    return export(out, taught.spec, taught.network, memory=taught.memory, provenance=provenance, metrics=metrics)
+    try:
+        return export(out, taught.spec, taught.network, memory=taught.memory, provenance=provenance, metrics=metrics)
+    except RuntimeError as error:
+        raise PersonaliseError(f"{error}; nothing was written, and {base.path} is as it was") from error
+    except OSError as error:
+        raise PersonaliseError(f"{out} cannot be written: {error.strerror}") from error
 
 
 def _began(path: Path) -> str:

@@ -8,6 +8,7 @@ import resource
 import shlex
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, List, Mapping, Optional
 
@@ -96,15 +97,13 @@ def run(options: argparse.Namespace) -> int:
         say(f"reading {len(labels)} {'recording' if len(labels) == 1 else 'recordings'}")
         session = personalise.read_session(base, labels, options.keep)
         lesson = _learn(base, session, options.seed)
-        shelf = Shelf()
-        bundle = personalise.write(
-            options.out or shelf.new_path(base.path.resolve().name),
-            base,
-            session,
-            lesson,
-            seed=options.seed,
-            command=shlex.join(["cosmo-runtime", *sys.argv[1:]]),
-        )
+        out = options.out or Shelf().new_path(base.path.resolve().name)
+        try:
+            command = shlex.join(["cosmo-runtime", *sys.argv[1:]])
+            bundle = personalise.write(out, base, session, lesson, seed=options.seed, command=command)
+        finally:
+            with suppress(OSError):  # it is there no more, or holds the bundle
+                out.rmdir()
     except personalise.FAILURES as error:
         raise Failure(str(error)) from error
     except KeyboardInterrupt:
@@ -113,7 +112,7 @@ def run(options: argparse.Namespace) -> int:
     engine = _build_engine(bundle, next(iter(labels)))
     in_use = not options.out and lesson.comparison.gained >= 0
     if in_use:
-        shelf.use(bundle.path.name)
+        Shelf().use(bundle.path.name)
     _tell(bundle, lesson.comparison, in_use)
     if options.json:
         _write_figures(
@@ -174,6 +173,9 @@ def _build_engine(bundle: Bundle, recording: Path) -> Optional[str]:
             built = build_engine(bundle, key.engine, key.precision, recorded_windows(recording, bundle.spec), progress)
         except EngineError as error:  # ONNX Runtime goes on
             say(str(error))
+            return None
+        except KeyboardInterrupt:
+            say(f"no engine was built; cosmo-runtime build {bundle.path} does it")
             return None
     return f"{built.engine} {built.precision}"
 

@@ -120,13 +120,15 @@ def test_a_folder_can_be_given_and_is_never_overwritten(
 
 
 def test_recording_and_labels_are_deleted_when_all_is_done_and_not_before(
-    cosmo: Run, base: Bundle, labels: Path, monkeypatch: pytest.MonkeyPatch
+    cosmo: Run, base: Bundle, labels: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ("finetune", "--labels", labels, "--bundle", base.path, "--delete-after")
     with monkeypatch.context() as patch:
         patch.setattr("training.export.verify", refuse)
-        with pytest.raises(RuntimeError):
-            cosmo(*words)
+        failed = cosmo(*words)
+    assert failed.code == 1
+    assert "answers otherwise; nothing was written" in failed.err
+    assert list(shelf.folder.glob("[!.]*")) == [], "not even an empty folder"
     assert labels.exists()
     assert labels.with_suffix(".mcap").exists()
     done = cosmo(*words)
@@ -280,6 +282,7 @@ def test_what_cannot_be_learned_from_is_told(cosmo: Run, base: Bundle, labels: P
         (("--labels", labels, "--bundle", base.path, "--keep", "swim"), 1, "does not know swim"),
         (("--labels", labels, "--bundle", base.path, "--keep", ","), 2, "expected all, none, or activities"),
         (("--bundle", base.path), 2, "required: --labels"),
+        (("--labels", labels, "--bundle", base.path, "--out", "/proc/mine"), 1, "/proc/mine cannot be written"),
     ):
         done = cosmo("finetune", *words)
         assert (done.code, text in done.err) == (code, True), done.err
