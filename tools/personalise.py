@@ -2,6 +2,7 @@
 
     python tools/personalise.py utd --data PATH/utd-mhad --subject 7 --base utd-bundle
     python tools/personalise.py utd --data PATH/utd-mhad --subject 7 --base models/pretrained/utd
+    python tools/personalise.py utd --data PATH/utd-mhad --subject 7 --base utd-bundle --one-window
     python tools/personalise.py person --subject 900 --base person-without --new squat,punch
 
 What the rig would see is recorded without waiting for it. A subject of UTD-MHAD performs each action twice in the
@@ -17,7 +18,8 @@ import json
 import math
 import statistics
 import tempfile
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -33,13 +35,14 @@ from sensors.config import DepthConfig
 from sensors.emulation.motion import ActivityStart, Motion
 from sensors.emulation.offline import events
 from sensors.emulation.person import HALF_CAMERA, SimulatedPerson
-from sensors.emulation.utd import UtdMotion
+from sensors.emulation.utd import REST, UtdMotion
 from sensors.events import Sample, Truth
 from sensors.recording import Recording, RecordingWriter
 from sensors.sensor import SensorInfo
 
 SESSION_REPEATS, TEST_REPEATS = (1, 2), (3, 4)
 MINUTES = 4.0
+SECOND_NS = 10**9
 
 
 @dataclass
@@ -76,18 +79,27 @@ def record(motion: Motion, seconds: float, decimation: int, path: Path) -> List[
     rates_hz = {"imu": motion.imu_rate_hz, "depth": motion.camera.rate_hz, "radar": motion.radar_rate_hz}
     infos = {name: SensorInfo(name, "emulated", rate) for name, rate in rates_hz.items()}
     infos["depth"].depth_scale_m = motion.camera.depth_scale_m
-    truths, now_ns = TruthLine(), 0
+    began_ns = time.monotonic_ns() // SECOND_NS * SECOND_NS  # whole, so that the same windows are cut at any time
+    truths, now_ns = TruthLine(), began_ns
     with RecordingWriter(path, infos, {"source": "emulated, without waiting"}) as writer:
         for event in events(motion, seconds, DepthConfig(decimation=decimation)):
             if isinstance(event, Truth):
+                event = Truth(began_ns + event.stamp_ns, event.activity)
                 truths.add(event)
-            if isinstance(event, Sample):
-                now_ns = event.stamp_ns
+            elif isinstance(event, Sample):
+                now_ns = began_ns + event.stamp_ns
+                event = replace(event, stamp_ns=now_ns, arrival_ns=now_ns)
             writer.write(event)
     if writer.failure or writer.dropped:
         raise SystemExit(f"{path}: {writer.failure or 'the disk was too slow'}")
     truths.add(Truth(now_ns, ""))
     return list(truths.segments())
+
+
+def middle_of(segment: Segment) -> Segment:
+    """The half second in the middle, which holds the middle of one window, for one ends every half second."""
+    middle_ns = (segment.start_ns + segment.end_ns) // 2
+    return Segment(middle_ns - SECOND_NS // 4, middle_ns + SECOND_NS // 4, segment.activity)
 
 
 def replayed(test: Path, bundle: Path, folder: Path, new: Sequence[str]) -> Dict[str, float]:
@@ -126,6 +138,8 @@ def measure(options: argparse.Namespace, folder: Path) -> Dict[str, Any]:
     done = record(session_motion, seconds, decimation, session)
     record(test_motion, seconds, decimation, test)
     labelled = [segment for segment in done if not options.new or segment.activity in options.new]
+    if options.one_window:
+        labelled = [middle_of(segment) for segment in labelled if segment.activity != REST]
     write_labels(labels_beside(session), labelled, Recording(session).start_ns)
 
     is_bundle = (options.base / "model.json").is_file()
@@ -164,6 +178,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--base", type=Path, required=True, help="bundle or encoders that learning starts from")
     parser.add_argument("--data", type=Path, default=Path(), help="folder of UTD-MHAD (utd only)")
     parser.add_argument("--new", type=lambda text: text.split(","), default=[], help="label these activities alone")
+    parser.add_argument("--one-window", action="store_true", help="label one window of each action, and no rest")
     parser.add_argument("--seeds", type=count, default=3, help="how often to learn (default: 3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to a file")
     options = parser.parse_args(arguments)

@@ -1,0 +1,68 @@
+"""What sessions are made of, against the motions that they record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+from models.shelf import SHIPPED_BUNDLE
+from runtime.truth import Segment
+from sensors.emulation.person import HALF_CAMERA, SimulatedPerson
+from sensors.recording import Recording
+from sensors.sensor import SensorError
+from tools import personalise
+
+
+def test_what_comes_later_is_the_same_motion_some_time_on() -> None:
+    person = SimulatedPerson(3, HALF_CAMERA)
+    later = personalise.Later(person, 20.0)
+    times_s = np.array([0.5, 1.25])
+    np.testing.assert_array_equal(later.imu(times_s), person.imu(times_s + 20))
+    np.testing.assert_array_equal(later.depth(1.0), person.depth(21.0))
+    np.testing.assert_array_equal(later.radar(1.0), person.radar(21.0))
+    starts = later.activities(30.0)
+    assert starts[0].start_s == 0
+    assert starts[0].activity == [start for start in person.activities(60.0) if start.start_s <= 20][-1].activity
+    assert [start.start_s + 20 for start in starts[1:]] == [
+        s.start_s for s in person.activities(50.0) if s.start_s > 20
+    ]
+
+
+def test_one_window_has_its_middle_in_the_middle_of_an_action() -> None:
+    for start_ns in range(0, 10**9, 77_777_777):
+        half_second = personalise.middle_of(Segment(start_ns, start_ns + 2 * 10**9, "wave"))
+        assert half_second.end_ns - half_second.start_ns == 500_000_000
+        assert half_second.start_ns + half_second.end_ns == 2 * start_ns + 2 * 10**9
+
+
+@pytest.mark.slow
+def test_one_command_measures_what_a_person_gains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(personalise, "MINUTES", 1.5)
+    words = ["person", "--subject", "900", "--base", str(SHIPPED_BUNDLE), "--seeds", "1"]
+    try:
+        personalise.main([*words, "--json", str(tmp_path / "figures.json")])
+    except SensorError as error:
+        pytest.skip(str(error))
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["before"]["activities"] > 0.8
+    assert figures["runs"][0]["test"]["activities"] > 0.8
+
+
+def test_a_recording_made_without_waiting_holds_all_that_was_done(tmp_path: Path) -> None:
+    try:
+        done = personalise.record(SimulatedPerson(3, HALF_CAMERA), 12.0, 1, tmp_path / "person.mcap")
+    except SensorError as error:
+        pytest.skip(str(error))
+    recording = Recording(tmp_path / "person.mcap")
+    assert recording.dropped == 0
+    assert recording.duration_s == pytest.approx(12.0, abs=0.1)
+    truths = SimulatedPerson(3).activities(12.0)
+    assert [segment.activity for segment in done] == [truth.activity for truth in truths]
+    assert done[0].start_ns == recording.start_ns
+    assert done[-1].end_ns == recording.start_ns + 12 * 10**9
