@@ -37,7 +37,7 @@ from training.windows import UNLABELLED, Windows
 
 # Chosen with people, real and simulated, who appear in no result.
 COPIES, STEPS = 8, 800
-TURNS = Budget(pretrain_epochs=0, epochs=20, batch=32)
+TURN_EPOCHS, TURN_STEPS, TURN_BATCH = 20, 120, 32  # at least so many epochs, and minibatches, of each part
 
 Advance = Callable[[float], None]
 """Told how much of a training has been done since it was last called; all of it adds up to 1."""
@@ -378,8 +378,10 @@ def _teach_in_turns(base: Base, spec: ModelSpec, windows: Windows, seed: int, ad
     """Stage 2 as in the paper, from encoders of stage 1."""
     encoders = Encoders(spec)
     encoders.load_state_dict({name: base.encoders.state_dict()[name] for name in encoders.state_dict()})
-    epochs = 2 * Cosmo.turn * max(1, round(TURNS.epochs / Cosmo.turn))
-    cosmo = Cosmo(warp=OF_A_MOMENT, watch=lambda epoch: advance(1 / epochs))
-    trained = cosmo.train(spec, windows, TURNS, seed, Progress(disable=True), encoders)
+    minibatches = -(-len(windows.labelled) // TURN_BATCH)
+    rounds = max(TURN_EPOCHS, TURN_STEPS // minibatches) // Cosmo.turn
+    budget = Budget(pretrain_epochs=0, epochs=rounds * Cosmo.turn, batch=TURN_BATCH)
+    cosmo = Cosmo(warp=OF_A_MOMENT, watch=lambda epoch: advance(1 / (2 * budget.epochs)))
+    trained = cosmo.train(spec, windows, budget, seed, Progress(disable=True), encoders)
     network = cast(CosmoNetwork, trained.network)
     return Taught(trained.spec, network, remember(network.encoders, windows.labelled, seed))
