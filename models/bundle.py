@@ -21,6 +21,7 @@ from typing import Any, Mapping, Optional
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from models import card
+from models.files import write_whole
 from models.spec import ModelSpec
 
 FORMAT = 1
@@ -148,10 +149,7 @@ def write_bundle(
     try:
         fresh.mkdir()
         for name, content in files.items():
-            with (fresh / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            write_whole(fresh / name, content)
         if replaces:
             path.rename(old)  # a folder with files cannot be replaced by rename, an empty one can
         fresh.rename(path)

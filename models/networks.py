@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Mapping, Union
 
 import torch
+from safetensors.torch import load
 from torch import Tensor, nn
 
+from models.bundle import Bundle, BundleError
 from models.encoders import encoder_for
 from models.fusion import ConcatAttn, QualityGuidedAttention, SumAttn
 from models.spec import ModelSpec
@@ -63,7 +65,7 @@ class CosmoNetwork(nn.Module):
         super().__init__()
         self.encoders = Encoders(spec, dim)
         self.classifier = FusionClassifier(spec, fusion, dim)
-        self.sensors = spec.sensors
+        self.sensors, self.fusion = spec.sensors, fusion
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Features (N, steps, ...) of each modality in the spec's order, then presence (N, M).
@@ -75,6 +77,22 @@ class CosmoNetwork(nn.Module):
         z = self.encoders(dict(zip(self.sensors, features)))
         logits, weights = self.classifier(z, presence)
         return torch.softmax(logits, dim=1), weights
+
+
+def load_network(bundle: Bundle) -> CosmoNetwork:
+    """A bundle's network with its weights, in eval mode.
+
+    Raises:
+        BundleError: its weights are of other networks than this version's.
+    """
+    weights = load(bundle.weights.read_bytes())
+    try:
+        width = weights["classifier.classify.0.weight"].shape[1]
+        network = CosmoNetwork(bundle.spec, "sum" if width == EMBEDDING else "concat")
+        network.load_state_dict(weights)
+    except (KeyError, RuntimeError) as error:
+        raise BundleError(f"{bundle.weights} does not fit this version's networks; train the bundle anew") from error
+    return network.eval()
 
 
 class ProjectionHeads(nn.Module):

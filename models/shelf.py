@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Optional
 
 from models.bundle import MANIFEST, Bundle, BundleError, load_bundle
+from models.files import write_whole
 
 SHIPPED = Path(__file__).parent / "bundles"
 SHIPPED_BUNDLE = SHIPPED / "person"
@@ -145,12 +146,7 @@ class Shelf:
         return list(history)
 
     def _write(self, history: List[str]) -> None:
-        fresh = self.folder / f".{_STATE}.new"
-        with fresh.open("w", encoding="utf-8") as file:
-            json.dump({"history": history[-_HISTORY_KEPT:]}, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self.folder / _STATE)
+        write_whole(self.folder / _STATE, json.dumps({"history": history[-_HISTORY_KEPT:]}, indent=2).encode())
 
     @contextmanager
     def _change(self) -> Iterator[None]:

@@ -14,13 +14,14 @@ it names no zone. A column ``session`` may name the recording of each row, seen 
 from __future__ import annotations
 
 import csv
-import os
+import io
 from collections import defaultdict
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
+from models.files import write_whole
 from runtime.recognizer import UNCERTAIN
 from runtime.truth import Segment
 from sensors.recording import Recording, RecordingError
@@ -99,21 +100,15 @@ def write_labels(path: Path, segments: Iterable[Segment], start_ns: int, replace
     """
     if not replace:
         refuse_existing(path)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    table = io.StringIO(newline="")
+    rows = csv.writer(table, lineterminator="\n")
+    rows.writerow(_COLUMNS)
+    for start, end, activity in segments:
+        rows.writerow([_seconds_text(start - start_ns), _seconds_text(end - start_ns), activity])
     try:
-        with fresh.open("w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow(_COLUMNS)
-            for start, end, activity in segments:
-                table.writerow([_seconds_text(start - start_ns), _seconds_text(end - start_ns), activity])
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        write_whole(path, table.getvalue().encode())
     except OSError as error:
         raise LabelsError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        if fresh.exists():
-            fresh.unlink()
 
 
 class _Row(NamedTuple):

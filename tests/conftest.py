@@ -11,6 +11,8 @@ from typing import Any, Callable
 import pytest
 from hypothesis import settings
 
+from models.spec import ModalitySpec, ModelSpec
+
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as runtime does, for tests that import ONNX Runtime first
 
 settings.register_profile("busy", deadline=None)  # a machine that does other things as well proves nothing
@@ -24,6 +26,22 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real recordings not found in {folder}; set COSMO_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_spec() -> ModelSpec:
+    """What ``tests/runtime/tiny.onnx`` takes and answers."""
+    return ModelSpec(
+        modalities=(
+            ModalitySpec(sensor="imu", rate_hz=20, shape=(6,)),
+            ModalitySpec(sensor="depth", rate_hz=5, shape=(4, 6)),
+            ModalitySpec(sensor="radar", rate_hz=10, shape=(8, 5)),
+        ),
+        window_s=1,
+        hop_s=0.5,
+        classes=("walk", "wave", "none"),
+        quality=(0.4, 0.3, 0.3),
+    )
 
 
 def _load(name: str) -> ModuleType:

@@ -37,8 +37,10 @@ from rich.progress import Progress
 from rich.table import Table
 
 from models.bundle import Bundle, BundleError, load_bundle
+from models.files import write_whole
 from models.spec import ModelSpec
 from runtime.cli.common import (
+    CACHE,
     DONE,
     FAILED,
     USAGE,
@@ -116,7 +118,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             table = (_live_table if options.live else _alone_table)(rows)
         _show(table, rows, options, report)
         if options.json:
-            _write_whole(options.json, json.dumps(report, indent=2).encode() + b"\n")
+            _write(options.json, json.dumps(report, indent=2).encode() + b"\n")
         if options.plot:
             _draw(options, report, rows)
     except UsageError as error:
@@ -158,9 +160,7 @@ def _options(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
         "--epochs", type=count, default=50, metavar="N", help="of each method, a multiple of 5 (default: 50)"
     )
     training.add_argument("--runs", type=count, default=3, metavar="N", help="of each method (default: 3)")
-    training.add_argument(
-        "--cache", type=Path, default=Path.home() / ".cache" / "cosmo-runtime", help="of windows (default: %(default)s)"
-    )
+    training.add_argument("--cache", type=Path, default=CACHE, help="of windows (default: %(default)s)")
     options = parser.parse_args(arguments)
 
     if not options.live and (options.sensors or options.config):
@@ -206,7 +206,7 @@ def _apart(
         except BrokenProcessPool:
             return Row(name, None, "its process died; what it said stands above")
         except Exception as error:  # whatever befalls one engine, the others are measured
-            known = isinstance(error, (EngineError, EnergyError, SensorError))
+            known = isinstance(error, (BundleError, EngineError, EnergyError, SensorError))
             return Row(name, None, str(error) if known else f"{type(error).__name__}: {error}")
 
 
@@ -551,16 +551,11 @@ def _about_energy(report: Mapping[str, Any]) -> List[str]:
     ]
 
 
-def _write_whole(path: Path, content: bytes) -> None:
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+def _write(path: Path, content: bytes) -> None:
     try:
-        fresh.write_bytes(content)
-        fresh.replace(path)
+        write_whole(path, content)
     except OSError as error:
         raise Failure(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        if fresh.exists():
-            fresh.unlink()
 
 
 # Drawing
@@ -589,7 +584,7 @@ def _draw(options: argparse.Namespace, report: Mapping[str, Any], rows: Sequence
         )
         picture = io.BytesIO()
         figure.savefig(picture, format="png", dpi=100)
-    _write_whole(options.plot, picture.getvalue())
+    _write(options.plot, picture.getvalue())
 
 
 def _draw_alone(figure: Figure, rows: Sequence[Row]) -> None:

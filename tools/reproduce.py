@@ -23,6 +23,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 from rich.console import Console
 from rich.progress import Progress
 
+from runtime.cli.common import CACHE
 from training.comparison import STUDIED, study_jobs, table_jobs
 from training.cost import compare
 from training.datasets.store import DataSetError
@@ -32,7 +33,6 @@ from training.runs import COST, Outcome, ResultError, Results, run_all
 
 PARTS = ("tables", "studies", "cost")
 JSON = "learning.json"
-CACHE = Path.home() / ".cache" / "cosmo-runtime"
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:

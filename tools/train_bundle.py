@@ -27,6 +27,7 @@ import torch
 
 from models.bundle import Bundle
 from runtime.aligner import Aligner
+from runtime.cli.common import CACHE
 from runtime.engine import OnnxRuntimeEngine
 from runtime.loop import recognise
 from runtime.recognizer import Recognizer
@@ -59,7 +60,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(), help="folder of UTD-MHAD (utd only)")
     parser.add_argument("--train", type=parse_subjects, default=(1, 2, 3, 4, 5, 6), help="subjects of UTD-MHAD")
     parser.add_argument("--test", type=parse_subjects, default=(7, 8), help="subjects of UTD-MHAD")
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "cosmo-runtime", help="of windows")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="of windows")
     parser.add_argument("--start", type=Path, help="encoders of `cosmo-runtime pretrain`, in place of stage 1")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import os
 import shutil
 import time
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from rich.progress import Progress
 
 from models.bundle import Bundle
 from models.features import features
+from models.files import write_whole
 from models.spec import ModelSpec
 from runtime.aligner import Aligner
 from runtime.engine import Engine, EngineError, OnnxRuntimeEngine
@@ -72,7 +72,7 @@ def build_engine(
             plan = None
             shutil.rmtree(bundle.engines / key.stem, ignore_errors=True)
         if plan:
-            _write(bundle.engines / f"{key.stem}.plan", plan)
+            write_whole(bundle.engines / f"{key.stem}.plan", plan)
         record = BuiltEngine(
             engine=engine,
             precision=precision,
@@ -82,7 +82,7 @@ def build_engine(
             plan=hashlib.sha256(plan).hexdigest() if plan else None,
             verification=verification,
         )
-        _write(bundle.engines / f"{key.stem}.json", record.model_dump_json(indent=2).encode() + b"\n")
+        write_whole(bundle.engines / f"{key.stem}.json", record.model_dump_json(indent=2).encode() + b"\n")
     if not verification.passed:
         instead = "; try --precision fp32" if precision == "fp16" else ""
         raise EngineRefused(
@@ -104,7 +104,7 @@ def _build(bundle: Bundle, key: EngineKey, progress: Progress) -> Tuple[Engine, 
     known = timings.read_bytes() if timings.is_file() else b""
     model = model_of(bundle, key).read_bytes()
     plan, known = build_plan(load_tensorrt(), model, key.precision, known, progress)
-    _write(timings, known)
+    write_whole(timings, known)
     return TensorRtEngine(plan, key.precision), plan
 
 
@@ -298,16 +298,3 @@ def _writing_into(folder: Path) -> Iterator[None]:
         raise EngineError(
             f"{folder}: cannot be written ({error.strerror}). Copy the bundle to a folder of yours and build there"
         ) from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        with fresh.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any, Mapping, Optional
@@ -14,6 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from models.files import write_whole
 from training import distributed
 
 _SETTINGS = "settings"
@@ -76,14 +76,9 @@ class Checkpoint:
         content = save(
             {**{name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, _SETTINGS: told}
         )
-        fresh = self.path.with_name(f".{self.path.name}.new")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with fresh.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self.path)
+            write_whole(self.path, content)
         except OSError as error:
             raise CheckpointError(f"{self.path} cannot be written ({error.strerror}). Give another place.") from error
         self._next_s = time.monotonic() + self.every_s

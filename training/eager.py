@@ -6,10 +6,9 @@ from typing import Mapping
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
 from models.bundle import Bundle
-from models.networks import EMBEDDING, CosmoNetwork
+from models.networks import load_network
 from runtime.engine import EngineError
 
 
@@ -22,21 +21,15 @@ class TorchEngine:
         threads: cores that an inference may use; of the whole process.
 
     Raises:
-        EngineError: the machine has no such device, or the weights are of another network.
+        EngineError: the machine has no such device.
+        BundleError: the weights are of another network.
     """
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int = 1) -> None:
         if device == "cuda" and not torch.cuda.is_available():
             raise EngineError(f"torch {torch.__version__} finds no GPU")
         torch.set_num_threads(threads)
-        weights = load_file(str(bundle.weights))
-        try:
-            width = weights["classifier.classify.0.weight"].shape[1]
-            self._network = CosmoNetwork(bundle.spec, "sum" if width == EMBEDDING else "concat")
-            self._network.load_state_dict(weights)
-        except (KeyError, RuntimeError) as error:
-            raise EngineError(f"{bundle.weights} holds other weights than this version's network: {error}") from error
-        self._network.eval().to(device)
+        self._network = load_network(bundle).to(device)
         self.name, self.precision = ("torch" if device == "cpu" else f"torch-{device}"), "fp32"
         self._names = [*bundle.spec.sensors, "presence"]
         self._device = device

@@ -14,12 +14,10 @@ from models.spec import ModelSpec
 from runtime.energy import Measurement, Source
 from training.baselines.attnsense import attnsense
 from training.baselines.deepsense import deepsense
+from training.cosmo import Cosmo
 from training.finetune import finetune
 from training.methods import Budget, normalise
 from training.windows import Windows
-
-TURN = 5
-"""Epochs of a turn of stage 2, T_iter."""
 
 
 def stage_2(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> None:
@@ -30,10 +28,10 @@ def stage_2(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progre
     finetune(
         network,
         windows,
-        rounds=-(-budget.epochs // TURN),
+        rounds=-(-budget.epochs // Cosmo.turn),
         seed=seed,
         progress=progress,
-        turn=TURN,
+        turn=Cosmo.turn,
         batch=budget.batch,
     )
 
@@ -60,8 +58,8 @@ def overhead(
         spec: of the windows.
         labelled: for each row of the table the windows that have labels.
         progress: shows the runs.
-        epochs: passes over them, a multiple of ``TURN``; Cosmo's classifier makes as many again, on embeddings computed
-            once a turn.
+        epochs: passes over them, a multiple of ``Cosmo.turn``; Cosmo's classifier makes as many again, on embeddings
+            computed once a turn.
         runs: of each method; each has another seed.
         sources: what measures energy; may be none.
 

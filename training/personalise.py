@@ -15,10 +15,9 @@ from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence,
 import numpy as np
 import torch
 from rich.progress import Progress
-from safetensors.torch import load
 
 from models.bundle import Bundle, load_bundle
-from models.networks import CosmoNetwork, Encoders, FusionClassifier
+from models.networks import CosmoNetwork, Encoders, FusionClassifier, load_network
 from models.spec import ModelSpec
 from runtime.truth import Segment
 from sensors.recording import Recording
@@ -123,9 +122,9 @@ class Comparison(NamedTuple):
     activities: Dict[str, Dict[str, Optional[float]]]
 
     @property
-    def gained(self) -> float:
-        """Accuracy after less accuracy before; what was not known at all has none."""
-        return self.after["accuracy"] - (self.before["accuracy"] if self.before else 0.0)
+    def pays(self) -> bool:
+        """Whether the new model recognises something, and no less than the base."""
+        return self.after["accuracy"] > 0 and (not self.before or self.after["accuracy"] >= self.before["accuracy"])
 
 
 class Lesson(NamedTuple):
@@ -147,21 +146,14 @@ def load_base(path: Path) -> Base:
 
     Raises:
         BundleError, PretrainedError: it is neither, damaged, or of another version.
-        PersonaliseError: its weights are of other networks.
     """
     if (path / ENCODERS).is_file():
         start = load_pretrained(path)
         spec = start.spec.model_copy(update={"classes": ()})
         return Base(path, spec, start.encoders, None, None, start.provenance)
     bundle = load_bundle(path)
-    network = CosmoNetwork(bundle.spec)
-    try:
-        network.load_state_dict(load(bundle.weights.read_bytes()))
-    except RuntimeError as error:
-        raise PersonaliseError(
-            f"{bundle.weights} does not fit this version's networks; train the bundle anew"
-        ) from error
-    return Base(path, bundle.spec, network.encoders, network.eval(), recall(bundle), bundle.provenance)
+    network = load_network(bundle)
+    return Base(path, bundle.spec, network.encoders, network, recall(bundle), bundle.provenance)
 
 
 def read_session(base: Base, labels: Mapping[Path, Sequence[Segment]], keep: Optional[Sequence[str]] = None) -> Session:
@@ -232,7 +224,7 @@ def teach(base: Base, session: Session, chosen: np.ndarray, seed: int, advance: 
         return _teach_in_turns(base, session.spec, windows, seed, advance)
     labelled = windows.labelled
     torch.manual_seed(seed)
-    network = CosmoNetwork(session.spec)
+    network = CosmoNetwork(session.spec, base.network.fusion)
     network.encoders.load_state_dict(base.encoders.state_dict())
     _take_over(network.classifier, session.spec.classes, base.network.classifier, base.spec.classes)
     freeze(network.encoders)

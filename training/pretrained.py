@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.torch import load, save
 
 from models import card
+from models.files import write_whole
 from models.networks import Encoders
 from models.spec import ModelSpec
 
@@ -81,10 +82,7 @@ def write_pretrained(
             card.FILE: card.model_card(path.name, spec, provenance, {}, classifies=False).encode(),
         }
         for name, content in files.items():
-            with (fresh / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            write_whole(fresh / name, content)
         fresh.rename(path)
     except OSError as error:
         raise PretrainedError(f"{path} cannot be written ({error.strerror}); give another folder") from error

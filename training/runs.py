@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
-import tempfile
 import time
 import traceback
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -29,10 +27,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
+from models.files import write_whole
 from models.networks import Encoders
 from models.spec import ModelSpec
 from training import evaluate
@@ -111,9 +110,7 @@ class Results:
         text = json.dumps(result, indent=1) + "\n"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=self.folder, suffix=".new", delete=False) as file:
-                file.write(text)
-            Path(file.name).replace(self.file(name))
+            write_whole(self.file(name), text.encode())
         except OSError as error:
             raise ResultError(f"{self.folder} cannot be written ({error.strerror}). Give another folder.") from error
 
@@ -363,10 +360,8 @@ def _stage_1(
 
     network = fit.pretrain(spec, task.training, task.budget, job.seed, progress, on_epoch)
     file.parent.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_suffix(f".{os.getpid()}.new")
     tensors = {key: tensor.contiguous() for key, tensor in network.state_dict().items()}
-    save_file(tensors, fresh, {"epochs": json.dumps(epochs)})
-    fresh.replace(file)
+    write_whole(file, save(tensors, {"epochs": json.dumps(epochs)}))
     return network, epochs
 
 

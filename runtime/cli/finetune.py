@@ -18,6 +18,7 @@ from rich.prompt import Confirm
 from rich.table import Table
 
 from models.bundle import Bundle
+from models.files import write_whole
 from models.shelf import Shelf
 from runtime.cli.common import CACHE, DONE, FAILED, Failure, UsageError, chosen_bundle, say, seed
 from runtime.config import load_config
@@ -110,7 +111,7 @@ def run(options: argparse.Namespace) -> int:
         say(f"stopped: {start} is as it was, and nothing else was written")
         return FAILED
     engine = _build_engine(bundle, next(iter(labels)))
-    in_use = not options.out and lesson.comparison.gained >= 0
+    in_use = not options.out and lesson.comparison.pays
     if in_use:
         Shelf().use(bundle.path.name)
     _tell(bundle, lesson.comparison, in_use)
@@ -199,8 +200,9 @@ def _tell(bundle: Bundle, comparison: Comparison, in_use: bool) -> None:
     say(f"{bundle.path}: knows {len(bundle.spec.classes)} activities, verified")
     if in_use:
         say("It is in use. Back to the one before: cosmo-runtime bundle rollback")
-    elif comparison.gained < 0:
-        say(f"It recognises less than before, and is not in use. To use it all the same: bundle use {bundle.path.name}")
+    elif not comparison.pays:
+        worse = "less than before" if after["accuracy"] else "none of them"
+        say(f"It recognises {worse}, and is not in use. To use it all the same: bundle use {bundle.path.name}")
 
 
 def _percent(share: Optional[float]) -> str:
@@ -209,7 +211,7 @@ def _percent(share: Optional[float]) -> str:
 
 def _write_figures(path: Path, figures: Mapping[str, Any]) -> None:
     try:
-        path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        write_whole(path, json.dumps(figures, indent=2).encode() + b"\n")
     except OSError as error:
         raise Failure(f"--json {path}: {error.strerror}") from error
 

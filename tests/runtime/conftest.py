@@ -12,7 +12,7 @@ import pytest
 
 from models.bundle import Bundle, write_bundle
 from models.shelf import Shelf
-from models.spec import ModalitySpec, ModelSpec
+from models.spec import ModelSpec
 from runtime.cli import main
 from sensors.events import Event, Sample
 from sensors.sensor import SensorInfo
@@ -67,19 +67,8 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
 
 
 @pytest.fixture(scope="session")
-def spec() -> ModelSpec:
-    """What ``tiny.onnx`` takes and answers."""
-    return ModelSpec(
-        modalities=(
-            ModalitySpec(sensor="imu", rate_hz=20, shape=(6,)),
-            ModalitySpec(sensor="depth", rate_hz=5, shape=(4, 6)),
-            ModalitySpec(sensor="radar", rate_hz=10, shape=(8, 5)),
-        ),
-        window_s=1,
-        hop_s=0.5,
-        classes=("walk", "wave", "none"),
-        quality=(0.4, 0.3, 0.3),
-    )
+def spec(tiny_spec: ModelSpec) -> ModelSpec:
+    return tiny_spec
 
 
 @pytest.fixture(scope="session")

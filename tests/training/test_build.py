@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 import models
 from models.bundle import Bundle, load_bundle, write_bundle
-from models.spec import ModalitySpec, ModelSpec
+from models.spec import ModelSpec
 from runtime.engine import EngineError, OnnxRuntimeEngine
 from runtime.engines import key_here, open_engine, records, up_to_date
 from runtime.gpu import Gpu
@@ -43,19 +43,8 @@ Inputs = Dict[str, np.ndarray]
 
 
 @pytest.fixture(scope="module")
-def spec() -> ModelSpec:
-    """Of ``tiny.onnx``."""
-    return ModelSpec(
-        modalities=(
-            ModalitySpec(sensor="imu", rate_hz=20, shape=(6,)),
-            ModalitySpec(sensor="depth", rate_hz=5, shape=(4, 6)),
-            ModalitySpec(sensor="radar", rate_hz=10, shape=(8, 5)),
-        ),
-        window_s=1,
-        hop_s=0.5,
-        classes=("walk", "wave", "none"),
-        quality=(0.4, 0.3, 0.3),
-    )
+def spec(tiny_spec: ModelSpec) -> ModelSpec:
+    return tiny_spec
 
 
 @pytest.fixture
@@ -229,7 +218,7 @@ def test_a_full_disk_leaves_no_engine_behind(
         if len(written) == 3:  # timings, plan, record
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("training.build.os.fsync", full)
+    monkeypatch.setattr("models.files.os.fsync", full)
     with pytest.raises(EngineError, match=r"engines: cannot be written \(No space left on device\)"):
         build_engine(bundle, "tensorrt", "fp32", windows, QUIET)
     assert records(bundle) == []

@@ -9,7 +9,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from models.bundle import Bundle, load_bundle, write_bundle
+from models.bundle import Bundle, BundleError, load_bundle, write_bundle
 from models.networks import CosmoNetwork
 from models.shelf import SHIPPED_BUNDLE
 from models.spec import ModalitySpec, ModelSpec
@@ -65,5 +65,5 @@ def test_what_cannot_be_run_says_why(bundle, tmp_path, monkeypatch):
         provenance={},
         metrics={},
     )
-    with pytest.raises(EngineError, match=r"weights\.safetensors holds other weights"):
+    with pytest.raises(BundleError, match=r"weights\.safetensors does not fit"):
         TorchEngine(other)

@@ -16,7 +16,7 @@ from tests.training.sessions import record
 from training.cosmo import Cosmo
 from training.evaluate import evaluate, predict
 from training.methods import Budget
-from training.personalise import Lesson, PersonaliseError, compare, load_base, read_session, teach, write
+from training.personalise import Comparison, Lesson, PersonaliseError, compare, load_base, read_session, teach, write
 from training.pretrained import write_pretrained
 from training.train import train_bundle
 from training.windows import UNLABELLED
@@ -145,7 +145,15 @@ def test_before_and_after_are_measured_on_the_same_windows(base, labels):
     right = predict(base.network, windows).argmax(1) == windows.labels
     assert comparison.before["accuracy"] == pytest.approx(right.mean())
     assert comparison.after["accuracy"] == evaluate(taught.network, windows)["accuracy"]
-    assert comparison.gained == pytest.approx(comparison.after["accuracy"] - right.mean())
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "pays"),
+    [(0.5, 0.6, True), (1.0, 1.0, True), (0.6, 0.5, False), (0.0, 0.0, False), (None, 0.1, True), (None, 0.0, False)],
+)
+def test_a_model_pays_if_it_recognises_something_and_no_less(before, after, pays):
+    known = None if before is None else {"accuracy": before}
+    assert Comparison(known, {"accuracy": after}, {}).pays == pays
 
 
 def test_an_answer_that_the_new_model_no_longer_knows_was_wrong_before(base, labels):
@@ -213,3 +221,10 @@ def test_what_cannot_be_learned_is_told(base, labels, tmp_path):
     with pytest.raises(PersonaliseError, match=r"swaying was written by an earlier version, .* would forget"):
         read_session(base._replace(memory=None), {path: still})
     assert read_session(base._replace(memory=None), labels).spec.classes == ("still", "slow", "fast", "shake")
+
+
+def test_the_fusion_stays_that_of_the_base(spec, windows, labels, tmp_path):
+    about, budget, cosmo = {"data": "swaying"}, Budget(pretrain_epochs=0, epochs=5), Cosmo(fusion="sum")
+    bundle = train_bundle(spec, windows, tmp_path / "sum", held_out={}, provenance=about, budget=budget, cosmo=cosmo)
+    base = load_base(bundle.path)
+    assert (base.network.fusion, learn(base, read_session(base, labels)).network.fusion) == ("sum", "sum")

@@ -97,7 +97,7 @@ def test_the_one_in_use_is_where_the_next_session_starts(
 def test_a_model_that_recognises_less_is_kept_but_not_used(
     cosmo: Run, base: Bundle, labels: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(personalise.Comparison, "gained", -0.01)
+    monkeypatch.setattr(personalise.Comparison, "pays", False)
     in_use = shelf.in_use
     done = cosmo("finetune", "--labels", labels, "--bundle", base.path)
     assert done.code == 0
