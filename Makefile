@@ -1,5 +1,5 @@
 # make demo    the emulated rig with the live view, 30 s; needs no hardware, GPU or root
-# make test    every test that is not slow;  make test-all  the slow ones too
+# make test    every test that is not slow;  make test-slow  the others
 # make lint    style, types, import rules
 # make test38  what a live run needs, on the Jetson TX2's Python 3.8: with its versions, and with the oldest ones
 # make test-tx2  the same with training, before a release: torch 1.11, 750 MB
@@ -9,21 +9,21 @@ PYTHON ?= python3
 PYTHON38 ?= $(firstword $(foreach python,python3.8 $(wildcard $(HOME)/.pyenv/versions/3.8.*/bin/python), \
 	$(shell $(python) -c "" 2>/dev/null && echo $(python))))
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
+PYTEST = -m pytest --numprocesses 2 --dist worksteal
 LIVE_TESTS = tests/sensors tests/runtime tests/models tests/tools/test_bench.py
 AS_TX2 = --only-binary=:all: --implementation cp --python-version 3.8.0 --abi cp38 --abi abi3 --abi none \
 	--platform manylinux_2_27_aarch64 --platform manylinux_2_17_aarch64 --platform manylinux2014_aarch64
 
-.PHONY: demo test test-all lint test38 test-tx2 clean
+.PHONY: demo test test-slow lint test38 test-tx2 clean
 
 demo: .venv-live/ready
 	.venv-live/bin/cosmo-runtime --sensors imu,depth,radar --emulate person --duration 30
 
 test: .venv/ready
-	.venv/bin/python -m pytest -m "not slow"
+	.venv/bin/python $(PYTEST) -m "not slow"
 
-test-all: .venv/ready
-	.venv/bin/python $(PIP_INSTALL) -c requirements/constraints.txt -e ".[evaluate]"
-	.venv/bin/python -m pytest
+test-slow: .venv/ready
+	.venv/bin/python -m pytest -m slow
 
 lint: .venv/ready
 	.venv/bin/ruff check .
@@ -36,14 +36,14 @@ test38 test-tx2:
 	@echo "Python 3.8 was not found: its profile was not tested. Set PYTHON38 to its path."
 else
 test38: .venv38-tx2/ready .venv38-oldest/ready
-	.venv38-tx2/bin/python -m pytest $(LIVE_TESTS)
-	.venv38-oldest/bin/python -m pytest $(LIVE_TESTS)
+	.venv38-tx2/bin/python $(PYTEST) $(LIVE_TESTS)
+	.venv38-oldest/bin/python $(PYTEST) $(LIVE_TESTS)
 
 test-tx2: .venv38-tx2/train .venv38-oldest/train
 	# every wheel of the profile is there for the TX2, too
 	.venv38-tx2/bin/python $(PIP_INSTALL) --dry-run --target nowhere $(AS_TX2) -c requirements/tx2.txt ".[depth,train,energy]"
-	.venv38-tx2/bin/python -m pytest
-	.venv38-oldest/bin/python -m pytest
+	.venv38-tx2/bin/python $(PYTEST)
+	.venv38-oldest/bin/python $(PYTEST)
 endif
 
 .venv-live/ready: pyproject.toml requirements/constraints.txt
@@ -53,7 +53,7 @@ endif
 
 .venv/ready: pyproject.toml requirements/constraints.txt
 	$(PYTHON) -m venv .venv
-	.venv/bin/python $(PIP_INSTALL) -c requirements/constraints.txt -e ".[depth,emulation,train,dev]"
+	.venv/bin/python $(PIP_INSTALL) -c requirements/constraints.txt -e ".[depth,emulation,train,evaluate,dev]"
 	touch $@
 
 .venv38-%/ready: pyproject.toml requirements/%.txt

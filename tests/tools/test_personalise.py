@@ -43,8 +43,8 @@ def test_one_window_has_its_middle_in_the_middle_of_an_action() -> None:
 
 @pytest.mark.slow
 def test_one_command_measures_what_a_person_gains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(personalise, "MINUTES", 1.5)
-    words = ["person", "--subject", "900", "--base", str(SHIPPED_BUNDLE), "--seeds", "1"]
+    monkeypatch.setattr(personalise, "MINUTES", 2.0)  # in which this person does each of the three twice
+    words = ["person", "--subject", "900", "--base", str(SHIPPED_BUNDLE), "--new", "squat,clap,punch", "--seeds", "1"]
     try:
         personalise.main([*words, "--json", str(tmp_path / "figures.json")])
     except SensorError as error:
