@@ -30,12 +30,12 @@ deviation (number of seeds); the best of each column is bold. `PATH` is the fold
 
 which runs what has no result yet; the commands below run a part.
 
-SingleModal and CMC have Cosmo's encoders, the *reference encoders* are as large as those that its authors published, and
-DeepSense, AttnSense and CPC are the published networks; CPC's encoder stays frozen while its classifier learns, as
-published. *Label spreading* and *mined neighbours* are additions to the published method: before stage 2, labels spread
-to windows of other people that stage 1 puts nearby, and stage 1 takes such windows for the same activity. Settings were
-chosen on people held out of the training ones. Two rows are kinder than that: details of DTW's distance and CPC's pooling
-were set after a look at test figures."""
+SingleModal and CMC have Cosmo's encoders, the *reference encoders* are as large as those that its authors published,
+and DeepSense, AttnSense and CPC are the published networks; CPC's encoder stays frozen while its classifier learns,
+as published. *Label spreading* and *mined neighbours* are additions to the published method: before stage 2, labels
+spread to windows of other people that stage 1 puts nearby, and stage 1 takes such windows for the same activity.
+Settings were chosen on people held out of the training ones. Two rows are kinder than that: details of DTW's distance
+and CPC's pooling were set after a look at test figures."""
 FIGURES = {
     "accuracy": (
         "Accuracy against the label rate",
