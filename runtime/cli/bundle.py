@@ -101,18 +101,18 @@ def _content(bundle: Bundle) -> Dict[str, Any]:
 
 
 def _table(told: Sequence[Dict[str, Any]]) -> Table:
-    table = Table(box=None, padding=(0, 1), header_style="dim")
-    for column in ("", "bundle", "activities", "learned from", "accuracy", "engines", "made", "size"):
-        table.add_column(column, justify="right" if column in ("activities", "size") else "left")
+    table = Table(box=None, padding=(0, 1), header_style="dim", expand=True)
+    for column in ("", "bundle", "activities", "accuracy", "engines", "made", "size"):
+        table.add_column(column, justify="right" if column in ("activities", "size") else "left", no_wrap=True)
+    table.add_column("learned from", no_wrap=True, ratio=1)  # what fits in the line; the model card has all of it
     for bundle in told:
         if bundle["damage"]:
-            content = [Text("damaged", "red"), *[Text()] * 3]
+            content = [Text("damaged", "red"), *[Text()] * 2]
         else:
             accuracy = [f"{value:.1%} {part}" for part, value in bundle["accuracy"].items() if part != "train"]
             engines = [f"{built['engine']} {built['precision']}" for built in bundle["engines"]]
             content = [
                 Text(str(len(bundle["classes"]))),
-                Text(bundle["data"]),
                 Text("\n".join(accuracy) or "–"),
                 Text("\n".join(["onnxruntime", *engines])),
             ]
@@ -122,5 +122,6 @@ def _table(told: Sequence[Dict[str, Any]]) -> Table:
             *content,
             "shipped" if bundle["shipped"] else bundle["made"][:10],
             f"{bundle['bytes'] / 1e6:.1f} MB",
+            bundle.get("data", ""),
         )
     return table
