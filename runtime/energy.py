@@ -26,6 +26,9 @@ SETTLING_S = 1.0
 IDLE_S = 5.0
 """For so long idleness is measured before work, and again after it."""
 
+ROUNDING = 1e-6
+"""What sums of floating-point numbers may stray by, as a share of idle power."""
+
 _TOTAL_RAILS = ("VDD_IN", "POM_5V_IN", "VIN")
 _INSIDE_OTHERS = ("VDDQ_VDD2_1V8AO",)  # fed by VIN_SYS_5V0 of the AGX Orin, which is there as well
 
@@ -75,6 +78,13 @@ def find_sources(sys: Path = Path("/sys")) -> Found:
     return Found([*processors, *gpus], [*notes, *gpu_notes])
 
 
+class Reading(NamedTuple):
+    """Energy that a meter has added up, and the time until which; on a busy machine not quite that of asking."""
+
+    time_s: float
+    energy_mj: float
+
+
 class Meter:
     """Adds up what sources have used since it was opened; a context manager.
 
@@ -102,7 +112,7 @@ class Meter:
         self._stop.set()
         self._thread.join()
 
-    def energy_mj(self) -> float:
+    def read(self) -> Reading:
         """Energy of all sources since the meter was opened, up to now.
 
         Raises:
@@ -110,7 +120,7 @@ class Meter:
         """
         with self._lock:
             self._advance()
-            return sum(self._energy_mj)
+            return Reading(self._readings[-1][0], sum(self._energy_mj))
 
     def powers_mw(self, seconds: float) -> List[float]:
         """Waits, and returns the mean power of each block of ``BLOCK_S`` meanwhile; at least two blocks.
@@ -120,12 +130,12 @@ class Meter:
         """
         blocks = max(2, round(seconds / BLOCK_S))
         powers = []
-        before_s, before_mj = time.monotonic(), self.energy_mj()
+        before = self.read()
         for _ in range(blocks):
             time.sleep(seconds / blocks)
-            now_s, now_mj = time.monotonic(), self.energy_mj()
-            powers.append((now_mj - before_mj) / (now_s - before_s))
-            before_s, before_mj = now_s, now_mj
+            now = self.read()
+            powers.append((now.energy_mj - before.energy_mj) / (now.time_s - before.time_s))
+            before = now
         return powers
 
     def step_mw(self) -> float:
@@ -205,7 +215,7 @@ def above_idle(energy_mj: float, seconds: float, idle_mw: Sequence[float], step_
     spread = stdev(idle_mw)
     return NetEnergy(
         energy_mj=energy_mj - mean(idle_mw) * seconds,
-        uncertainty_mj=max(2 * spread, step_mw) * seconds,
+        uncertainty_mj=max(2 * spread, step_mw, ROUNDING * mean(idle_mw)) * seconds,
         power_mw=energy_mj / seconds,
         idle_mw=mean(idle_mw),
         idle_spread_mw=spread,
@@ -254,9 +264,10 @@ class Measurement:
         if not self._meter:
             yield
             return
-        before_s, before_mj = time.monotonic(), self._meter.energy_mj()
+        before = self._meter.read()
         yield
-        self._seconds, self._energy_mj = time.monotonic() - before_s, self._meter.energy_mj() - before_mj
+        after = self._meter.read()
+        self._seconds, self._energy_mj = after.time_s - before.time_s, after.energy_mj - before.energy_mj
 
     def __exit__(
         self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]

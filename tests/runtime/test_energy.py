@@ -176,14 +176,14 @@ def test_power_is_integrated_by_trapezoids(monkeypatch: pytest.MonkeyPatch) -> N
     advance = _clock(monkeypatch)
     power = [1000.0]
     with Meter([Source("rail", "", lambda: power[0], counts=False)], interval_s=60) as meter:
-        assert meter.energy_mj() == 0.0
+        assert meter.read().energy_mj == 0.0
         advance(2.0)
         power[0] = 3000.0
-        assert meter.energy_mj() == pytest.approx(2 * 2000.0)
+        assert meter.read().energy_mj == pytest.approx(2 * 2000.0)
         advance(1.0)
-        assert meter.energy_mj() == pytest.approx(2 * 2000.0 + 3000.0)
+        assert meter.read().energy_mj == pytest.approx(2 * 2000.0 + 3000.0)
         power[0] = 3152.0
-        meter.energy_mj()
+        meter.read()
         assert meter.step_mw() == pytest.approx(152.0)
 
 
@@ -191,9 +191,9 @@ def test_a_counter_is_followed_over_its_end(monkeypatch: pytest.MonkeyPatch) -> 
     reading = [900.0]
     with Meter([Source("RAPL", "", lambda: reading[0], counts=True, wraps_at_mj=1000.0)], interval_s=60) as meter:
         reading[0] = 950.0
-        assert meter.energy_mj() == pytest.approx(50.0)
+        assert meter.read().energy_mj == pytest.approx(50.0)
         reading[0] = 30.0
-        assert meter.energy_mj() == pytest.approx(130.0)
+        assert meter.read().energy_mj == pytest.approx(130.0)
         assert meter.step_mw() == 0.0
 
 
@@ -206,10 +206,10 @@ def test_sources_are_added_and_read_all_along() -> None:
         Source("wraps", "", lambda: 500.0 * (time.monotonic() - started) % 100, counts=True, wraps_at_mj=100.0),
     ]
     with Meter(sources, interval_s=0.01) as meter:
-        first_mj, first_s = meter.energy_mj(), time.monotonic()
+        first = meter.read()
         time.sleep(0.6)
-        energy_mj, seconds = meter.energy_mj() - first_mj, time.monotonic() - first_s
-    assert energy_mj == pytest.approx(3500.0 * seconds, rel=0.05)
+        last = meter.read()
+    assert last.energy_mj - first.energy_mj == pytest.approx(3500.0 * (last.time_s - first.time_s), rel=0.05)
 
 
 def test_the_thread_survives_a_missed_reading() -> None:
@@ -225,7 +225,7 @@ def test_the_thread_survives_a_missed_reading() -> None:
 
     with Meter([Source("wraps", "", read, counts=True, wraps_at_mj=100.0)], interval_s=0.01) as meter:
         time.sleep(0.7)
-        assert meter.energy_mj() == pytest.approx(500.0 * (time.monotonic() - started), rel=0.05)
+        assert meter.read().energy_mj == pytest.approx(500.0 * (time.monotonic() - started), rel=0.05)
     assert missed
 
 
@@ -242,10 +242,10 @@ def test_one_missed_reading_is_bridged_and_a_dead_meter_is_named(monkeypatch: py
         advance(1.0)
         answers.clear()
         with pytest.raises(EnergyError, match="VDD_IN does not answer"):
-            meter.energy_mj()
+            meter.read()
         advance(1.0)
         answers.append(1000.0)
-        assert meter.energy_mj() == pytest.approx(2000.0)
+        assert meter.read().energy_mj == pytest.approx(2000.0)
 
 
 def test_idle_power_is_measured_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,6 +253,20 @@ def test_idle_power_is_measured_in_blocks(monkeypatch: pytest.MonkeyPatch) -> No
     with Meter([Source("rail", "", lambda: 4000.0, counts=False)], interval_s=60) as meter:
         assert meter.powers_mw(5.0) == pytest.approx([4000.0] * 5)
         assert len(meter.powers_mw(0.5)) == 2
+
+
+def test_a_power_that_never_changes_leaves_nothing_above_idleness(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(energy, "SETTLING_S", 0.0)
+    monkeypatch.setattr(energy, "IDLE_S", 0.1)
+
+    def slow() -> float:  # which makes asking and answering differ in time
+        time.sleep(0.005)
+        return 4000.0
+
+    with Measurement([Source("rail", "", slow, counts=False)]) as measurement, measurement.work():
+        time.sleep(0.1)
+    assert measurement.net and measurement.net.energy_mj == pytest.approx(0.0, abs=1e-6)
+    assert not measurement.net.is_resolved
 
 
 def test_idle_power_is_subtracted() -> None:
@@ -267,6 +281,7 @@ def test_what_is_below_the_noise_is_not_resolved() -> None:
     assert not above_idle(41_900.0, 10.0, idle_mw).is_resolved
     assert above_idle(42_100.0, 10.0, idle_mw).is_resolved
     assert not above_idle(38_000.0, 10.0, idle_mw).is_resolved
+    assert not above_idle(40_000.0 + 1e-9, 10.0, [4000.0, 4000.0]).is_resolved
     # a meter of coarse steps that reads the same all the time is not for that exact
     assert above_idle(41_000.0, 10.0, [4000.0, 4000.0]).is_resolved
     assert not above_idle(41_000.0, 10.0, [4000.0, 4000.0], step_mw=152.0).is_resolved
