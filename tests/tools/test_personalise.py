@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Sequence
 
 import numpy as np
 import pytest
@@ -39,6 +40,24 @@ def test_one_window_has_its_middle_in_the_middle_of_an_action() -> None:
         half_second = personalise.middle_of(Segment(start_ns, start_ns + 2 * 10**9, "wave"))
         assert half_second.end_ns - half_second.start_ns == 500_000_000
         assert half_second.start_ns + half_second.end_ns == 2 * start_ns + 2 * 10**9
+
+
+def test_new_activities_are_counted_apart_from_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def replay(words: Sequence[str]) -> int:
+        told = [("squat", "squat"), ("uncertain", "squat"), ("walk", "walk"), ("walk", "walk"), ("squat", "walk")]
+        lines = [json.dumps({"activity": answer, "truth": truth}) for answer, truth in told]
+        Path(words[words.index("--output") + 1]).write_text("\n".join(lines))
+        Path(words[words.index("--summary") + 1]).write_text('{"activities": {"right": 3, "total": 4}}')
+        return 0
+
+    monkeypatch.setattr(personalise, "cosmo_runtime", replay)
+    assert personalise.replayed(tmp_path / "test.mcap", tmp_path, tmp_path, ["squat"]) == {
+        "activities": 0.75,
+        "windows": 0.6,
+        "windows of new activities": 0.5,
+        "windows of others": pytest.approx(2 / 3),
+    }
+    assert personalise.replayed(tmp_path / "test.mcap", tmp_path, tmp_path, []) == {"activities": 0.75, "windows": 0.6}
 
 
 @pytest.mark.slow

@@ -73,6 +73,13 @@ def test_the_table_tells_what_each_bundle_is(cosmo: Run, mine: Bundle) -> None:
     assert "●" not in own
 
 
+def test_a_narrow_terminal_shows_a_line_a_bundle(cosmo: Run, mine: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = cosmo("bundle", "list").out.splitlines()
+    assert len(lines) == 3
+    assert all(name in line for name, line in zip(("bundle", "mine", "person"), lines))
+
+
 def test_machines_are_told_more(cosmo: Run, mine: Bundle, shelf: Shelf) -> None:
     _build(mine, "fp16", max_error=0.001)
     listing = json.loads(cosmo("bundle", "list", "--json").out)
