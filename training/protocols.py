@@ -144,7 +144,7 @@ def radhar_quarters(windows: Windows) -> np.ndarray:
     return quarters
 
 
-def _utd(name: str, title: str, spec: ModelSpec) -> Protocol:
+def _utd(name: str, title: str, spec: ModelSpec, rates: tuple[int, ...] = (5, 10, 20, 40)) -> Protocol:
     return Protocol(
         name,
         title,
@@ -153,7 +153,7 @@ def _utd(name: str, title: str, spec: ModelSpec) -> Protocol:
         read=utd.trials,
         train=(1, 2, 3, 4, 5, 6),
         test=(7, 8),
-        rates=(5, 10, 20, 40),
+        rates=rates,
         pretrain_steps=1000,
         steps=700,
         published=lambda folder: utd.published_split(folder).labelled,
@@ -166,6 +166,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         _utd("utd-a", "UTD-MHAD, IMU and skeleton", utd.utd_a_spec()),
         _utd("utd-b", "UTD-MHAD, IMU and depth", utd.utd_b_spec()),
         _utd("utd-b-radar", "UTD-MHAD, IMU, depth and synthesised radar", utd.utd_b_spec(radar=True)),
+        _utd("utd-c", "UTD-MHAD, IMU, skeleton and depth", utd.utd_c_spec(), rates=(5,)),
         Protocol(
             "usc",
             "USC-HAD, accelerometer and gyroscope",

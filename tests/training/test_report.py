@@ -7,7 +7,6 @@ import pytest
 pytest.importorskip("torch")
 
 from training.comparison import ROWS, STUDIES
-from training.protocols import PROTOCOLS
 from training.report import FIGURES, Collected, as_json, markdown, spread
 from training.runs import COST, Results
 
@@ -98,9 +97,10 @@ def test_one_value_has_no_deviation():
 
 def test_figures_that_compare_nothing_are_left_out(results, tmp_path):
     pytest.importorskip("matplotlib")
-    from training.figures import _STYLES, draw
+    from training.figures import _CURVES, _STYLES, draw
 
     assert set(ROWS) <= set(_STYLES)
+    assert len(_CURVES) == 5  # the panels beside which the legend has its place
     for there_are, expected in (
         (results, ["accuracy", "convergence", "settings", "distance"]),
         (Results(tmp_path / "none"), ["accuracy", "convergence"]),
@@ -115,4 +115,3 @@ def test_figures_that_compare_nothing_are_left_out(results, tmp_path):
 
 def test_every_study_is_in_a_figure():
     assert {study.figure for study in STUDIES.values()} <= set(FIGURES)
-    assert len(PROTOCOLS) == 5  # the panels beside which the legend has its place

@@ -38,6 +38,8 @@ CLASSES = tuple(ACTIVITIES[action] for action in sorted(ACTIVITIES))
 SUBJECTS = range(1, 9)
 
 _IMU = ModalitySpec(sensor="imu", rate_hz=40, shape=(6,))
+_SKELETON = ModalitySpec(sensor="skeleton", rate_hz=40 / 3, shape=(20, 3))
+_DEPTH = ModalitySpec(sensor="depth", rate_hz=10, shape=(30, 40))
 _SPLITS = "label_splits.json"
 _SHAPES = {"inertial": (None, 6), "skeleton": (20, 3, None), "depth": (240, 320, None)}
 _DEPTH_SCALE_M = 0.001
@@ -58,14 +60,18 @@ class Split(NamedTuple):
 
 def utd_a_spec() -> ModelSpec:
     """IMU and skeleton: 120 and 40 steps a trial."""
-    return _spec(_IMU, ModalitySpec(sensor="skeleton", rate_hz=40 / 3, shape=(20, 3)))
+    return _spec(_IMU, _SKELETON)
 
 
 def utd_b_spec(radar: bool = False) -> ModelSpec:
     """IMU and depth, and the radar synthesised from the skeletons if it is asked for: 120, 30 and 60 steps a trial."""
-    depth = ModalitySpec(sensor="depth", rate_hz=10, shape=(30, 40))
     synthesised = (ModalitySpec(sensor="radar", rate_hz=20, shape=(32, 5)),) if radar else ()
-    return _spec(_IMU, depth, *synthesised)
+    return _spec(_IMU, _DEPTH, *synthesised)
+
+
+def utd_c_spec() -> ModelSpec:
+    """All that is real: IMU, skeleton and depth, 120, 40 and 30 steps a trial."""
+    return _spec(_IMU, _SKELETON, _DEPTH)
 
 
 def _spec(*modalities: ModalitySpec) -> ModelSpec:

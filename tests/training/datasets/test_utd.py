@@ -83,6 +83,14 @@ def test_depth_is_real_and_radar_the_same_each_time(folder: Path, tmp_path: Path
     assert not np.array_equal(radar, other.features["radar"])
 
 
+def test_skeleton_and_depth_are_as_they_are_with_the_imu_alone(folder: Path, tmp_path: Path) -> None:
+    together = utd.trials(folder, utd.utd_c_spec(), tmp_path, [NAME])
+    assert list(together.features) == ["imu", "skeleton", "depth"]
+    for spec in (utd.utd_a_spec(), utd.utd_b_spec()):
+        for sensor, features in utd.trials(folder, spec, tmp_path, [NAME]).features.items():
+            np.testing.assert_array_equal(features, together.features[sensor])
+
+
 def test_the_published_split_names_trials_that_are_there(folder: Path) -> None:
     split = utd.published_split(folder)
     assert split.train_subjects == (1, 2, 3, 4, 5, 6)
