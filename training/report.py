@@ -205,7 +205,11 @@ def _quality(protocol: Protocol, collected: Collected) -> list[str]:
         return []
     clusters = f"clusters ({len(protocol.spec.classes)} classes)"
     header = ["Quality of modality", "Hopkins statistic", clusters, "q", "weight"]
-    return [table(header, ([sensor, *cells] for sensor, cells in measured.items()))]
+    note = (
+        "q is the Hopkins statistic by the distance of the clusters' number from the classes'. The statistic differs "
+        "little between sensors, so the number decides, of which at most twice the classes are tried."
+    )
+    return [table(header, ([sensor, *cells] for sensor, cells in measured.items())), note]
 
 
 def _parts(collected: Collected) -> list[str]:
