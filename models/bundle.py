@@ -166,7 +166,7 @@ def write_bundle(
 
 def _read_manifest(file: Path) -> Manifest:
     if not file.is_file():
-        raise BundleError(f"{file} not found: {file.parent} is not a bundle; give a folder that holds {MANIFEST}")
+        raise BundleError(f"{file} not found: {file.parent} is not a bundle, nor a name in cosmo-runtime bundle list")
     try:
         manifest = Manifest.model_validate_json(file.read_bytes())
     except ValidationError as error:

@@ -73,6 +73,11 @@ class Shelf:
         """Returns all bundles by name, the damaged ones too; what a killed writer left half done is none."""
         return [_look_at(path) for path in self._paths().values()]
 
+    def find(self, asked: str) -> Path:
+        """Returns the folder that a person means: by its path, or else by its name in ``bundles``."""
+        path = Path(asked)
+        return path if path.exists() else self._paths().get(asked, path)
+
     def use(self, name: str) -> Bundle:
         """Puts a bundle in use.
 

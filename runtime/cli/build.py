@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from models.bundle import load_bundle
-from runtime.cli.common import DONE, say
+from runtime.cli.common import DONE, bundle_folder, say
 from runtime.engines import ENGINES, explain, key_here, up_to_date
 
 _ENGINES = """\
@@ -19,8 +19,8 @@ engines:
   onnxruntime-cuda      ONNX Runtime with its CUDA provider
 
 Each is compared with ONNX Runtime on the CPU in real windows, and refused where it answers otherwise. What passes lies
-in BUNDLE/engines; `cosmo-runtime --engine auto` takes the fastest. After an update of TensorRT, or with another GPU or
-model, build again: what is up to date is left as it is.
+in the model's folder, and `cosmo-runtime --engine auto` takes the fastest. After an update of TensorRT, or with another
+GPU or model, build again: what is up to date is left as it is.
 """
 
 
@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=_ENGINES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of the model")
+    command.add_argument("bundle", type=bundle_folder, metavar="BUNDLE", help="name or folder of the model")
     command.add_argument("--engine", choices=ENGINES[:0:-1], default="tensorrt", help="(default: tensorrt)")
     command.add_argument(
         "--precision", choices=("fp32", "fp16"), default="fp32", help="of the arithmetic inside (default: fp32)"

@@ -147,7 +147,10 @@ def say(text: str) -> None:
 def add_bundle(parser: argparse.ArgumentParser) -> None:
     """The option of every command that runs a model."""
     parser.add_argument(
-        "--bundle", type=Path, metavar="PATH", help="folder of the model (default: the one in use, see `bundle list`)"
+        "--bundle",
+        type=bundle_folder,
+        metavar="BUNDLE",
+        help="name or folder of the model (default: the one in use, see `bundle list`)",
     )
 
 
@@ -172,6 +175,11 @@ def add_expires(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="let `cosmo-runtime purge` delete the recording after so long: 90m, 12h, 7d, 2w",
     )
+
+
+def bundle_folder(text: str) -> Path:
+    """An option's value: the folder of a bundle, or its name as `bundle list` shows it."""
+    return Shelf().find(text)
 
 
 def sensor_names(text: str) -> List[str]:

@@ -20,7 +20,7 @@ from rich.table import Table
 from models.bundle import Bundle
 from models.files import write_whole
 from models.shelf import Shelf
-from runtime.cli.common import CACHE, DONE, FAILED, Failure, UsageError, chosen_bundle, say, seed
+from runtime.cli.common import CACHE, DONE, FAILED, Failure, UsageError, bundle_folder, chosen_bundle, say, seed
 from runtime.config import load_config
 from runtime.engine import EngineError
 from runtime.engines import key_here
@@ -35,11 +35,13 @@ labels:
   start,end,activity      seconds from the recording's start, or ISO 8601 times; a stretch of one activity a row
   12.5,15.25,wave         at least two examples of each activity
 A column `session` may name the recording of each row. `cosmo-runtime record --prompt` and `cosmo-runtime label` make
-such tables. What lies between the rows is learned as nothing; label rests as `none` if the model shall know them.
+such tables. What lies between the rows is not learned from; label rests as `none`, or the model gives them the name of
+an activity.
 
 The last third of each activity's examples, one at least, is held out at first, and tells how good the model was before
 and is now; the model that is kept then learns from all of them. It stands beside the one that it comes from, and is put
-in use unless it recognises less than that one did; `cosmo-runtime bundle rollback` goes back.
+in use unless it recognises less than that one did; `cosmo-runtime bundle rollback` goes back. With --out it lies in
+that folder, and is not put in use.
 
 examples:
   cosmo-runtime finetune --labels session.csv
@@ -64,7 +66,10 @@ def parser() -> argparse.ArgumentParser:
         "--session", type=Path, metavar="FILE.mcap", help="the recording (default: of the labels' name, beside them)"
     )
     command.add_argument(
-        "--bundle", type=Path, metavar="PATH", help="what to start from: a model, or encoders (default: model in use)"
+        "--bundle",
+        type=bundle_folder,
+        metavar="BUNDLE",
+        help="what to start from: name or folder of a model, or folder of encoders (default: the model in use)",
     )
     command.add_argument(
         "--keep",
@@ -73,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
         help="which activities the model goes on to know beside those in the labels (default: all)",
     )
     command.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="of the new model (default: among those of `bundle list`, in use)"
+        "--out", type=Path, metavar="FOLDER", help="of the new model (default: among those of `bundle list`)"
     )
     command.add_argument("--delete-after", action="store_true", help="delete recording and labels when all is done")
     command.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to a file")
@@ -200,9 +205,14 @@ def _tell(bundle: Bundle, comparison: Comparison, in_use: bool) -> None:
     say(f"{bundle.path}: knows {len(bundle.spec.classes)} activities, verified")
     if in_use:
         say("It is in use. Back to the one before: cosmo-runtime bundle rollback")
-    elif not comparison.pays:
+        return
+    on_shelf = bundle.path.parent == Shelf().folder
+    use = f"cosmo-runtime bundle use {bundle.path.name}" if on_shelf else f"--bundle {bundle.path}"
+    if comparison.pays:
+        say(f"To use it: {use}")
+    else:
         worse = "less than before" if after["accuracy"] else "none of them"
-        say(f"It recognises {worse}, and is not in use. To use it all the same: bundle use {bundle.path.name}")
+        say(f"It recognises {worse}, and is not in use. To use it all the same: {use}")
 
 
 def _percent(share: Optional[float]) -> str:

@@ -73,6 +73,17 @@ def test_a_name_that_is_not_there_is_refused_with_those_that_are(shelf: Shelf) -
     assert shelf.in_use == shelf.folder / "a"
 
 
+def test_a_folder_is_found_by_its_path_and_else_by_its_name(
+    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert shelf.find("a") == shelf.folder / "a"
+    assert shelf.find("person") == SHIPPED / "person"
+    assert shelf.find("nowhere") == Path("nowhere")
+    Path("a").mkdir()
+    assert shelf.find("a") == Path("a")
+
+
 def test_a_damaged_bundle_is_listed_with_its_damage_and_cannot_be_used(shelf: Shelf) -> None:
     shelf.use("a")
     (shelf.folder / "b" / "model.onnx").write_bytes(b"tampered")

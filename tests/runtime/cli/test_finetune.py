@@ -87,7 +87,8 @@ def test_the_one_in_use_is_where_the_next_session_starts(
     assert f"{first} has learned from session.mcap already" in again.err
     tuesday = record(tmp_path / "tuesday.mcap", rounds=2, seed=3)
     tuesday.write_text(tuesday.read_text().replace("shake", "wobble"))
-    assert cosmo("finetune", "--labels", tuesday, "--keep", "still, slow, fast").code == 0
+    words = ("--labels", tuesday, "--keep", "still, slow, fast", "--bundle", first.name)
+    assert cosmo("finetune", *words).code == 0
     assert load_bundle(shelf.in_use).provenance["base"] == first.name
     assert load_bundle(shelf.in_use).spec.classes == ("still", "slow", "fast", "wobble")
     assert cosmo("bundle", "rollback").code == 0
@@ -103,7 +104,8 @@ def test_a_model_that_recognises_less_is_kept_but_not_used(
     assert done.code == 0
     assert shelf.in_use == in_use
     assert "recognises less than before, and is not in use" in done.err
-    assert len([shelved for shelved in shelf.bundles() if not shelved.shipped]) == 1
+    (new,) = (shelved for shelved in shelf.bundles() if not shelved.shipped)
+    assert f"To use it all the same: cosmo-runtime bundle use {new.name}" in done.err
 
 
 def test_a_folder_can_be_given_and_is_never_overwritten(
@@ -111,7 +113,9 @@ def test_a_folder_can_be_given_and_is_never_overwritten(
 ) -> None:
     in_use = shelf.in_use
     words = ("finetune", "--labels", labels, "--bundle", base.path, "--out", tmp_path / "mine", "--keep", "none")
-    assert cosmo(*words).code == 0
+    done = cosmo(*words)
+    assert done.code == 0
+    assert f"To use it: --bundle {tmp_path}/mine" in done.err
     assert load_bundle(tmp_path / "mine").spec.classes == ("still", "slow", "fast", "shake")
     assert shelf.in_use == in_use
     again = cosmo(*words)
