@@ -24,10 +24,12 @@ from runtime.engines import key_here, open_engine, records, why_unusable
 from runtime.gpu import find_gpu
 from runtime.live import connect_all
 from sensors.rig import open_sensors
-from sensors.sensor import SensorError
+from sensors.sensor import Sensor, SensorError
 
 _LOW_DISK_BYTES = 2 * 10**9
 _FIRST_SAMPLE_S = 3.0
+_COUNTED_S = 1.5  # how long samples are counted to tell their rate
+_SLOW = 0.8  # of the nominal rate
 _SIGNS = {"good": "[green]✓[/]", "bad": "[red]✗[/]", "note": "[yellow]•[/]"}
 
 
@@ -162,7 +164,7 @@ def _cameras() -> List[Finding]:
 
 
 def _sensors(names: Sequence[str], config: Config) -> List[Finding]:
-    """Connects each asked-for sensor and waits for its first sample."""
+    """Connects each asked-for sensor, waits for its first sample, and counts how many come."""
     sensors = open_sensors(names, config)
     errors = connect_all(sensors)
     findings = []
@@ -173,8 +175,23 @@ def _sensors(names: Sequence[str], config: Config) -> List[Finding]:
                 raise errors[info.name]
             if not sensor.read(_FIRST_SAMPLE_S):
                 raise SensorError(f"{info.device}: connected, but nothing comes")
-            findings.append(Finding("good", info.name, f"{info.device}, {info.rate_hz:g} Hz"))
+            findings.append(_rate(sensor))
         except SensorError as error:
             findings.append(Finding("bad", info.name, str(error)))
         sensor.disconnect()
     return findings
+
+
+def _rate(sensor: Sensor) -> Finding:
+    """Tells whether as many samples come as the device is said to send: what a new one is set to is often less."""
+    info = sensor.info
+    stamps: List[int] = []
+    end = time.monotonic() + _COUNTED_S
+    while time.monotonic() < end:
+        stamps += [sample.stamp_ns for sample in sensor.read(end - time.monotonic())]
+    lasted_s = (stamps[-1] - stamps[0]) * 1e-9 if len(stamps) > 1 else _COUNTED_S
+    rate_hz = max(0, len(stamps) - 1) / lasted_s
+    if rate_hz < _SLOW * info.rate_hz:
+        words = f"{rate_hz:.1f} samples a second come, not {info.rate_hz:g}; [{info.name}] of the configuration sets it"
+        return Finding("note", info.name, f"{info.device}: {words}")
+    return Finding("good", info.name, f"{info.device}, {info.rate_hz:g} Hz")

@@ -4,6 +4,7 @@ import io
 import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, Sequence, Tuple
 
@@ -18,7 +19,7 @@ from models.bundle import Bundle, load_bundle
 from runtime import doctor, engines
 from runtime.config import Config
 from sensors.emulation.rig import EmulatedRig
-from sensors.sensor import Sensor
+from sensors.sensor import Sensor, SensorInfo
 from training.build import build_engine
 
 Examine = Callable[..., Tuple[bool, str]]
@@ -86,6 +87,27 @@ def test_a_device_that_is_connected_and_says_nothing_is_not_ready(
     well, text = examine(["imu"])
     assert not well
     assert re.search(r"✗ imu .*connected, but nothing comes", text)
+
+
+def test_a_device_that_sends_less_than_it_is_said_to_is_noted(
+    examine: Examine, rig: EmulatedRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Announced:
+        """Says of a sensor that it sends ten times what it does."""
+
+        def __init__(self, sensor: Sensor) -> None:
+            self._sensor = sensor
+            self.connect, self.read, self.disconnect = sensor.connect, sensor.read, sensor.disconnect
+
+        @property
+        def info(self) -> SensorInfo:
+            return replace(self._sensor.info, rate_hz=1000)
+
+    monkeypatch.setattr(doctor, "open_sensors", lambda names, config: [Announced(item) for item in rig.sensors(config)])
+    well, text = examine(["imu"])
+    assert well
+    words = re.search(r"• imu +IMU on .*: ([\d.]+) samples a second come, not 1000; \[imu\] of the configuration", text)
+    assert 80 < float(words[1]) < 120
 
 
 def test_a_model_that_cannot_be_used_stops_the_rig(examine: Examine, rig: EmulatedRig, tmp_path: Path) -> None:
