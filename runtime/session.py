@@ -8,7 +8,8 @@ The table is CSV with the columns ``start``, ``end`` and ``activity``, in any or
 
 A time is a number of seconds from the recording's start, where viewers begin to count, or an ISO 8601 time, local where
 it names no zone. A column ``session`` may name the recording of each row, seen from the table's folder, with or without
-``.mcap``. What lies between the rows has no label.
+``.mcap``. What lies between the rows has no label. A row may end up to a second after the recording does, and then ends
+with it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from sensors.recording import Recording, RecordingError
 _COLUMNS = ("start", "end", "activity")
 _SESSION = "session"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_BEYOND_NS = 10**9  # a label may end so long after the last sample came: a kill takes the last half second of samples
 _FURTHEST_S = 10**10  # three hundred years; beyond, a number is a slip of the hand
 
 
@@ -207,7 +209,11 @@ class _Table:
             if times_ns[1] <= times_ns[0]:
                 wrong.append(f"end {cells['end']} is not after start {cells['start']}")
             elif recording:
-                wrong += _outside(cells, times_ns, recording)
+                end_ns = recording.start_ns + round(recording.duration_s * 1e9)
+                if times_ns[0] < end_ns < times_ns[1] <= end_ns + _BEYOND_NS:
+                    times_ns[1] = end_ns
+                if times_ns[0] < recording.start_ns or times_ns[1] > end_ns:
+                    wrong.append(_outside(cells, recording))
         self.problems += [(line, text) for text in wrong]
         if wrong or not path or not recording:
             return None
@@ -257,16 +263,10 @@ def _wall_ns(text: str) -> int:
         raise ValueError(text) from error
 
 
-def _outside(cells: Mapping[str, str], times_ns: List[int], recording: Recording) -> List[str]:
-    end_ns = recording.start_ns + round(recording.duration_s * 1e9)
-    if recording.start_ns <= times_ns[0] and times_ns[1] <= end_ns:
-        return []
-    return [f"{cells['start']} to {cells['end']} lies outside {recording.path.name}, which has {_span(recording)}"]
-
-
-def _span(recording: Recording) -> str:
+def _outside(cells: Mapping[str, str], recording: Recording) -> str:
     begin = _EPOCH + timedelta(microseconds=(recording.start_ns + recording.wall_offset_ns) // 1000)
-    return f"{recording.duration_s:.3f} s from {begin.astimezone().isoformat(timespec='milliseconds')} on"
+    span = f"{recording.duration_s:.3f} s from {begin.astimezone().isoformat(timespec='milliseconds')} on"
+    return f"{cells['start']} to {cells['end']} lies outside {recording.path.name}, which has {span}"
 
 
 def _overlaps(rows: List[_Row]) -> List[Tuple[int, str]]:

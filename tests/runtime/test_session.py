@@ -115,7 +115,7 @@ def test_all_that_is_wrong_is_said_at_once(table: Callable[[str], Path]) -> None
         "2.5,4,wave\n"
         "6,5,walk\n"
         "7,7,walk\n"
-        "18,20.5,walk\n"
+        "18,21.5,walk\n"
         "-1,0.5,walk\n"
         "soon,9,walk\n"
         "8,nan,\n"
@@ -129,7 +129,7 @@ def test_all_that_is_wrong_is_said_at_once(table: Callable[[str], Path]) -> None
         "line 3: overlaps line 2",
         "line 4: end 5 is not after start 6",
         "line 5: end 7 is not after start 7",
-        f"line 6: 18 to 20.5 {outside}",
+        f"line 6: 18 to 21.5 {outside}",
         f"line 7: -1 to 0.5 {outside}",
         "line 8: start 'soon' is no time; give seconds (12.5) or",
         "line 9: end 'nan' is no time; give",
@@ -143,6 +143,15 @@ def test_all_that_is_wrong_is_said_at_once(table: Callable[[str], Path]) -> None
     assert len(found) == len(expected), found
     for line, beginning in zip(found, expected):
         assert line.startswith(beginning)
+
+
+def test_a_row_that_ends_shortly_after_the_last_sample_ends_with_it(
+    table: Callable[[str], Path], session: Recording
+) -> None:
+    path = table("start,end,activity\n1,3,wave\n18,20.99,wave\n")
+    (segments,) = read_labels(path).values()
+    assert segments[-1] == Segment(session.start_ns + 18 * SECOND, session.start_ns + 20 * SECOND, "wave")
+    assert problems(table("start,end,activity\n1,3,wave\n20,20.5,wave\n"))[0].startswith("line 3: 20 to 20.5 lies out")
 
 
 def test_rows_within_a_long_one_overlap_it_each(table: Callable[[str], Path]) -> None:
