@@ -72,7 +72,7 @@ def logger_of(trt: Any) -> Any:
 
 
 class Tensor(NamedTuple):
-    """An input or output of an engine; static shape, with the batch axis."""
+    """An input or output of an engine; static shape, with the batch axis; its type as TensorRT names it."""
 
     name: str
     is_input: bool
@@ -89,7 +89,7 @@ class BindingsContext:
                 engine.get_binding_name(index),
                 engine.binding_is_input(index),
                 tuple(engine.get_binding_shape(index)),
-                trt.nptype(engine.get_binding_dtype(index)),
+                engine.get_binding_dtype(index),
             )
             for index in range(engine.num_bindings)
         ]
@@ -115,7 +115,7 @@ class NamedContext:
                 name,
                 engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT,
                 tuple(engine.get_tensor_shape(name)),
-                trt.nptype(engine.get_tensor_dtype(name)),
+                engine.get_tensor_dtype(name),
             )
             for name in names
         ]
@@ -166,7 +166,10 @@ class TensorRtEngine:
             self._context = NamedContext(trt, self._engine) if named else BindingsContext(trt, self._engine)
             self._stream = self._cuda.Stream()
             for tensor in self._context.tensors:
-                self._host[tensor.name] = self._cuda.pagelocked_empty(tensor.shape, tensor.dtype)
+                # trt.nptype would translate any type, but before TensorRT 8.6 it fails with NumPy 1.24
+                if tensor.dtype != trt.DataType.FLOAT:
+                    raise EngineError(f"the engine's {tensor.name} is {tensor.dtype}; bundles have float32 only")
+                self._host[tensor.name] = self._cuda.pagelocked_empty(tensor.shape, np.float32)
                 self._device[tensor.name] = self._cuda.mem_alloc(self._host[tensor.name].nbytes)
                 self._context.bind(tensor.name, int(self._device[tensor.name]))
         self._inputs = [tensor.name for tensor in self._context.tensors if tensor.is_input]

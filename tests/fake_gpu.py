@@ -416,12 +416,9 @@ def tensorrt_of(gpu: FakeGpu, version: str) -> types.ModuleType:
                 return None
             return ICudaEngine(serialized_engine) if label["version"] == version else None
 
-    def nptype(trt_type: str) -> Any:
-        return {DataType.FLOAT: np.float32}[trt_type]
-
     classes: List[Any] = [
         BuilderFlag, Builder, DataType, IBuilderConfig, ICudaEngine, IExecutionContext, IHostMemory, ILogger,
-        INetworkDefinition, ITimingCache, NetworkDefinitionCreationFlag, OnnxParser, Runtime, nptype,
+        INetworkDefinition, ITimingCache, NetworkDefinitionCreationFlag, OnnxParser, Runtime,
     ]  # fmt: skip
     if generation >= (8, 4):
         classes.append(MemoryPoolType)

@@ -70,6 +70,17 @@ def test_a_model_with_other_outputs_is_refused(gpu: Any, plan: Any) -> None:
         TensorRtEngine(plan(gpu).replace(b"probabilities", b"probabilitoes"))
 
 
+def test_a_model_of_another_type_is_refused(gpu: Any, plan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = plan(gpu)
+    monkeypatch.setattr(sys.modules["tensorrt"].DataType, "FLOAT", "DataType.OTHER")
+    engine = sys.modules["tensorrt"].ICudaEngine
+    for name in ("get_tensor_dtype", "get_binding_dtype"):
+        if hasattr(engine, name):
+            monkeypatch.setattr(engine, name, lambda self, which: "DataType.HALF")
+    with pytest.raises(EngineError, match=r"is DataType\.HALF; bundles have float32 only"):
+        TensorRtEngine(built)
+
+
 def test_an_inference_that_tensorrt_refuses_is_an_error_and_no_old_answer(gpu: Any, plan: Any) -> None:
     engine = TensorRtEngine(plan(gpu))
     engine.infer(inputs(0))
