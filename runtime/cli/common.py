@@ -182,6 +182,14 @@ def bundle_folder(text: str) -> Path:
     return Shelf().find(text)
 
 
+def new_recording(text: str) -> Path:
+    """An option's value: a file that ends in .mcap, by which labels and `purge` find it again."""
+    path = Path(text)
+    if path.suffix != ".mcap":
+        raise argparse.ArgumentTypeError(f"{text!r}: the name of a recording ends in .mcap")
+    return path
+
+
 def sensor_names(text: str) -> List[str]:
     """An option's value: sensors, separated by commas."""
     names = [name.strip() for name in text.split(",") if name.strip()]

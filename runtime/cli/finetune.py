@@ -91,6 +91,8 @@ def run(options: argparse.Namespace) -> int:
     """Does it; returns the exit code."""
     if options.out and options.out.exists():
         raise UsageError(f"--out {options.out} exists; give another folder, or remove it")
+    if options.json and not options.json.parent.is_dir():
+        raise UsageError(f"--json {options.json}: there is no folder {options.json.parent}")
     labels = read_labels(options.labels, options.session)
     start = options.bundle or chosen_bundle(options, load_config(options.config))
     try:
@@ -120,6 +122,8 @@ def run(options: argparse.Namespace) -> int:
     if in_use:
         Shelf().use(bundle.path.name)
     _tell(bundle, lesson.comparison, in_use)
+    if options.delete_after:
+        _delete(list(labels), options.labels)
     if options.json:
         _write_figures(
             options.json,
@@ -135,8 +139,6 @@ def run(options: argparse.Namespace) -> int:
                 "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
             },
         )
-    if options.delete_after:
-        _delete(list(labels), options.labels)
     return DONE
 
 
@@ -177,8 +179,8 @@ def _build_engine(bundle: Bundle, recording: Path) -> Optional[str]:
     with Progress(console=Console(stderr=True)) as progress:
         try:
             built = build_engine(bundle, key.engine, key.precision, recorded_windows(recording, bundle.spec), progress)
-        except EngineError as error:  # ONNX Runtime goes on
-            say(str(error))
+        except Exception as error:  # whatever TensorRT or its driver raise, the new model runs on ONNX Runtime
+            say(str(error) if isinstance(error, EngineError) else f"no engine was built: {error!r}")
             return None
         except KeyboardInterrupt:
             say(f"no engine was built; cosmo-runtime build {bundle.path} does it")

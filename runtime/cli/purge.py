@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _delete(fate: Fate, cache: Path) -> None:
-    if any(cache.glob("recording-*")):
+    if any(cache.glob("*recording-*")):
         try:
             from training.datasets.store import forget
         except ImportError as error:

@@ -25,6 +25,7 @@ from runtime.cli.common import (
     add_rig,
     check_recording,
     chosen_bundle,
+    new_recording,
     open_live,
     say,
     stop_on_signals,
@@ -79,7 +80,9 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--replay", type=Path, metavar="FILE.mcap", help="a recording instead of sensors")
     command.add_argument("--speed", choices=("1", "max"), default="1", help="of a replay (default: 1, real time)")
-    command.add_argument("--record", type=Path, metavar="FILE.mcap", help="also keep everything in a recording")
+    command.add_argument(
+        "--record", type=new_recording, metavar="FILE.mcap", help="also keep everything in a recording"
+    )
     add_expires(command)
     command.add_argument(
         "--output", type=Path, metavar="FILE|-", help="JSON lines, one a prediction (default: when not on a terminal)"

@@ -14,6 +14,7 @@ from runtime.cli.common import (
     add_expires,
     add_rig,
     check_recording,
+    new_recording,
     open_live,
     say,
     seconds,
@@ -53,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     add_expires(command)
     command.add_argument("--prompt", type=Path, metavar="ACTIVITIES.txt", help="tell a person what to do, and label it")
     command.add_argument("--rest", type=seconds, metavar="S", help="before each activity of a prompt (default: 5)")
-    command.add_argument("file", type=Path, metavar="FILE.mcap", help="the new recording")
+    command.add_argument("file", type=new_recording, metavar="FILE.mcap", help="the new recording")
     return command
 
 
@@ -92,8 +93,6 @@ def _prompter(options: argparse.Namespace) -> Optional[Prompter]:
         if options.rest:
             raise UsageError("--rest goes with --prompt only")
         return None
-    if options.file.suffix != ".mcap":
-        raise UsageError(f"{options.file}: with --prompt its name must end in .mcap; the labels go beside it")
     activities = read_activities(options.prompt)
     labels = labels_beside(options.file)
     refuse_existing(labels)

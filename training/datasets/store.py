@@ -56,11 +56,13 @@ def decoded_once(cache: Path, name: str, key: object, make: Callable[[], Windows
 def forget(cache: Path, recording: Path) -> None:
     """Deletes all windows of a recording (an absolute path) that were kept, whatever they were decoded for.
 
+    What a killed writer left behind goes, too.
+
     Raises:
         OSError: they cannot be deleted.
     """
-    for manifest in Path(cache).glob(f"recording-*/{_MANIFEST}"):
-        if f"'recording', ({str(recording)!r}, " in manifest.read_text():
+    for manifest in Path(cache).glob(f"*recording-*/{_MANIFEST}"):
+        if f"'recording', ({str(recording)!r}, " in json.loads(manifest.read_text())["key"]:
             shutil.rmtree(manifest.parent)
 
 
@@ -74,13 +76,13 @@ def save(windows: Windows, folder: Path, key: str = "") -> None:
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    manifest = {"format": FORMAT, "modalities": list(windows.features), "windows": len(windows), "key": key}
     try:
+        (fresh / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")  # first: it tells what a kill leaves
         for sensor, array in windows.features.items():
             np.save(fresh / f"features-{sensor}.npy", array, allow_pickle=False)
         for column in _COLUMNS:
             np.save(fresh / f"{column}.npy", getattr(windows, column), allow_pickle=False)
-        manifest = {"format": FORMAT, "modalities": list(windows.features), "windows": len(windows), "key": key}
-        (fresh / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
         try:
             fresh.rename(folder)
         except OSError:

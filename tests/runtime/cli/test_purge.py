@@ -50,6 +50,8 @@ def test_what_was_recorded_with_a_lifetime_says_when_it_expires(cosmo: Run, tmp_
     "words, wrong",
     [
         ("record --sensors imu --expires soon x.mcap", "'soon': expected a time such as 90m, 12h, 7d or 2w"),
+        ("record --sensors imu --expires 7d monday", "'monday': the name of a recording ends in .mcap"),
+        ("--sensors imu --record monday.MCAP --expires 7d", "'monday.MCAP': the name of a recording ends in .mcap"),
         ("--sensors imu --expires 7d --bundle {bundle}", "--expires goes with --record only"),
     ],
 )

@@ -101,7 +101,7 @@ def test_labels_that_are_there_already_are_refused_before_anything_is_recorded(
 def test_wrong_usage(cosmo: Run, activities: Path, tmp_path: Path) -> None:
     done = cosmo(*command(activities, tmp_path / "session.csv"))
     assert done.code == 2
-    assert "its name must end in .mcap" in done.err
+    assert "session.csv': the name of a recording ends in .mcap" in done.err
     done = cosmo("record", "--sensors", "imu", "--rest", "2", tmp_path / "x.mcap")
     assert (done.code, "--rest goes with --prompt only" in done.err) == (2, True)
     activities.write_text("wave\n")

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 
-from training.datasets.store import DataSetError, decoded_once, load, save
+from training.datasets.store import DataSetError, decoded_once, forget, load, save
 from training.windows import Windows
 
 
@@ -62,6 +63,19 @@ def test_a_folder_that_stands_there_already_is_left_alone(windows: Windows, tmp_
     save(windows.where(windows.labels == 1), tmp_path / "kept")
     equal(load(tmp_path / "kept"), windows)
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_a_recording_is_forgotten_whatever_its_name_and_whoever_was_killed(windows: Windows, tmp_path: Path) -> None:
+    recordings = [tmp_path / name for name in ("Küche's.mcap", "monday.mcap")]
+    for recording in recordings:
+        decoded_once(tmp_path, "recording", (str(recording), 1, "spec"), lambda: windows)
+    killed = mock.patch("numpy.save", side_effect=KeyboardInterrupt), mock.patch("shutil.rmtree")  # leaves all as it is
+    with killed[0], killed[1], pytest.raises(KeyboardInterrupt):
+        decoded_once(tmp_path, "recording", (str(recordings[0]), 2, "spec"), lambda: windows)
+    assert len(list(tmp_path.iterdir())) == 3
+    forget(tmp_path, recordings[0])
+    (left,) = tmp_path.iterdir()
+    assert str(recordings[1]) in (left / "windows.json").read_text()
 
 
 def test_a_damaged_folder_is_named(windows: Windows, tmp_path: Path) -> None:
