@@ -7,8 +7,8 @@
 
 PATH holds the data sets: utd-mhad (UTD-MHAD, with label_splits.json), usc-had (USC-HAD), and radhar (RadHAR, a folder
 or an archive whose name begins so). What is missing is skipped. A job is protocol:rate:method:seed, and its result is a
-file of its own: a run that was stopped goes on from there, and what was deleted is run again. A report's learning.json
-holds all results of its page, and --report goes on from these, too, on another machine.
+file of its own: a run that was stopped goes on from there, and runs again what was made by an earlier version of a
+method. A report's learning.json holds all results of its page, and --report goes on from these, too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from training.cost import compare
 from training.datasets.store import DataSetError
 from training.protocols import PROTOCOLS
 from training.report import Collected, as_json, markdown
-from training.runs import COST, Outcome, ResultError, Results, run_all
+from training.runs import COST, Outcome, ResultError, Results, is_current, run_all
 
 PARTS = ("tables", "studies", "cost")
 JSON = "learning.json"
@@ -39,8 +39,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     options = _options(arguments)
     results = Results(options.results)
     if options.list:
-        for name in [*(job.name for job in options.chosen), *[COST] * options.cost]:
-            print(f"{name}  done" if results.file(name).exists() else name)
+        done = {job.name: is_current(results.read(job.name)) for job in options.chosen}
+        for name, there in {**done, **({COST: bool(results.read(COST))} if options.cost else {})}.items():
+            print(f"{name}  done" if there else name)
         return 0
     console = Console(stderr=True)
     try:

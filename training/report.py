@@ -9,7 +9,7 @@ from typing import Any, Iterable, Mapping, Sequence
 
 from training.comparison import PARTS, ROWS, STUDIED, STUDIES, applies
 from training.protocols import PROTOCOLS, Protocol
-from training.runs import COST, Results
+from training.runs import COST, Results, is_current
 
 Result = Mapping[str, Any]
 COMMAND = "python tools/reproduce.py --data PATH"
@@ -72,7 +72,7 @@ class Collected:
     """All results there are, by what was measured."""
 
     def __init__(self, results: Results):
-        """Read them.
+        """Read those of today's methods.
 
         Raises:
             ResultError: one is damaged.
@@ -82,7 +82,7 @@ class Collected:
         self._by_method: dict[tuple[str, int, str], list[Result]] = defaultdict(list)
         for name in results.names():
             result = results.read(name)
-            if result and name != COST:
+            if name != COST and result and is_current(result):
                 self.all.append(result)
                 self._by_method[result["protocol"], result["rate"], result["method"]].append(result)
 

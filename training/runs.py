@@ -83,14 +83,15 @@ class Results:
             raise ResultError(f"{file} is no result ({error}). Delete it; it is made anew.") from error
 
     def restore(self, report: Path) -> None:
-        """Take over a report's results that are not here yet, where there is a report.
+        """Take over a report's current results that are not here yet, where there is a report.
 
         Raises:
             ResultError: the report is damaged, or the folder cannot be written.
         """
         try:
             kept = json.loads(report.read_text())
-            named = {Job(r["protocol"], r["rate"], r["method"], r["seed"]).name: r for r in kept["results"]}
+            current = filter(is_current, kept["results"])
+            named = {Job(r["protocol"], r["rate"], r["method"], r["seed"]).name: r for r in current}
             if kept["cost"]:
                 named[COST] = kept["cost"]
         except FileNotFoundError:
@@ -153,7 +154,8 @@ def run(
             "labelled": len(task.training.labelled),
             "test": len(task.test),
         },
-        "steps": _steps(job),
+        "steps": _steps(job.protocol),
+        "revision": method.revision,
         "budget": asdict(task.budget),
         **figures,
         "versions": {"python": platform.python_version(), **_versions()},
@@ -196,7 +198,7 @@ def run_all(
     outcome = Outcome()
     waiting = []
     for job in jobs:
-        if _is_current(job, results.read(job.name)):
+        if is_current(results.read(job.name)):
             outcome.kept += 1
         else:
             waiting.append(job)
@@ -237,12 +239,16 @@ def run_all(
     return outcome
 
 
-def _is_current(job: Job, result: Optional[Mapping[str, Any]]) -> bool:
-    return result is not None and result.get("steps") == _steps(job)
+def is_current(result: Optional[Mapping[str, Any]]) -> bool:
+    """Whether a job's result is there, and is what today's learner would get within today's budget."""
+    if result is None or result["protocol"] not in PROTOCOLS or result["method"] not in METHODS:
+        return False
+    revision = METHODS[result["method"]].revision
+    return result.get("steps") == _steps(result["protocol"]) and result.get("revision", 1) == revision
 
 
-def _steps(job: Job) -> list[int]:
-    return [PROTOCOLS[job.protocol].pretrain_steps, PROTOCOLS[job.protocol].steps]
+def _steps(protocol: str) -> list[int]:
+    return [PROTOCOLS[protocol].pretrain_steps, PROTOCOLS[protocol].steps]
 
 
 def _why_not(name: str, data: Path, cache: Path, held_out: Sequence[int]) -> str:
@@ -344,7 +350,8 @@ def _stage_1(
         return None, []
     rate = "" if method.unlabelled == 1 else f".{job.rate}-{method.unlabelled:g}"  # labelled windows are all kept
     steps = PROTOCOLS[job.protocol].pretrain_steps
-    name = f"{job.protocol}.{kind}.{method.pretrain_batch}{rate}.{steps}.{job.seed}"
+    revision = "" if method.revision == 1 else f"-{method.revision}"
+    name = f"{job.protocol}.{kind}{revision}.{method.pretrain_batch}{rate}.{steps}.{job.seed}"
     file = results.folder / "stage-1" / f"{name}.safetensors"
     if file.is_file():
         with safe_open(file, "pt") as kept:

@@ -6,7 +6,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from training.comparison import ROWS, STUDIES
+from training.comparison import METHODS, ROWS, STUDIES
+from training.protocols import PROTOCOLS
 from training.report import FIGURES, Collected, as_json, markdown, spread
 from training.runs import COST, Results
 
@@ -20,7 +21,10 @@ def results(tmp_path) -> Results:
 
     def write(protocol, rate, method, seed, accuracy, **more):
         scores = {"accuracy": accuracy, "macro_f1": accuracy - 0.1}
-        result = {"protocol": protocol, "rate": rate, "method": method, "seed": seed, "held_out": [], **scores, **more}
+        made_by = {"steps": [PROTOCOLS[protocol].pretrain_steps, PROTOCOLS[protocol].steps]}
+        made_by["revision"] = METHODS[method].revision
+        job = {"protocol": protocol, "rate": rate, "method": method, "seed": seed, "held_out": []}
+        result = {**job, **made_by, **scores, **more}
         results.write(f"{protocol}:{rate}:{method}:{seed}", result)
 
     for seed, accuracy in enumerate((0.5, 0.7)):
@@ -79,7 +83,8 @@ def test_studies_and_costs_have_their_tables(results):
 def test_what_was_tested_on_held_out_people_says_so(tmp_path):
     results = Results(tmp_path)
     scores = {"accuracy": 0.5, "macro_f1": 0.5}
-    results.write("x", {"protocol": "utd-a", "rate": 5, "method": "dtw", "seed": 0, "held_out": [5, 6], **scores})
+    job = {"protocol": "utd-a", "rate": 5, "method": "dtw", "seed": 0, "held_out": [5, 6]}
+    results.write("x", {**job, "steps": [1000, 700], **scores})
     assert "Trained on subjects 1 to 4, tested on 5 and 6. Labels: drawn" in markdown(Collected(results), figures=False)
 
 

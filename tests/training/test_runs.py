@@ -10,6 +10,7 @@ pytest.importorskip("torch")
 from training import runs
 from training.comparison import METHODS, PARTS, ROWS, STUDIES, Job, Method, study_jobs, table_jobs
 from training.protocols import PROTOCOLS, Protocol
+from training.report import Collected, as_json
 from training.runs import ResultError, Results, run_all
 
 
@@ -105,6 +106,25 @@ def test_another_budget_is_another_result(run, toy, monkeypatch):
     run([DTW])
     monkeypatch.setitem(PROTOCOLS, "utd-a", replace(toy, steps=5))
     assert run([DTW]).ran == 1
+
+
+def test_another_revision_of_a_method_is_another_result_and_the_old_one_is_in_no_report(
+    run, results, tmp_path, monkeypatch
+):
+    job = Job("utd-a", 50, "cpc", 0)
+    run([job, DTW])
+    report = tmp_path / "learning.json"
+    report.write_text(as_json(Collected(results)))
+    (stage_1,) = (results.folder / "stage-1").iterdir()
+
+    monkeypatch.setitem(METHODS, "cpc", replace(METHODS["cpc"], revision=99))
+    assert [result["method"] for result in Collected(results).all] == ["dtw"]
+    elsewhere = Results(tmp_path / "elsewhere")
+    elsewhere.restore(report)
+    assert elsewhere.names() == [DTW.name.replace(":", ".")]
+    assert run([job, DTW]).ran == 1
+    assert results.read(job.name)["revision"] == 99
+    assert len(list((results.folder / "stage-1").iterdir())) == 2 and stage_1.exists()
 
 
 def test_distance_of_modalities_is_smaller_in_one_window(run, results, toy, monkeypatch):

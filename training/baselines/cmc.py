@@ -9,10 +9,10 @@ import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from models.networks import EMBEDDING, Encoders, ProjectionHeads
+from models.networks import Encoders, ProjectionHeads
 from models.spec import ModelSpec
 from training.augment import Features
-from training.baselines.learning import augmented, classifier, descend, learn_labels
+from training.baselines.learning import EmbeddingClassifier, augmented, descend, learn_labels
 from training.methods import Budget, OnEpoch, Predict, TwoStages, normalise
 from training.windows import Windows
 
@@ -87,7 +87,7 @@ class _Concatenated(nn.Module):
     def __init__(self, encoders: nn.Module, spec: ModelSpec):
         super().__init__()
         self.encoders = encoders
-        self.classify = classifier(EMBEDDING * len(spec.modalities), len(spec.classes))
+        self.classify = EmbeddingClassifier(len(spec.modalities), len(spec.classes))
 
     def forward(self, features: Features, presence: Tensor) -> Tensor:
-        return self.classify((self.encoders(features) * presence.unsqueeze(2)).flatten(1))
+        return self.classify(self.encoders(features), presence)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from models.spec import ModelSpec
 from training.augment import Features
-from training.baselines.learning import augmented, descend
+from training.baselines.learning import descend
 from training.baselines.steps import Steps
 from training.methods import Budget, OnEpoch, Predict, TwoStages, normalise
 from training.windows import Windows
@@ -27,11 +27,11 @@ def _pretrain(
     torch.manual_seed(seed)
     network = _PredictiveCoding(spec)
     normalise(network, windows, seed)
-    batches = augmented(windows, budget.pretrain_batch, seed)
-    moments = torch.Generator().manual_seed(seed)
+    order, moments = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
 
     def losses() -> Iterator[Tensor]:
-        for features, presence, _ in batches():
+        # Not augmented: what is changed in a whole window would tell whose future it is, and nothing else be learned.
+        for features, presence, _ in windows.shuffled_batches(budget.pretrain_batch, order):
             yield network.loss(features, presence, moments)
 
     descend(

@@ -9,6 +9,7 @@ import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 
+from models.networks import EMBEDDING
 from training.augment import Features, augment
 from training.methods import Budget, OnEpoch, Predict
 from training.windows import Windows
@@ -87,6 +88,16 @@ def learn_labels(
     return predict
 
 
-def classifier(inputs: int, classes: int) -> nn.Sequential:
-    """One hidden layer, as the project's own networks have it: features (N, inputs) -> logits (N, classes)."""
-    return nn.Sequential(nn.Linear(inputs, 128), nn.ReLU(), nn.Dropout(0.3), nn.Linear(128, classes))
+class EmbeddingClassifier(nn.Module):
+    """One hidden layer on embeddings of length 1, which are enlarged for it as in ``models.networks``."""
+
+    def __init__(self, modalities: int, classes: int):
+        super().__init__()
+        self.scale = EMBEDDING**0.5
+        self.classify = nn.Sequential(
+            nn.Linear(modalities * EMBEDDING, 128), nn.ReLU(), nn.Dropout(0.3), nn.Linear(128, classes)
+        )
+
+    def forward(self, z: Tensor, presence: Tensor) -> Tensor:
+        """Embeddings (N, M, D) and presence (N, M) -> logits (N, classes)."""
+        return self.classify((z * presence.unsqueeze(2)).flatten(1) * self.scale)

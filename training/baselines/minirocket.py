@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from rich.progress import Progress
 from scipy.special import softmax
@@ -9,18 +11,20 @@ from sklearn.linear_model import RidgeClassifierCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from models.spec import ModelSpec
+from models.spec import ModalitySpec, ModelSpec
 from training.methods import Budget, Predict
 from training.warping import vectors
 from training.windows import Windows
 
+KERNELS = 10_000
 KERNEL = 9  # steps of a convolution, fewer than which a window must not have
 
 
 def minirocket(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> Predict:
     """A ``Fit`` that learns from the labelled windows in one go, so that it spends nothing of its budget.
 
-    Modalities are channels side by side, standardised, with as many steps as the modality that has most.
+    Each modality has its share of the convolutions. They draw their channels at random, at most nine, and would hardly
+    ever draw one of an IMU's beside the pixels of a camera.
 
     Raises:
         ImportError: sktime or numba is not installed.
@@ -34,22 +38,20 @@ def minirocket(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, pro
         ) from error
 
     labelled = windows.labelled
-    channels, there = _channels(spec, labelled)
-    count = np.maximum(there.sum(0), 1)[:, None]  # (channels, 1): of windows that have it
-    mean = channels.sum((0, 2))[:, None] / count / channels.shape[2]
-    squares = ((channels - mean) ** 2 * there[:, :, None]).sum((0, 2))[:, None]
-    std = np.sqrt(squares / count / channels.shape[2]) + 1e-6
+    kernels = KERNELS // len(spec.modalities)
+    found_by = [
+        _Found(modality, j, labelled, MiniRocketMultivariate(kernels, random_state=seed))
+        for j, modality in enumerate(spec.modalities)
+    ]
 
-    def standardised(channels: np.ndarray, there: np.ndarray) -> np.ndarray:
-        return ((channels - mean) / std * there[:, :, None]).astype(np.float32)
+    def found(asked: Windows) -> np.ndarray:
+        return np.concatenate([found(asked) for found in found_by], axis=1)
 
-    rocket = MiniRocketMultivariate(random_state=seed)
-    found = rocket.fit_transform(standardised(channels, there))
     classifier = make_pipeline(StandardScaler(with_mean=False), RidgeClassifierCV(alphas=np.logspace(-3, 3, 10)))
-    classifier.fit(np.asarray(found), labelled.labels)
+    classifier.fit(found(labelled), labelled.labels)
 
     def predict(asked: Windows) -> np.ndarray:
-        scores = classifier.decision_function(np.asarray(rocket.transform(standardised(*_channels(spec, asked)))))
+        scores = classifier.decision_function(found(asked))
         if scores.ndim == 1:  # of two classes, scikit-learn scores the second only
             scores = np.stack([-scores, scores], axis=1)
         probabilities = np.zeros((len(asked), len(spec.classes)))
@@ -59,14 +61,25 @@ def minirocket(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, pro
     return predict
 
 
-def _channels(spec: ModelSpec, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
-    """All modalities side by side: (N, channels, steps), zero where absent, and which are there, (N, channels)."""
-    steps = max(KERNEL, *map(spec.steps, spec.modalities))
-    channels, there = [], []
-    for j, modality in enumerate(spec.modalities):
-        x = vectors(modality, windows.features[modality.sensor])
+class _Found:
+    """What convolutions find in one modality of windows (N, features); its channels standardised, zero where absent."""
+
+    def __init__(self, modality: ModalitySpec, index: int, labelled: Windows, rocket: Any):
+        self._modality, self._index, self._rocket = modality, index, rocket
+        x, there = self._channels(labelled)
+        known = x[there] if there.any() else np.zeros_like(x[:1])
+        self._mean, self._std = (f((0, 2))[:, None] for f in (known.mean, known.std))
+        rocket.fit(self._standardised(x, there))
+
+    def __call__(self, windows: Windows) -> np.ndarray:
+        return np.asarray(self._rocket.transform(self._standardised(*self._channels(windows))))
+
+    def _channels(self, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
+        """(N, channels, steps), and whether each window has them, (N,)."""
+        x = vectors(self._modality, windows.features[self._modality.sensor])
+        steps = max(KERNEL, x.shape[1])
         nearest = ((np.arange(steps) + 0.5) * x.shape[1] / steps).astype(int)
-        present = np.repeat(windows.presence[:, j, None], x.shape[2], axis=1)
-        channels.append(np.where(present[:, :, None], x[:, nearest].transpose(0, 2, 1), 0))
-        there.append(present)
-    return np.concatenate(channels, axis=1), np.concatenate(there, axis=1)
+        return x[:, nearest].transpose(0, 2, 1), windows.presence[:, self._index]
+
+    def _standardised(self, x: np.ndarray, there: np.ndarray) -> np.ndarray:
+        return ((x - self._mean) / (self._std + 1e-6) * there[:, None, None]).astype(np.float32)

@@ -10,7 +10,7 @@ from models.encoders import encoder_for
 from models.networks import EMBEDDING
 from models.spec import ModelSpec
 from training.augment import Features
-from training.baselines.learning import classifier, learn_labels
+from training.baselines.learning import EmbeddingClassifier, learn_labels
 from training.methods import Budget, Fit, Predict, normalise
 from training.windows import Windows
 
@@ -32,10 +32,10 @@ class _SingleModal(nn.Module):
         super().__init__()
         self.sensor, self.index = sensor, spec.sensors.index(sensor)
         self.encoder = encoder_for(spec.modalities[self.index], EMBEDDING)
-        self.classify = classifier(EMBEDDING, len(spec.classes))
+        self.classify = EmbeddingClassifier(1, len(spec.classes))
 
     def fit(self, features: Features, presence: Tensor) -> None:
         self.encoder.fit(features[self.sensor][presence[:, self.index] > 0])  # type: ignore[operator]
 
     def forward(self, features: Features, presence: Tensor) -> Tensor:
-        return self.classify(self.encoder(features[self.sensor]) * presence[:, self.index, None])
+        return self.classify(self.encoder(features[self.sensor]).unsqueeze(1), presence[:, self.index, None])
