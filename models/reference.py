@@ -102,7 +102,9 @@ class ReferenceEncoders(nn.Module):
     def fit(self, features: Mapping[str, Tensor], presence: Tensor) -> None:
         """Take each input's normalisation from windows (N, steps, ...) where presence (N, M) has the sensor."""
         for j, (sensor, encoder) in enumerate(self.by_sensor.items()):
-            encoder.fit(features[sensor][presence[:, j] > 0].float())  # type: ignore[operator]
+            there = presence[:, j] > 0
+            if there.any():
+                encoder.fit(features[sensor][there].float())  # type: ignore[operator]
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """Features (N, steps, ...) by sensor -> embeddings (N, sum of dims)."""

@@ -27,7 +27,7 @@ from training.datasets.store import DataSetError
 from training.methods import normalise
 from training.pretrain import PRECISIONS, PretrainingError, pretrain
 from training.pretrained import PretrainedError, refuse_existing, write_pretrained
-from training.windows import Windows
+from training.windows import Windows, without_absent
 
 FAILURES = (CheckpointError, DataSetError, PretrainedError, PretrainingError)
 """What a command raises when it cannot do what is asked, with a message for people."""
@@ -163,7 +163,8 @@ def _windows(sources: Sequence[str], spec: Optional[ModelSpec], in_use: Path, ca
         return spec, motion.simulated_people(_numbers(rest) or PEOPLE, PERSON_S, spec, cache)
     if kind not in ("utd", "utd-stream", "usc"):
         spec = spec or load_bundle(in_use).spec
-        return spec, Windows.concatenate([recording.windows(Path(path), spec, cache) for path in sources])
+        windows = Windows.concatenate([recording.windows(Path(path), spec, cache) for path in sources])
+        return without_absent(spec, windows)
 
     folder, _, subjects = rest.rpartition(":")
     if not re.fullmatch(NUMBERS, subjects):  # a path may have colons, too

@@ -32,7 +32,7 @@ from training.memory import Memory, recall, remember
 from training.methods import Budget
 from training.pretrained import MANIFEST as ENCODERS
 from training.pretrained import PretrainedError, load_pretrained
-from training.windows import UNLABELLED, Windows
+from training.windows import UNLABELLED, Windows, without_absent
 
 # Chosen with people, real and simulated, who appear in no result.
 COPIES, STEPS = 8, 800
@@ -205,7 +205,10 @@ def read_session(base: Base, labels: Mapping[Path, Sequence[Segment]], keep: Opt
                 f"{name!r}: {len(usable)} of its examples can be learned from, and two are needed. A window ends every "
                 f"{base.spec.hop_s:g} s and is of the example that its middle lies in: label longer ones, or more"
             )
-    return _without_absent(session) if base.network is None else session
+    if base.network is not None:
+        return session
+    spec, windows = without_absent(session.spec, session.windows)
+    return replace(session, spec=spec, windows=windows)
 
 
 def teach(base: Base, session: Session, chosen: np.ndarray, seed: int, advance: Advance) -> Taught:
@@ -324,18 +327,6 @@ def _kept(base: Base, shown: Sequence[str], keep: Optional[Sequence[str]]) -> Se
             f"activities that are not labelled. Label them, too, or give them up (--keep none), or train it anew"
         )
     return kept
-
-
-def _without_absent(session: Session) -> Session:
-    """The session without the sensors that it never had: nothing would teach their encoders."""
-    there = np.atleast_1d(session.windows.presence.any(axis=0))
-    modalities = tuple(m for m, is_there in zip(session.spec.modalities, there.tolist()) if is_there)
-    spec = session.spec.model_copy(
-        update={"modalities": modalities, "quality": (1 / len(modalities),) * len(modalities)}
-    )
-    features = {name: session.windows.features[name] for name in spec.sensors}
-    windows = replace(session.windows, features=features, presence=session.windows.presence[:, there])
-    return replace(session, spec=spec, windows=windows)
 
 
 def _take_over(

@@ -119,3 +119,14 @@ class Windows:
     ) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
         """The batches of ``shuffled``, as ``tensors``."""
         return map(self.tensors, self.shuffled(size, order, chosen))
+
+
+def without_absent(spec: ModelSpec, windows: Windows) -> tuple[ModelSpec, Windows]:
+    """A spec and its windows without the modalities that no two windows have: nothing would teach their encoders."""
+    there = windows.presence.sum(axis=0) > 1
+    modalities = tuple(m for m, is_there in zip(spec.modalities, there.tolist()) if is_there)
+    spec = spec.model_copy(
+        update={"modalities": modalities, "quality": (1 / max(1, len(modalities)),) * len(modalities)}
+    )
+    features = {name: windows.features[name] for name in spec.sensors}
+    return spec, replace(windows, features=features, presence=windows.presence[:, there])

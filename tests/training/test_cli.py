@@ -13,7 +13,8 @@ import pytest
 torch = pytest.importorskip("torch")
 scipy_io = pytest.importorskip("scipy.io")
 
-from models.bundle import write_bundle
+from models.bundle import load_bundle, write_bundle
+from models.shelf import SHIPPED_BUNDLE
 from runtime.cli import main
 from sensors.events import Sample
 from sensors.recording import RecordingWriter
@@ -105,7 +106,8 @@ def test_recordings_are_learned_from_in_the_windows_of_a_model(pretrain, tmp_pat
     done = pretrain(*recordings, "--out", tmp_path / "out", "--epochs", 1)
     assert done.code == 0, done.err
     learned = load_pretrained(tmp_path / "out")
-    assert learned.spec.sensors == ["imu", "depth", "radar"], "those of the shipped model"
+    assert learned.spec.sensors == ["imu"], "of those of the shipped model, what was recorded"
+    assert learned.spec.modalities[0].rate_hz == load_bundle(SHIPPED_BUNDLE).spec.modalities[0].rate_hz
     assert learned.provenance["data"] == list(map(str, recordings))
 
 

@@ -4,6 +4,7 @@ import random
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,15 @@ def test_windows_without_any_sensor_do_no_harm(spec, windows):
     )
     assert np.isfinite(losses).all()
     assert torch.isfinite(embed(encoders, windows)[0]).all()
+
+
+def test_a_sensor_that_was_never_there_leaves_the_others_whole(spec, windows):
+    for absent in range(3):
+        presence = windows.presence.copy()
+        presence[:, absent] = False
+        encoders, losses = trained(spec, replace(windows, presence=presence), epochs=1)
+        assert np.isfinite(losses).all()
+        assert all(tensor.isfinite().all() for tensor in encoders.state_dict().values())
 
 
 def test_the_same_seed_gives_the_same_encoders_whatever_else_is_drawn(spec, windows, monkeypatch):

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 
-from training.windows import Windows
+from training.windows import Windows, without_absent
 
 
 def test_selections_keep_windows_together(windows):
@@ -44,6 +46,16 @@ def test_numbers_that_are_not_finite_are_refused(spec):
 def test_windows_that_disagree_are_refused(windows):
     with pytest.raises(ValueError, match="disagree"):
         Windows(windows.features, windows.presence, windows.labels[:5], windows.groups, windows.recordings)
+
+
+def test_a_sensor_that_no_two_windows_have_is_left_out(spec, windows):
+    presence = windows.presence.copy()
+    presence[1:, 1] = False
+    presence[:-2, 2] = False
+    fewer, kept = without_absent(spec, replace(windows, presence=presence))
+    assert fewer.sensors == list(kept.features) == ["imu", "radar"]
+    assert fewer.quality == (0.5, 0.5)
+    np.testing.assert_array_equal(kept.presence, presence[:, [0, 2]])
 
 
 def test_parts_come_one_after_another(windows, other_people):
