@@ -19,21 +19,27 @@ _OF_STUDIES = f"{PROTOCOLS[STUDIED[0]].title}, {STUDIED[1]} % labelled"
 _WITH_FEWER = ("cosmo-spread", "cosmo")
 _INTRODUCTION = f"""# Learning, compared
 
-Cosmo, the systems that its paper compares it with, and two classical methods: the same windows, splits, labels, number
-of minibatches and augmentation for all, always after the last epoch. Scores are means over seeds ± their standard
-deviation (number of seeds); the best of each column is bold. `PATH` is the folder that holds `utd-mhad`, `usc-had` and
-`radhar`. This page, its figures and `learning.json`, which has every single result, are written by
+Cosmo, the systems that its paper compares it with, and two classical methods, on the same windows, splits and labels,
+always after the last epoch. Scores are means over seeds ± their standard deviation (number of seeds); the best of each
+column is bold. This page, its figures and `learning.json`, which has every single result, are written by
 
 ```sh
 {COMMAND} --report docs/benchmarks
 ```
 
-which runs what has no result yet; the commands below run a part.
+which runs what has no result yet, all of it more than a day on one core; the commands below run a part (rows of five
+seeds: with `--seeds 5`). `PATH` holds `utd-mhad` (`Inertial`, `Skeleton` and `Depth` as published, and beside them
+`label_splits.json`, the lists of labelled trials of the paper's code, in the form that `training/datasets/utd.py`
+reads), `usc-had` (`Subject1` to `Subject14`) and `radhar` (text records in a folder an activity, or an archive).
 
 SingleModal and CMC have Cosmo's encoders, the *reference encoders* are as large as those that its authors published,
-and DeepSense, AttnSense and CPC are the published networks; CPC's encoder stays frozen while its classifier learns,
-as published. *Label spreading* and *mined neighbours* are additions to the published method: before stage 2, labels
-spread to windows of other people that stage 1 puts nearby, and stage 1 takes such windows for the same activity.
+and DeepSense, AttnSense and CPC are the published networks; CPC's encoder learns without augmentation and stays frozen
+while its classifier learns, as published. All others but the classical methods share one augmentation. Each part of
+Cosmo, encoders and classifier, makes as many minibatches with labels as a rival's whole network, and drops sensors at
+random. *Label spreading* and *mined neighbours* are additions to the published method: before stage 2, labels spread to
+windows of other people that stage 1 puts nearby, so that a minibatch has 64 windows instead of 16, and stage 1 takes
+such windows for the same activity. Modalities are concatenated, on USC-HAD too, where the paper sums them.
+
 Settings were chosen on people held out of the training ones. Two rows are kinder than that: details of DTW's distance
 and CPC's pooling were set after a look at test figures."""
 FIGURES = {
