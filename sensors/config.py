@@ -26,7 +26,9 @@ class ImuConfig(_Section):
         None, description="the USB adapter's serial number; follows the device to other ports"
     )
     protocol: Literal["auto", "witmotion", "xsens"] = "auto"
-    baud: Optional[int] = Field(None, description="tried from the usual ones when absent")
+    baud: Optional[int] = Field(
+        None, description="tried from the usual ones when absent, and after this one with configure"
+    )
     rate_hz: Literal[10, 20, 50, 100, 200] = 100
     configure: bool = Field(False, description="write output set and rate to the device when connecting")
 

@@ -93,8 +93,9 @@ class Imu(Sensor):
 
     def _open(self, path: str) -> None:
         """Opens a port and tries speeds until an IMU is heard, then configures it if asked to."""
-        candidates = (self._config.baud,) if self._config.baud else _BAUDS
-        bauds = list(dict.fromkeys((self._baud or candidates[0], *candidates)))
+        # A device that is configured may still have the speed that it was raised to.
+        usual = _BAUDS if self._config.configure or not self._config.baud else ()
+        bauds = [baud for baud in dict.fromkeys((self._baud, self._config.baud, *usual)) if baud]
         port = self._port = SerialPort(path, bauds[0], "IMU")
         baud = next((baud for baud in bauds if self._hears(port, baud)), None)
         if baud is None:

@@ -208,8 +208,9 @@ def test_configured(
         assert served.port.baud == expected_baud
         samples = _read(imu, 0.8)
         assert imu.info.device.endswith(f"{expected_baud} baud")
-    with imu:  # the device stays as it was set up
-        assert imu.info.device.endswith(f"{expected_baud} baud")
+    for again in (imu, Imu(config)):  # the device stays as it was set up, which another process does not know
+        with again:
+            assert again.info.device.endswith(f"{expected_baud} baud")
     assert imu.info.rate_hz == rate_hz
     steps_ms = np.diff([sample.stamp_ns for sample in samples]) * 1e-6
     assert np.median(steps_ms) == pytest.approx(1000 / rate_hz, rel=0.25)
