@@ -53,6 +53,7 @@ class Radar(Sensor):
         self._data: SerialPort | None = None
         self._samples: list[Sample] = []  # ready to be read
         self._raw = bytearray()  # came since the last sample
+        self._told_pointless = False
 
     def connect(self) -> None:
         """Opens both ports, sends the chirp configuration and waits for the first frame to begin.
@@ -167,6 +168,16 @@ class Radar(Sensor):
                 self._samples.append(self._sample(frame))
             else:
                 self.info.counts["lost_samples"] += 1
+        types = self._parser.pointless_types
+        if types is not None and not self._told_pointless:
+            self._told_pointless = True
+            _log.warning(
+                "radar: a frame was dropped that counts objects but has no points in a known form; its TLVs are of"
+                " types: %s. If this goes on, switch detectedObjects on in guiMonitor of %s, or use firmware of TI's"
+                " mmw demo or people counting.",
+                ", ".join(map(str, types)) or "none",
+                self._cfg.name,
+            )
 
     def _sample(self, frame: Frame) -> Sample:
         stamp_ns = self._clock.to_host(frame.frame_number, frame.arrival_ns) - round(self._config.latency_ms * 1e6)

@@ -41,6 +41,7 @@ class _Dialect(NamedTuple):
     """How a firmware lays out its packets."""
 
     header_bytes: int
+    object_count_at: int | None
     tlv_count: struct.Struct
     tlv_count_at: int
     length_covers_header: bool
@@ -48,9 +49,9 @@ class _Dialect(NamedTuple):
 
 
 _DIALECTS = {
-    "sdk3": _Dialect(40, struct.Struct("<I"), 32, False, 1020),
-    "sdk1": _Dialect(36, struct.Struct("<I"), 32, False, 1020),
-    "people": _Dialect(48, struct.Struct("<H"), 44, True, 6),
+    "sdk3": _Dialect(40, 28, struct.Struct("<I"), 32, False, 1020),
+    "sdk1": _Dialect(36, 28, struct.Struct("<I"), 32, False, 1020),
+    "people": _Dialect(48, None, struct.Struct("<H"), 44, True, 6),
 }
 _SHORTEST = min(dialect.header_bytes for dialect in _DIALECTS.values())
 
@@ -75,7 +76,8 @@ class Frame:
         arrival_ns: when its magic word arrived, on the host's monotonic clock; its last byte may be 40 ms behind.
         points: (n, 5) float32, n >= 0: x, y, z in m, radial speed in m/s (positive: receding; NaN where
             only the chirp tells its unit and is not known), SNR in dB (NaN where not sent).
-        complete: False where bytes are missing; ``points`` are then those of the TLVs that arrived whole.
+        complete: False where bytes are missing, or points that there must be; ``points`` are then those of the TLVs
+            that arrived whole and could be read.
         range_doppler: (range bins, Doppler bins) uint16 of TLV 5, where sent and the chirp is known.
         timing: of TLV 6, where sent.
     """
@@ -116,11 +118,14 @@ class FrameParser:
         counts: ``lost_samples`` (missing in the numbering), ``skipped_bytes`` (outside of packets), ``cut_frames``
             (not complete), ``misnumbered_frames`` (dropped: the sequence went on without them), ``renumberings`` (the
             sequence went on elsewhere), ``implausible_points`` (dropped), ``malformed_tlvs`` (points in no known form),
+            ``pointless_frames`` (not complete: the header counts objects, but no TLV of a known type holds points),
             ``skipped_tlvs_<type>``.
+        pointless_types: of the TLVs in the latest of the ``pointless_frames``; None before there is one.
     """
 
     def __init__(self, dialect: str = "auto", chirp: Chirp | None = None, counts: Counter[str] | None = None) -> None:
         self.counts: Counter[str] = Counter() if counts is None else counts
+        self.pointless_types: list[int] | None = None
         self._dialects = list(_DIALECTS.values()) if dialect == "auto" else [_DIALECTS[dialect]]
         self._header_bytes = max(dialect.header_bytes for dialect in self._dialects)
         self._chirp = chirp
@@ -236,14 +241,14 @@ class FrameParser:
         data = bytes(self._buffer[at : at + packet.size])
         _, _, _, frame_number = _COMMON.unpack_from(self._buffer, at + len(MAGIC))
         points: np.ndarray | None = np.empty((0, 5), np.float32)
+        has_points = False
         snr = range_doppler = timing = None
         sends_compressed = packet.dialect.compressed_points
         for kind, start, end in packet.tlvs:
             value = data[start:end]
-            if kind in (1020, sends_compressed):
-                points = _decompressed(value)
-            elif kind == 1:
-                points = self._cartesian(value)
+            if kind in (1, 1000, 1020, sends_compressed):
+                has_points = True
+                points = {1: self._cartesian, 1000: _spherical}.get(kind, _decompressed)(value)
             elif kind == 5 and self._chirp and len(value) == 2 * self._chirp.range_bins * self._chirp.doppler_bins:
                 shape = self._chirp.range_bins, self._chirp.doppler_bins
                 range_doppler = np.frombuffer(value, "<u2").reshape(shape)
@@ -254,6 +259,10 @@ class FrameParser:
             else:
                 self.counts[f"skipped_tlvs_{kind}" if kind <= _MAX_NAMED_TYPE else "skipped_tlvs_other"] += 1
         complete = packet.complete and points is not None
+        if complete and not has_points and self._counts_objects(data, packet.dialect):
+            complete = False
+            self.counts["pointless_frames"] += 1
+            self.pointless_types = [kind for kind, _, _ in packet.tlvs]
         if points is None:
             self.counts["malformed_tlvs"] += 1
             points = np.empty((0, 5), np.float32)
@@ -261,6 +270,11 @@ class FrameParser:
             points[:, 4] = snr
         points = self._plausible(points)
         return Frame(frame_number, self._arrival_ns(at), points, complete, range_doppler, timing)
+
+    @staticmethod
+    def _counts_objects(data: bytes, dialect: _Dialect) -> bool:
+        at = dialect.object_count_at
+        return at is not None and any(data[at : at + 4])
 
     def _arrival_ns(self, at: int) -> int:
         """Returns when the magic word at ``at`` had arrived; asked in the order of the words."""
@@ -351,22 +365,38 @@ def encode_frame(frame_number: int, points: np.ndarray) -> bytes:
     return (header + body).ljust(size, b"\x0f")
 
 
+def _spherical(value: bytes) -> np.ndarray | None:
+    """Reads TLV 1000: range, azimuth, elevation and radial speed of each point. None if it has another form."""
+    if len(value) % 16:
+        return None
+    distance, azimuth, elevation, speed = np.frombuffer(value, "<f4").reshape(-1, 4).T
+    return _points(distance, azimuth, elevation, speed)
+
+
 def _decompressed(value: bytes) -> np.ndarray:
     """Reads compressed spherical points: five units, then as many values of a point."""
-    points = np.empty((max(0, (len(value) - 20) // _COMPRESSED.itemsize), 5), np.float32)
-    if not len(points):
-        return points
+    count = max(0, (len(value) - 20) // _COMPRESSED.itemsize)
+    if not count:
+        return np.empty((0, 5), np.float32)
     units = np.frombuffer(value, "<f4", 5).astype(float)
-    packed = np.frombuffer(value, _COMPRESSED, len(points), offset=20)
+    packed = np.frombuffer(value, _COMPRESSED, count, offset=20)
     with np.errstate(all="ignore"):  # units may be anything
         elevation, azimuth, speed, distance, snr = (
             packed[name] * unit for name, unit in zip(("elevation", "azimuth", "doppler", "range", "snr"), units)
         )
+        points = _points(distance, azimuth, elevation, speed)
+        points[:, 4] = 10 * np.log10(np.maximum(snr, 1e-3))  # the firmware sends a ratio
+    return points
+
+
+def _points(distance: np.ndarray, azimuth: np.ndarray, elevation: np.ndarray, speed: np.ndarray) -> np.ndarray:
+    """Returns the points of a frame, without SNR, from spherical coordinates: m, rad, rad, m/s."""
+    points = np.full((len(distance), 5), np.nan, np.float32)
+    with np.errstate(all="ignore"):  # whatever the bytes spell
         points[:, 0] = distance * np.cos(elevation) * np.sin(azimuth)
         points[:, 1] = distance * np.cos(elevation) * np.cos(azimuth)
         points[:, 2] = distance * np.sin(elevation)
-        points[:, 3] = speed
-        points[:, 4] = 10 * np.log10(np.maximum(snr, 1e-3))  # the firmware sends a ratio
+    points[:, 3] = speed
     return points
 
 

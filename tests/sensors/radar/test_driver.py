@@ -191,6 +191,26 @@ def test_half_a_frame_is_lost_rather_than_half_a_person(rig: Rig) -> None:
     assert radar.info.counts["lost_samples"] == 1
 
 
+def test_objects_in_unknown_tlvs_are_told_of_once(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING), Radar(rig.config()) as radar:
+        (*_, last) = collect(radar, 5)
+        rig.motion.duration_s = 0  # the cable is ours
+        samples = [last]
+        while samples:
+            (last, *_), samples = samples[::-1], radar.read(0.3)
+        number = round((last.stamp_ns - rig.start_ns) / PERIOD_NS) + 1
+        frames = [encode_frame(number + i, Counting().radar(6 / 20)) for i in range(4)]
+        for i in (1, 2):
+            frames[i] = frames[i][:40] + (301).to_bytes(4, "little") + frames[i][44:]
+        for frame in frames:
+            rig.data.write(frame)
+            samples += radar.read(0.3)
+    assert [len(sample.data) for sample in samples] == [6, 6]
+    assert radar.info.counts["lost_samples"] == 2
+    (said,) = caplog.messages
+    assert "types: 301, 7." in said
+
+
 def edited_cfg(folder: Path, edit: Callable[[str], str]) -> Path:
     path = folder / "edited.cfg"
     path.write_text(edit(DEFAULT_CFG.read_text()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from pathlib import Path
-from typing import Sequence
+from typing import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -41,15 +41,15 @@ def tlv(kind: int, value: bytes, length_covers_header: bool = False) -> bytes:
     return struct.pack("<2I", kind, len(value) + 8 * length_covers_header) + value
 
 
-def sdk1_packet(number: int, *tlvs: bytes) -> bytes:
+def sdk1_packet(number: int, *tlvs: bytes, objects: int = 0) -> bytes:
     size = -(-(36 + sum(map(len, tlvs))) // 32) * 32
-    header = MAGIC + struct.pack("<7I", 0x01020000, size, 0xA1443, number, 7, 0, len(tlvs))
+    header = MAGIC + struct.pack("<7I", 0x01020000, size, 0xA1443, number, 7, objects, len(tlvs))
     return (header + b"".join(tlvs)).ljust(size, b"\0")
 
 
-def sdk3_packet(number: int, *tlvs: bytes) -> bytes:
+def sdk3_packet(number: int, *tlvs: bytes, objects: int = 0) -> bytes:
     size = -(-(40 + sum(map(len, tlvs))) // 32) * 32
-    header = MAGIC + struct.pack("<8I", 0x03050004, size, 0xA6843, number, 7, 0, len(tlvs), 0)
+    header = MAGIC + struct.pack("<8I", 0x03050004, size, 0xA6843, number, 7, objects, len(tlvs), 0)
     return (header + b"".join(tlvs)).ljust(size, b"\0")
 
 
@@ -172,6 +172,15 @@ def test_compressed_points_come_in_40_byte_headers_too() -> None:
     assert +parser.counts == Counter(skipped_tlvs_1010=1, skipped_tlvs_1012=1)
 
 
+def test_spherical_points_of_the_radar_toolbox() -> None:
+    sent = struct.pack("<8f", 3, -0.3, 0.5, -1.2, 2, 0, 0, 0)
+    side = struct.pack("<4h", 205, 90, 310, 90)
+    (frame,) = FrameParser().feed(sdk3_packet(9, tlv(1000, sent), tlv(7, side), objects=2), 0)
+    x, y, z = 3 * np.cos(0.5) * np.sin(-0.3), 3 * np.cos(0.5) * np.cos(0.3), 3 * np.sin(0.5)
+    np.testing.assert_allclose(frame.points, [[x, y, z, -1.2, 20.5], [0, 2, 0, 0, 31]], rtol=1e-5)
+    assert frame.complete
+
+
 def test_a_range_doppler_map_takes_its_shape_from_the_chirp() -> None:
     cells = np.arange(CHIRP.range_bins * CHIRP.doppler_bins, dtype="<u2").reshape(CHIRP.range_bins, -1)
     packet = sdk3_packet(1, tlv(1, some_points(2)[:, :4].tobytes()), tlv(5, cells.tobytes()))
@@ -205,11 +214,24 @@ def test_detection_survives_a_first_packet_without_tlvs() -> None:
 # What cannot be
 
 
-def test_points_in_no_known_form_are_not_taken_for_an_empty_room() -> None:
+@pytest.mark.parametrize("kind", [1, 1000])
+def test_points_in_no_known_form_are_not_taken_for_an_empty_room(kind: int) -> None:
     parser = FrameParser()
-    (frame,) = parser.feed(sdk3_packet(1, tlv(1, bytes(range(1, 25)))), 0)
+    (frame,) = parser.feed(sdk3_packet(1, tlv(kind, bytes(range(1, 25)))), 0)
     assert not frame.complete
     assert parser.counts["malformed_tlvs"] == 1
+
+
+@pytest.mark.parametrize("packet", [sdk1_packet, sdk3_packet])
+def test_objects_in_unknown_tlvs_are_not_taken_for_an_empty_room(packet: Callable[..., bytes]) -> None:
+    parser = FrameParser()
+    (empty,) = parser.feed(packet(1, tlv(301, b""), tlv(6, bytes(24))), 0)
+    assert empty.complete
+    assert parser.pointless_types is None
+    (frame,) = parser.feed(packet(2, tlv(301, bytes(50)), tlv(6, bytes(24)), objects=5), 0)
+    assert not frame.complete
+    assert parser.counts["pointless_frames"] == 1
+    assert parser.pointless_types == [301, 6]
 
 
 @pytest.mark.parametrize(
