@@ -22,6 +22,7 @@ _BAUDS = (115200, 9600, 230400, 921600, 460800)  # the likeliest first: 9600 is 
 _RATES_HZ = (10, 20, 50, 100, 200, 400)
 _LISTEN_S = 0.8  # time for the five measurements at 10 Hz that it takes to be sure of protocol and rate
 _SURE = 3  # readings; WitMotion's parser needs two measurements before the first
+_SPREAD_NS = 100_000_000  # arrivals so far apart tell a rate, though adapters hold bytes back for up to 16 ms
 _SILENCE_S = 0.5  # a device that measures is never silent for so long; at a wrong speed it is heard as noise
 _NOISE_BYTES = 2000  # so many bytes hold enough measurements, if any
 _COMMAND_PAUSE_S = 0.1  # WitMotion devices miss commands that follow each other faster
@@ -107,7 +108,7 @@ class Imu(Sensor):
         self._baud = self._configure(port, baud) if self._config.configure else baud
         self._parser.counts = self.info.counts  # what was skipped while tuning in was not lost
         self._clock = DeviceClock(self._parser.tick_ns, self._parser.wrap_ticks)
-        self.info.rate_hz = self._rate_hz()
+        self.info.rate_hz = next(iter(self._rates_hz()), self._config.rate_hz)
         self.info.device = f"IMU on {path}, {self._parser.name}, {self._baud} baud"
 
     def _protocols(self) -> list[str]:
@@ -131,18 +132,24 @@ class Imu(Sensor):
             arrival_ns = time.monotonic_ns()
             for self._parser, self._unread in heard:
                 self._unread += self._parser.feed(data, arrival_ns)
-                if len(self._unread) >= _SURE:
+                if len(self._unread) >= _SURE and _spread_ns(self._unread) >= _SPREAD_NS:
                     return True
-        return False
+        self._parser, self._unread = max(heard, key=lambda each: len(each[1]))
+        return len(self._unread) >= _SURE
 
-    def _rate_hz(self) -> float:
-        """Tells the device's rate from its clock; where it has none, the configuration is believed."""
+    def _rates_hz(self) -> list[int]:
+        """Tells the device's rate from what was heard: first by its clock, then by the arrivals, where these can tell.
+
+        A coarse clock may show too long a step, a line that loses readings too few arrivals; hardly ever both at once.
+        """
         ticks = [reading.ticks for reading in self._unread if reading.ticks is not None]
         steps = [later - earlier for earlier, later in zip(ticks, ticks[1:]) if later > earlier]
-        if not steps:
-            return self._config.rate_hz
-        measured_hz = 1e9 / (min(steps) * self._parser.tick_ns)
-        return min(_RATES_HZ, key=lambda rate_hz: abs(math.log(rate_hz / measured_hz)))
+        measured_hz = [1e9 / (min(steps) * self._parser.tick_ns)] if steps else []
+        spread_ns = _spread_ns(self._unread)
+        if spread_ns >= _SPREAD_NS:
+            later = sum(reading.arrival_ns > self._unread[0].arrival_ns for reading in self._unread)
+            measured_hz.append(later / spread_ns * 1e9)
+        return [min(_RATES_HZ, key=lambda rate_hz: abs(math.log(rate_hz / each_hz))) for each_hz in measured_hz]
 
     def _configure(self, port: SerialPort, baud: int) -> int:
         """Sets the device up and returns the speed at which it speaks from then on."""
@@ -163,3 +170,8 @@ class Imu(Sensor):
         self._stamp_ns = max(stamp_ns - round(self._config.latency_ms * 1e6), self._stamp_ns + 1)
         self.info.counts["samples"] += 1
         return Sample(self.info.name, self._stamp_ns, reading.arrival_ns, reading.values, reading.raw)
+
+
+def _spread_ns(readings: list[Reading]) -> int:
+    """Returns the time from the first arrival to the last."""
+    return readings[-1].arrival_ns - readings[0].arrival_ns

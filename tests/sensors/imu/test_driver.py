@@ -18,7 +18,7 @@ from sensors.emulation.imu_device import EmulatedImu
 from sensors.emulation.pty import PtyPort
 from sensors.events import Sample
 from sensors.imu.driver import Imu
-from sensors.imu.witmotion import OUTPUT_SET, UNLOCK, UNLOCKED, encode_command
+from sensors.imu.witmotion import OUTPUT_BITS, OUTPUT_SET, TIME, UNLOCK, UNLOCKED, encode_command
 from sensors.sensor import Sensor, SensorError, SensorLost, SensorNotFound
 
 PROTOCOLS = ["witmotion", "xsens"]
@@ -125,10 +125,28 @@ def test_stamps_increase_without_a_clock_too(rig: Rig) -> None:
         _read(imu, 0.2)
         time.sleep(0.2)
         backlog = imu.read(1)
-        assert imu.info.rate_hz == 50  # as configured, for want of a clock
     assert len({sample.arrival_ns for sample in backlog}) == 1
     assert (np.diff([sample.stamp_ns for sample in backlog]) > 0).all()
     assert len(backlog) > 5
+
+
+@pytest.mark.parametrize(("device_hz", "baud"), [(10, 9600), (20, 9600), (50, 115200), (100, 115200), (200, 115200)])
+def test_the_rate_is_told_without_a_clock_too(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, device_hz: int, baud: int
+) -> None:
+    monkeypatch.setattr(Waves, "imu_rate_hz", float(device_hz))  # at 9600 baud: as WitMotion devices leave the factory
+    monkeypatch.setattr("sensors.imu.witmotion.OUTPUT_BITS", {**OUTPUT_BITS, TIME: 0})
+    served = rig.serve("witmotion", baud)
+    with Imu(ImuConfig(port=str(served.port.link), rate_hz=10 if device_hz == 100 else 100)) as imu:
+        assert imu.info.rate_hz == device_hz
+
+
+def test_a_rate_that_cannot_be_told_is_the_configured_one(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sensors.imu.driver._SPREAD_NS", 10**12)
+    monkeypatch.setattr("sensors.imu.witmotion.OUTPUT_BITS", {**OUTPUT_BITS, TIME: 0})
+    served = rig.serve("witmotion")
+    with Imu(ImuConfig(port=str(served.port.link), rate_hz=50)) as imu:
+        assert imu.info.rate_hz == 50
 
 
 def test_latency_is_taken_off_the_stamps(rig: Rig) -> None:
