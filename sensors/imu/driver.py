@@ -108,7 +108,8 @@ class Imu(Sensor):
         self._baud = self._configure(port, baud) if self._config.configure else baud
         self._parser.counts = self.info.counts  # what was skipped while tuning in was not lost
         self._clock = DeviceClock(self._parser.tick_ns, self._parser.wrap_ticks)
-        self.info.rate_hz = next(iter(self._rates_hz()), self._config.rate_hz)
+        rates_hz = [] if self._config.configure else self._rates_hz()
+        self.info.rate_hz = next(iter(rates_hz), self._config.rate_hz)
         self.info.device = f"IMU on {path}, {self._parser.name}, {self._baud} baud"
 
     def _protocols(self) -> list[str]:
@@ -159,6 +160,16 @@ class Imu(Sensor):
             time.sleep(_COMMAND_PAUSE_S)
         if not self._hears(port, baud):
             raise SensorError(f"IMU on {port.path}: no measurements after it was set to {self._config.rate_hz} Hz.")
+        rates_hz = self._rates_hz()
+        if rates_hz and self._config.rate_hz not in rates_hz:
+            raise SensorError(
+                f"IMU on {port.path}: was set to {self._config.rate_hz} Hz but measures at {rates_hz[0]} Hz. Set"
+                " rate_hz to what it can do, or configure = false to take it as it is."
+            )
+        if all(reading.ticks is None for reading in self._unread):
+            raise SensorError(
+                f"IMU on {port.path}: was set to send its time but sends none. Set configure = false to take it so."
+            )
         return baud
 
     def _sample(self, reading: Reading) -> Sample:

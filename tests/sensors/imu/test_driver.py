@@ -18,10 +18,11 @@ from sensors.emulation.imu_device import EmulatedImu
 from sensors.emulation.pty import PtyPort
 from sensors.events import Sample
 from sensors.imu.driver import Imu
-from sensors.imu.witmotion import OUTPUT_BITS, OUTPUT_SET, TIME, UNLOCK, UNLOCKED, encode_command
+from sensors.imu.witmotion import OUTPUT_BITS, OUTPUT_SET, TIME, UNLOCK, UNLOCKED, encode_command, encode_sample
 from sensors.sensor import Sensor, SensorError, SensorLost, SensorNotFound
 
 PROTOCOLS = ["witmotion", "xsens"]
+FIRMWARE = {"witmotion": "_WitMotion", "xsens": "_Xsens"}
 _RESOLUTION = {
     "witmotion": np.repeat([16 * 9.80665 / 32768, np.radians(2000) / 32768, 0.15], 3) * 0.51,
     "xsens": np.full(9, 1e-5),
@@ -240,6 +241,40 @@ def test_a_device_that_goes_wrong_on_its_configuration_is_an_error(rig: Rig, mon
     monkeypatch.setattr("sensors.emulation.imu_device._Xsens.obey", lambda *_: setattr(served.port, "baud", 57600))
     with pytest.raises(SensorError, match="no measurements after it was set to 100 Hz"):
         Imu(ImuConfig(port=str(served.port.link), configure=True)).connect()
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_device_that_ignores_its_configuration_is_an_error(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, protocol: str
+) -> None:
+    monkeypatch.setattr(Waves, "imu_rate_hz", 20.0)
+    served = rig.serve(protocol)
+    monkeypatch.setattr(f"sensors.emulation.imu_device.{FIRMWARE[protocol]}.obey", lambda *_: None)
+    with pytest.raises(SensorError, match="was set to 100 Hz but measures at 20 Hz"):
+        Imu(ImuConfig(port=str(served.port.link), configure=True)).connect()
+
+
+def test_a_device_that_does_not_send_its_time_though_told_to_is_an_error(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = rig.serve("witmotion")
+    monkeypatch.setattr("sensors.imu.witmotion.OUTPUT_BITS", {**OUTPUT_BITS, TIME: 0})
+    with pytest.raises(SensorError, match="was set to send its time but sends none"):
+        Imu(ImuConfig(port=str(served.port.link), configure=True)).connect()
+
+
+@pytest.mark.parametrize("step_ms", [10, 1000])
+def test_a_device_with_a_coarse_clock_is_not_taken_for_disobedient(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, step_ms: int
+) -> None:
+    served = rig.serve("witmotion")
+
+    def coarse(values: np.ndarray, clock_ms: int) -> bytes:
+        return encode_sample(values, clock_ms // step_ms * step_ms)
+
+    monkeypatch.setattr("sensors.imu.witmotion.encode_sample", coarse)
+    with Imu(ImuConfig(port=str(served.port.link), rate_hz=200, configure=True)) as imu:
+        assert imu.info.rate_hz == 200
 
 
 def test_no_port_at_all_fails_at_once_and_tells_what_was_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
