@@ -12,7 +12,7 @@ from sensors.discovery import imu_ports
 from sensors.events import Sample
 from sensors.imu.stream import Reading
 from sensors.imu.witmotion import WitMotionParser
-from sensors.imu.xsens import XsensParser
+from sensors.imu.xsens import GO_TO_MEASUREMENT, XsensParser, encode_message
 from sensors.sensor import Sensor, SensorError, SensorInfo, SensorLost, SensorNotFound
 from sensors.serial_port import SerialPort
 
@@ -45,6 +45,7 @@ class Imu(Sensor):
         self._parser: _Parser
         self._clock: DeviceClock
         self._unread: list[Reading] = []
+        self._heard_bytes = 0  # while tuning in
         self._stamp_ns = 0
 
     def connect(self) -> None:
@@ -98,7 +99,10 @@ class Imu(Sensor):
         usual = _BAUDS if self._config.configure or not self._config.baud else ()
         bauds = [baud for baud in dict.fromkeys((self._baud, self._config.baud, *usual)) if baud]
         port = self._port = SerialPort(path, bauds[0], "IMU")
-        baud = next((baud for baud in bauds if self._hears(port, baud)), None)
+        self._heard_bytes = 0
+        baud = self._tuned(port, bauds)
+        if baud is None and not self._heard_bytes:
+            raise SensorNotFound(f"IMU on {path}: nothing is heard. Is it powered, and does it measure?")
         if baud is None:
             protocols = " or ".join(self._protocols())
             raise SensorNotFound(
@@ -115,21 +119,34 @@ class Imu(Sensor):
     def _protocols(self) -> list[str]:
         return list(_PARSERS) if self._config.protocol == "auto" else [self._config.protocol]
 
-    def _hears(self, port: SerialPort, baud: int) -> bool:
-        """Listens for measurements in any protocol that may be; keeps the parser and what it read.
+    def _tuned(self, port: SerialPort, bauds: list[int]) -> int | None:
+        """Returns the first speed at which an IMU is heard; None if it is at none."""
+        for baud in bauds:
+            if self._hears(port, baud):
+                return baud
+            if not self._heard_bytes:  # not even the noise of a wrong speed
+                break
+        if self._config.configure and self._config.protocol == "xsens" and not self._heard_bytes:
+            for baud in bauds:  # it may have been left in its configuration mode, where it is silent
+                port.set_baud(baud)
+                port.write(encode_message(GO_TO_MEASUREMENT))
+                if self._hears(port, baud):
+                    return baud
+        return None
 
-        Raises:
-            SensorNotFound: nothing at all is heard.
-        """
+    def _hears(self, port: SerialPort, baud: int) -> bool:
+        """Listens for measurements in any protocol that may be; keeps the parser and what it read."""
         port.set_baud(baud)
         heard: list[tuple[_Parser, list[Reading]]] = [(_PARSERS[protocol](), []) for protocol in self._protocols()]
         deadline = time.monotonic() + _LISTEN_S
         heard_bytes = 0
-        while time.monotonic() < deadline and heard_bytes < _NOISE_BYTES:
-            data = port.read(_SILENCE_S)
+        while heard_bytes < _NOISE_BYTES:
+            left_s = deadline - time.monotonic()
+            data = port.read(min(left_s, _SILENCE_S)) if left_s > 0 else b""
             if not data:
-                raise SensorNotFound(f"IMU on {port.path}: nothing is heard. Is it powered, and does it measure?")
+                break
             heard_bytes += len(data)
+            self._heard_bytes += len(data)
             arrival_ns = time.monotonic_ns()
             for self._parser, self._unread in heard:
                 self._unread += self._parser.feed(data, arrival_ns)

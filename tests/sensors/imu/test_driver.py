@@ -19,6 +19,7 @@ from sensors.emulation.pty import PtyPort
 from sensors.events import Sample
 from sensors.imu.driver import Imu
 from sensors.imu.witmotion import OUTPUT_BITS, OUTPUT_SET, TIME, UNLOCK, UNLOCKED, encode_command, encode_sample
+from sensors.imu.xsens import GO_TO_CONFIG, encode_message
 from sensors.sensor import Sensor, SensorError, SensorLost, SensorNotFound
 
 PROTOCOLS = ["witmotion", "xsens"]
@@ -293,6 +294,30 @@ def test_a_silent_port_fails_in_time(tmp_path: Path) -> None:
     with pytest.raises(SensorNotFound, match=r"nothing is heard.*powered"):
         Imu(ImuConfig(port=str(port.link))).connect()
     assert time.monotonic() - start < 3
+
+
+def test_an_xsens_left_in_its_configuration_mode_is_woken(rig: Rig) -> None:
+    served = rig.serve("xsens", baud=230400)
+    with serial.Serial(str(served.port.link), 230400) as host:
+        host.write(encode_message(GO_TO_CONFIG))
+        time.sleep(0.1)
+    config = ImuConfig(port=str(served.port.link), protocol="xsens")
+    with pytest.raises(SensorNotFound, match="nothing is heard"):
+        Imu(config).connect()
+    with Imu(config.model_copy(update={"configure": True})) as imu:
+        assert imu.info.device.endswith("xsens, 230400 baud")
+        assert len(_read(imu, 0.3)) > 10
+
+
+def test_a_device_that_speaks_at_times_is_not_called_silent(tmp_path: Path) -> None:
+    port = PtyPort(tmp_path / "ttyUSB0", 9600)
+    speaking = threading.Timer(0.2, port.write, [b"$GPGGA,123519,4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,*47"])
+    speaking.start()
+    try:
+        with pytest.raises(SensorNotFound, match="bytes arrive, but no witmotion or xsens measurements"):
+            Imu(ImuConfig(port=str(port.link))).connect()
+    finally:
+        speaking.join()
 
 
 def test_another_device_on_the_port_is_not_taken_for_an_imu(tmp_path: Path) -> None:
