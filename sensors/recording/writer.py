@@ -73,11 +73,18 @@ class RecordingWriter:
         self._closed = threading.Event()
         try:
             self._file = path.open("xb")
-            self._mcap = Writer(self._file, compression=CompressionType.ZSTD)
-            self._start(metadata or {})
         except FileExistsError as error:
             raise RecordingError(f"{path} exists already: choose another name, or move it away") from error
         except OSError as error:
+            raise RecordingError(f"{path} cannot be written: {error.strerror}") from error
+        try:
+            self._mcap = Writer(self._file, compression=CompressionType.ZSTD)
+            self._start(metadata or {})
+        except OSError as error:
+            with contextlib.suppress(OSError):  # closing tries once more to write what is buffered
+                self._file.close()
+            with contextlib.suppress(OSError):
+                path.unlink()
             raise RecordingError(f"{path} cannot be written: {error.strerror}") from error
         self._thread = threading.Thread(target=self._run, name=f"recording {path.name}", daemon=True)
         self._thread.start()

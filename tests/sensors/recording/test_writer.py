@@ -54,6 +54,19 @@ with RecordingWriter(Path(sys.argv[1]), {"depth": SensorInfo("depth", "camera", 
 print(json.dumps({"failure": str(writer.failure), "dropped": writer.dropped, "said": len(said)}))
 """
 
+RECORD_ON_A_DISK_WITHOUT_ROOM = """
+import resource, sys
+from pathlib import Path
+from sensors.recording import RecordingError, RecordingWriter
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))
+for attempt in range(2):
+    try:
+        RecordingWriter(Path(sys.argv[1]), {})
+    except RecordingError as error:
+        print(error)
+"""
+
 
 def test_a_kill_loses_little(tmp_path: Path) -> None:
     path = tmp_path / "run.mcap"
@@ -86,6 +99,15 @@ def test_a_full_disk_stops_the_recording_and_nothing_else(tmp_path: Path) -> Non
     assert 0 < len(indices) < 40
     assert indices == list(range(len(indices)))
     assert len(indices) + report["dropped"] == 40
+
+
+def test_a_disk_without_room_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "run.mcap"
+    child = subprocess.run(
+        [sys.executable, "-c", RECORD_ON_A_DISK_WITHOUT_ROOM, str(path)], check=True, stdout=subprocess.PIPE, timeout=60
+    )
+    assert child.stdout.decode().splitlines() == [f"{path} cannot be written: File too large"] * 2
+    assert not path.exists()
 
 
 def test_a_slow_disk_drops_and_counts_and_does_not_hold_the_caller_up(
