@@ -106,17 +106,17 @@ class Recording:
             end = begin + _RECORD_HEAD.size + length
             if opcode == 0 or end > size:  # after a loss of power a file may end in zeros
                 break
-            if opcode == Opcode.METADATA:
-                try:
+            try:
+                if opcode == Opcode.METADATA:
                     record = Metadata.read(ReadDataStream(io.BytesIO(file.read(length))))
-                except _DAMAGE as error:
-                    raise self._damaged(begin) from error
-                metadata[record.name] = record.metadata
-            elif opcode == Opcode.CHUNK:
-                times += _CHUNK_TIMES.unpack(file.read(_CHUNK_TIMES.size))
-                self._chunks.append(begin)
-            elif opcode == Opcode.DATA_END:
-                self.cut = False
+                    metadata[record.name] = record.metadata
+                elif opcode == Opcode.CHUNK:
+                    times += _CHUNK_TIMES.unpack(file.read(min(length, _CHUNK_TIMES.size)))
+                    self._chunks.append(begin)
+                elif opcode == Opcode.DATA_END:
+                    self.cut = False
+            except _DAMAGE as error:
+                raise self._damaged(begin) from error
             begin = end
             file.seek(begin)
         try:

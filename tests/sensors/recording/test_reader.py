@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import tempfile
 from pathlib import Path
 from typing import Dict, List
@@ -176,6 +177,19 @@ def test_a_damaged_chunk_is_reported_where_it_stands(recorded: Path, run: List[E
     read = []
     with pytest.raises(RecordingError, match=f"run.mcap is damaged at byte {offset}"):
         read.extend(Recording(recorded).events())
+
+
+@pytest.mark.parametrize("length", [4, 15])
+def test_a_chunk_too_short_for_its_times_is_reported(recorded: Path, length: int) -> None:
+    with recorded.open("rb") as file:
+        summary = make_reader(file).get_summary()
+    assert summary is not None
+    offset = summary.chunk_indexes[1].chunk_start_offset
+    chunk = struct.pack("<BQ", 6, length) + bytes(length)
+    for rest in (b"", bytes(100)):
+        recorded.write_bytes(recorded.read_bytes()[:offset] + chunk + rest)
+        with pytest.raises(RecordingError, match=f"run.mcap is damaged at byte {offset}"):
+            Recording(recorded)
 
 
 @pytest.mark.parametrize("content", [b"", b"time,x,y\n1,2,3\n", b"\x89MCAP"])
