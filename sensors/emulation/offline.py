@@ -7,7 +7,7 @@ samples skip the wire, whose quantisation lies below their noise. Stamps are the
 from __future__ import annotations
 
 import dataclasses
-import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Iterator
 
 import numpy as np
@@ -29,6 +29,9 @@ def events(motion: Motion, until_s: float, config: DepthConfig) -> Iterator[Even
         motion: what moves.
         until_s: how much of it, in seconds.
         config: of the depth driver: decimation and range gate.
+
+    Raises:
+        SensorError: librealsense is missing, or its software device does not work.
     """
     until_s = min(until_s, motion.duration_s)
     truths = [(start.start_s, "truth", start.activity) for start in motion.activities(until_s)]
@@ -61,10 +64,10 @@ def events(motion: Motion, until_s: float, config: DepthConfig) -> Iterator[Even
 def _connect(driver: DepthCamera, camera: EmulatedCamera, motion: Motion) -> None:
     """Connects; a driver is connected when it has seen a frame, so one is shown to it until then."""
     frame = motion.depth(0.0)
-    connecting = threading.Thread(target=driver.connect)
-    connecting.start()
-    while connecting.is_alive():
-        camera.push(frame, 0.0)
-        connecting.join(0.02)
+    with ThreadPoolExecutor(1) as thread:
+        connecting = thread.submit(driver.connect)
+        while not wait([connecting], 0.02).done:
+            camera.push(frame, 0.0)
+    connecting.result()
     while driver.read(0.05):
         pass

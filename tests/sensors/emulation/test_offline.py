@@ -67,3 +67,14 @@ def test_the_truth_stands_before_what_it_is_about(made: list, person: SimulatedP
         if isinstance(event, Truth):
             assert all(later.stamp_ns >= event.stamp_ns for later in made[position:])
             assert all(earlier.stamp_ns < event.stamp_ns for earlier in made[:position])
+
+
+def test_a_camera_that_cannot_be_used_says_why(
+    made: list, person: SimulatedPerson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise SensorError("no such profile")
+
+    monkeypatch.setattr("sensors.depth.sources.CameraSource._profile", broken)
+    with pytest.raises(SensorError, match="no such profile"):
+        list(events(person, 0.1, DepthConfig()))
