@@ -331,11 +331,13 @@ def test_another_device_on_the_port_is_not_taken_for_an_imu(tmp_path: Path) -> N
     thread = threading.Thread(target=chatter)
     thread.start()
     start = time.monotonic()
-    with pytest.raises(SensorNotFound, match="no witmotion or xsens measurements at 115200, 9600"):
-        Imu(ImuConfig(port=str(port.link))).connect()
-    assert time.monotonic() - start < 5
-    stop.set()
-    thread.join()
+    try:
+        with pytest.raises(SensorNotFound, match="no witmotion or xsens measurements at 115200, 9600"):
+            Imu(ImuConfig(port=str(port.link))).connect()
+        assert time.monotonic() - start < 5
+    finally:
+        stop.set()
+        thread.join()
 
 
 def test_the_imu_is_found_among_other_ports(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
