@@ -63,7 +63,8 @@ class Sensor(ABC):
         """Opens and configures the device; returns when it is ready to be read.
 
         Raises:
-            SensorNotFound: it is not there; within 3 s.
+            SensorNotFound: it is not there; within 3 s, but for an IMU, which may be listened for at every usual speed:
+                within 5 s for each port that it may be on.
             SensorError: it is there and cannot be used.
         """
 
