@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Optional
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 
 class _Section(BaseModel):
@@ -27,7 +27,7 @@ class ImuConfig(_Section):
     )
     protocol: Literal["auto", "witmotion", "xsens"] = "auto"
     baud: Optional[int] = Field(
-        None, description="tried from the usual ones when absent, and after this one with configure"
+        None, gt=0, description="tried from the usual ones when absent, and after this one with configure"
     )
     rate_hz: Literal[10, 20, 50, 100, 200] = 100
     configure: bool = Field(False, description="write output set and rate to the device when connecting")
@@ -43,8 +43,8 @@ class RadarConfig(_Section):
         None, description="chirp configuration sent when connecting; the shipped one when absent"
     )
     dialect: Literal["auto", "sdk3", "sdk1", "people"] = Field("auto", description="header of the data port")
-    cli_baud: int = 115200
-    data_baud: int = 921600
+    cli_baud: int = Field(115200, gt=0)
+    data_baud: int = Field(921600, gt=0)
 
 
 class DepthConfig(_Section):
@@ -59,7 +59,14 @@ class DepthConfig(_Section):
     rate_hz: int = 15
     decimation: int = Field(2, ge=1, le=8, description="pixels merged along each axis")
     min_m: float = Field(0.3, ge=0)
-    max_m: float = Field(6.0, gt=0)
+    max_m: float = Field(6.0, gt=0, validate_default=True)
+
+    @field_validator("max_m")
+    @classmethod
+    def _beyond_min_m(cls, max_m: float, info: ValidationInfo) -> float:
+        if max_m <= info.data.get("min_m", 0):
+            raise ValueError(f"{max_m} must be greater than min_m, {info.data['min_m']}")
+        return max_m
 
 
 class RigConfig(BaseModel):

@@ -38,7 +38,13 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
         ("[recognition]\nsmoothing = 1.0\n", "recognition.smoothing"),
         ("[recognition]\nthreads = 0\n", "recognition.threads"),
         ("[imu]\nrate_hz = 33\n", "imu.rate_hz"),
+        ("[imu]\nbaud = -9600\n", "imu.baud"),
+        ("[radar]\ncli_baud = 0\n", "radar.cli_baud"),
+        ("[radar]\ndata_baud = 0\n", "radar.data_baud"),
         ("[depth]\nwidth = 'wide'\n", "depth.width"),
+        ("[depth]\nmin_m = 7\n", "depth.max_m"),
+        ("[depth]\nmin_m = 2\nmax_m = 2\n", "depth.max_m"),
+        ("[depth]\nmin_m = -1\n", "depth.min_m"),
     ],
 )
 def test_an_unknown_key_or_a_bad_value_is_refused_with_file_and_key(tmp_path: Path, text: str, key: str) -> None:
