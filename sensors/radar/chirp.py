@@ -33,8 +33,7 @@ class Chirp:
         frame_period_s: from one frame's start to the next one's.
         range_resolution_m: c / 2B, with B the bandwidth that is sampled.
         max_range_m: where the beat frequency reaches the (complex) sampling rate: fs c / 2S, with S the slope.
-        velocity_resolution_mps: wavelength / 2 N T, with N the loops of a frame and T the duration of one loop.
-        max_velocity_mps: wavelength / 4 T; faster ones are aliased.
+        max_velocity_mps: wavelength / 4 T, with T the duration of one loop; faster ones are aliased.
         virtual_antennas: transmitters that take part x receivers.
         range_bins: of a range profile, and rows of a range-Doppler map.
         doppler_bins: columns of a range-Doppler map.
@@ -44,7 +43,6 @@ class Chirp:
     frame_period_s: float
     range_resolution_m: float
     max_range_m: float
-    velocity_resolution_mps: float
     max_velocity_mps: float
     virtual_antennas: int
     range_bins: int
@@ -126,7 +124,6 @@ def parse_chirp(lines: Sequence[str], source: str) -> Chirp:
         frame_period_s=period_ms * 1e-3,
         range_resolution_m=_LIGHT_MPS / (2 * slope * 1e6 * sampled_us),
         max_range_m=rate_ksps * 1e3 * _LIGHT_MPS / (2 * slope * 1e12),
-        velocity_resolution_mps=wavelength_m / (2 * loops * loop_s),
         max_velocity_mps=wavelength_m / (4 * loop_s),
         virtual_antennas=bin(sending & transmitters).count("1") * bin(receivers).count("1"),
         range_bins=_next_power_of_two(samples),

@@ -33,6 +33,7 @@ _COMMON = struct.Struct("<4I")  # after the magic in every dialect: version, tot
 _IDENTITY = slice(8, 12), slice(16, 20)  # where version and platform stand in the packet
 _IDENTITY_BYTES = 20
 _TLV = struct.Struct("<2I")  # type, length
+_UNWANTED = frozenset((*range(2, 10), 1010, 1011, 1012))  # profiles, maps, statistics; people that the radar tracks
 _OBJECT = np.dtype([("range", "<u2"), ("doppler", "<i2"), ("peak", "<u2"), ("xyz", "<i2", 3)])  # SDK 1 and 2
 _COMPRESSED = np.dtype([("elevation", "i1"), ("azimuth", "i1"), ("doppler", "<i2"), ("range", "<u2"), ("snr", "<u2")])
 
@@ -56,17 +57,6 @@ _DIALECTS = {
 _SHORTEST = min(dialect.header_bytes for dialect in _DIALECTS.values())
 
 
-class Timing(NamedTuple):
-    """TLV 6: how busy the radar was; times in µs, loads in percent."""
-
-    processing_us: int
-    output_us: int
-    processing_margin_us: int
-    chirp_margin_us: int
-    active_load: int
-    idle_load: int
-
-
 @dataclass(frozen=True)
 class Frame:
     """One frame of a radar.
@@ -78,16 +68,12 @@ class Frame:
             only the chirp tells its unit and is not known), SNR in dB (NaN where not sent).
         complete: False where bytes are missing, or points that there must be; ``points`` are then those of the TLVs
             that arrived whole and could be read.
-        range_doppler: (range bins, Doppler bins) uint16 of TLV 5, where sent and the chirp is known.
-        timing: of TLV 6, where sent.
     """
 
     frame_number: int
     arrival_ns: int
     points: np.ndarray
     complete: bool = True
-    range_doppler: np.ndarray | None = None
-    timing: Timing | None = None
 
 
 class _Packet(NamedTuple):
@@ -110,8 +96,8 @@ class FrameParser:
     Args:
         dialect: ``sdk3`` (40-byte header), ``sdk1`` (36), ``people`` (48), or ``auto``: whichever makes the
             lengths of a packet add up.
-        chirp: what the radar was told to do: it gives speeds to SDK 1 points and a shape to range-Doppler maps, and
-            bounds which points and frame numbers are believed.
+        chirp: what the radar was told to do: it gives speeds to SDK 1 points, and bounds which points and frame numbers
+            are believed.
         counts: where to count; a new counter when absent.
 
     Attributes:
@@ -119,7 +105,7 @@ class FrameParser:
             (not complete), ``misnumbered_frames`` (dropped: the sequence went on without them), ``renumberings`` (the
             sequence went on elsewhere), ``implausible_points`` (dropped), ``malformed_tlvs`` (points in no known form),
             ``pointless_frames`` (not complete: the header counts objects, but no TLV of a known type holds points),
-            ``skipped_tlvs_<type>``.
+            ``skipped_tlvs_<type>`` (of a type that is not known).
         pointless_types: of the TLVs in the latest of the ``pointless_frames``; None before there is one.
     """
 
@@ -242,21 +228,16 @@ class FrameParser:
         _, _, _, frame_number = _COMMON.unpack_from(self._buffer, at + len(MAGIC))
         points: np.ndarray | None = np.empty((0, 5), np.float32)
         has_points = False
-        snr = range_doppler = timing = None
+        snr = None
         sends_compressed = packet.dialect.compressed_points
         for kind, start, end in packet.tlvs:
             value = data[start:end]
             if kind in (1, 1000, 1020, sends_compressed):
                 has_points = True
                 points = {1: self._cartesian, 1000: _spherical}.get(kind, _decompressed)(value)
-            elif kind == 5 and self._chirp and len(value) == 2 * self._chirp.range_bins * self._chirp.doppler_bins:
-                shape = self._chirp.range_bins, self._chirp.doppler_bins
-                range_doppler = np.frombuffer(value, "<u2").reshape(shape)
-            elif kind == 6 and len(value) == 24:
-                timing = Timing(*struct.unpack("<6I", value))
             elif kind == 7 and len(value) % 4 == 0 and sends_compressed != 6:  # people counting: 7 are targets
                 snr = np.frombuffer(value, "<i2")[::2] * np.float32(0.1)
-            else:
+            elif kind not in _UNWANTED:
                 self.counts[f"skipped_tlvs_{kind}" if kind <= _MAX_NAMED_TYPE else "skipped_tlvs_other"] += 1
         complete = packet.complete and points is not None
         if complete and not has_points and self._counts_objects(data, packet.dialect):
@@ -269,7 +250,7 @@ class FrameParser:
         if snr is not None and len(snr) == len(points):
             points[:, 4] = snr
         points = self._plausible(points)
-        return Frame(frame_number, self._arrival_ns(at), points, complete, range_doppler, timing)
+        return Frame(frame_number, self._arrival_ns(at), points, complete)
 
     @staticmethod
     def _counts_objects(data: bytes, dialect: _Dialect) -> bool:
