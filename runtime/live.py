@@ -10,10 +10,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Dict, Iterator, Sequence
 
-from sensors.events import Event, StateChange, Tick
+from sensors.events import Event, StateChange, Tick, host_ns
 from sensors.sensor import Sensor, SensorEnded, SensorError, SensorLost
 
-_TICK_S = 0.02
+_TICK_NS = 20_000_000
 _READ_TIMEOUT_S = 0.1
 _MIN_SILENCE_S = 0.5
 _BACK_OFF_S = (0.1, 1.0)
@@ -78,15 +78,21 @@ class LiveSource:
     def events(self) -> Iterator[Event]:
         """Yields events in the order of their arrival, and a tick at least every 20 ms.
 
-        Ends when it is stopped, or when every sensor was a recording that has ended.
+        While events wait, because whoever takes them was held up, ticks tell the time at which the last one came: at
+        the present time windows would close without what waits. Ends when it is stopped, or when every sensor was a
+        recording that has ended.
         """
-        next_tick = time.monotonic()
+        next_tick_ns = 0
         while not self._stop.is_set() and (self._queue.qsize() or any(thread.is_alive() for thread in self._threads)):
+            came_ns = -1
             with contextlib.suppress(queue.Empty):
-                yield self._queue.get(timeout=_TICK_S)
-            if time.monotonic() >= next_tick:
-                yield Tick(time.monotonic_ns())
-                next_tick = time.monotonic() + _TICK_S
+                event = self._queue.get(timeout=_TICK_NS * 1e-9)
+                yield event
+                came_ns = host_ns(event)
+            now_ns = came_ns if self._queue.qsize() else time.monotonic_ns()
+            if now_ns >= next_tick_ns:
+                yield Tick(now_ns)
+                next_tick_ns = now_ns + _TICK_NS
 
     def _read(self, sensor: Sensor) -> None:
         """Reads a connected sensor; whenever it is lost, connects it again with back-off and reads on."""

@@ -7,7 +7,7 @@ from typing import Collection, Dict, Iterator
 
 from models.spec import ModelSpec
 from runtime.loop import Outcome, Sink
-from sensors.events import Event, Sample, StateChange, Tick
+from sensors.events import Event, Sample, StateChange, Tick, host_ns
 from sensors.recording import Recording
 
 
@@ -37,7 +37,7 @@ def replay(recording: Recording, names: Collection[str], own_ticks: bool, paced:
             continue
         if isinstance(event, Sample):
             recording.infos[event.sensor].counts["samples"] += 1
-        at_ns = _clock_ns(event)
+        at_ns = host_ns(event)
         if paced and at_ns >= 0:
             first_ns = at_ns if first_ns < 0 else first_ns
             time.sleep(max(0, (at_ns - first_ns) - (time.monotonic_ns() - began_ns)) * 1e-9)
@@ -46,14 +46,6 @@ def replay(recording: Recording, names: Collection[str], own_ticks: bool, paced:
         if isinstance(event, Sample) and not own_ticks:
             yield Tick(event.arrival_ns)
         yield event
-
-
-def _clock_ns(event: Event) -> int:
-    if isinstance(event, Sample):
-        return event.arrival_ns
-    if isinstance(event, StateChange):
-        return event.at_ns
-    return event.now_ns if isinstance(event, Tick) else -1
 
 
 class WindowCheck(Sink):

@@ -62,3 +62,12 @@ class Tick:
 
 
 Event = Union[Sample, StateChange, Truth, Tick]
+
+
+def host_ns(event: Event) -> int:
+    """What the host's clock read when an event came; -1 of a truth, which may be told at any time."""
+    if isinstance(event, Sample):
+        return event.arrival_ns
+    if isinstance(event, StateChange):
+        return event.at_ns
+    return event.now_ns if isinstance(event, Tick) else -1

@@ -11,7 +11,7 @@ import pytest
 from models.bundle import Bundle
 from models.spec import ModelSpec
 from runtime import live
-from runtime.aligner import Aligner
+from runtime.aligner import Aligner, Window
 from runtime.config import Config
 from runtime.engine import OnnxRuntimeEngine
 from runtime.live import LiveSource, connect_all
@@ -188,6 +188,34 @@ def test_what_the_loop_is_too_late_for_is_counted(
         while imu.info.counts["samples"] < 20:
             time.sleep(0.01)
     assert imu.info.counts["queue_overruns"] == imu.info.counts["samples"] - 4  # and one place went to its state
+
+
+def test_while_events_wait_ticks_tell_when_they_came() -> None:
+    source = LiveSource([])
+    stamps = [10**9 + number * 10**7 for number in range(100)]
+    for stamp_ns in stamps:
+        source.put(Truth(stamp_ns + 10**12, "walk"))  # may be told long before
+        source.put(Sample("imu", stamp_ns - 1000, stamp_ns, np.zeros(9, np.float32)))
+    began_ns = time.monotonic_ns()
+    *ticks, last = [event.now_ns for event in source.events() if isinstance(event, Tick)]
+    assert ticks == stamps[:-1:2]  # one in 20 ms
+    assert began_ns <= last <= time.monotonic_ns()  # nothing waits any more
+
+
+def test_a_loop_that_is_held_up_loses_no_window(sensors: Dict[str, _Scripted], spec: ModelSpec) -> None:
+    aligner = Aligner(spec, {"imu": 100})
+    windows: List[Window] = []
+    held_up = False
+    with LiveSource([sensors["imu"]]) as source:
+        for event in source.events():
+            windows += aligner.feed(event)
+            if windows and not held_up:
+                time.sleep(2)
+                held_up = True
+            if len(windows) == 6:
+                source.stop()
+    assert {after.end_ns - before.end_ns for before, after in zip(windows, windows[1:])} == {spec.hop_ns}
+    assert not any(window.late for window in windows)
 
 
 def test_others_events_take_their_place_in_the_order(sensors: Dict[str, _Scripted]) -> None:
