@@ -267,9 +267,10 @@ class _Trace:
 
 
 def _signal(sample: Sample) -> float:
-    """One number that moves with the person: |acceleration|, number of moving points, mean depth."""
+    """One number that moves with the person: |acceleration|, number of moving points, mean depth; 0 without any."""
     if sample.sensor == "imu":
-        return float(np.linalg.norm(sample.data[:3]))
+        size = float(np.linalg.norm(sample.data[:3]))
+        return size if math.isfinite(size) else 0.0
     if sample.sensor == "radar":
         return float(len(sample.data))
     middle = sample.data[:: max(1, len(sample.data) // 16)]

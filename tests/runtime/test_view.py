@@ -163,6 +163,15 @@ def test_a_sensor_that_falls_silent_is_seen_to_slow_down(spec: ModelSpec, screen
     assert re.search(r"imu .* 100 Hz", shown.text())
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_imu_that_sends_no_acceleration_is_drawn_flat(screen: MakeScreen, samples: Samples, value: float) -> None:
+    shown = screen(80, 40, names=["imu"])
+    for sample in samples("imu", 0, 2):
+        sample.data[:3] = value
+        shown.view.event(sample)
+    assert re.search(r"imu +ok +100 Hz +0 +▁{20}", shown.text())
+
+
 @pytest.mark.parametrize("shape, columns", [((135, 240), 56), ((240, 320), 42), ((8, 12), 48)])
 def test_the_depth_image_keeps_its_proportions_and_near_is_bright(
     screen: MakeScreen, shape: Tuple[int, int], columns: int
