@@ -131,8 +131,10 @@ def run(options: argparse.Namespace) -> int:
             stack.enter_context(follower)
         try:
             recognise(events, aligner, recognizer, run.infos, sinks, not options.replay, follower.take)
+            whole = options.duration is None and not run.stop.is_set()
         except BrokenPipeError:  # whoever read our lines has seen enough
             sys.stdout = None
+            whole = False
         finally:
             for sink in sinks:
                 sink.close()
@@ -141,7 +143,6 @@ def run(options: argparse.Namespace) -> int:
         check_recording(writer)
     if not run.check:
         return DONE
-    whole = options.duration is None and not run.stop.is_set()
     different = len(run.check.different) + (len(run.check.missing) if whole else 0)
     say(f"windows equal to those of the live run, bit for bit: {run.check.same} of {run.check.same + different}")
     return FAILED if different else DONE

@@ -218,6 +218,19 @@ def test_a_replay_that_sees_other_windows_than_the_run_fails(
     assert (done.code, "bit for bit: 2 of 2" in done.err) == (0, True)
 
 
+def test_a_replay_whose_reader_has_seen_enough_is_not_compared_to_its_end(
+    cosmo: Run, bundle: Path, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = ["--sensors", "imu,radar", "--bundle", bundle, "--output", "-"]
+    recording = tmp_path / "run.mcap"
+    assert cosmo(*rig, "--emulate", "person", "--duration", 4, "--record", recording).code == 0
+    reader, writer = os.pipe()
+    os.close(reader)
+    monkeypatch.setattr(sys, "stdout", os.fdopen(writer, "w"))
+    done = cosmo(*rig, "--replay", recording, "--speed", "max")
+    assert (done.code, "bit for bit: 1 of 1\n" in done.err) == (0, True)
+
+
 def test_lines_and_figures_go_to_files_where_asked(cosmo: Run, bundle: Path, kept: Path, tmp_path: Path) -> None:
     lines, figures = tmp_path / "lines", tmp_path / "figures.json"
     words = ["--sensors", _ALL, "--bundle", bundle, "--replay", kept, "--speed", "max"]

@@ -131,6 +131,26 @@ def test_a_window_that_the_replay_does_not_bring_stays_missing(recording: Record
     assert list(check.missing) == expected[-len(check.missing) :]
 
 
+def test_what_a_killed_run_could_not_tell_of_its_last_windows_is_no_difference(
+    recording: Recording, fold: Fold, eventful: List[Event], tmp_path: Path
+) -> None:
+    path = tmp_path / "killed.mcap"
+    digests = WindowCheck(recording).missing
+    with RecordingWriter(path, recording.infos, recording.metadata) as writer:
+        for event in eventful:
+            writer.write(event)
+        for end_ns in list(digests)[:-2]:
+            writer.write_json("/windows", end_ns, {"end_ns": end_ns, "digest": digests[end_ns]})
+    content = path.read_bytes()
+    cut = content[: content.rindex(b"\x0f" + bytes([4, *[0] * 7]))]  # before the record that ends the data
+    for kept, different in (content, 2), (cut, 0):
+        path.write_bytes(kept)
+        check = WindowCheck(Recording(path))
+        fold(_play(recording), check)
+        assert check.same == len(digests) - 2
+        assert (len(check.different), check.missing) == (different, {})
+
+
 def test_a_replay_leaves_out_the_sensors_that_are_not_asked_for(recording: Recording) -> None:
     events = list(_play(recording, names={"radar"}, own_ticks=False))
     assert {event.sensor for event in events if isinstance(event, (Sample, StateChange))} == {"radar"}
