@@ -2,29 +2,54 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 from datetime import datetime, timezone
-from typing import TextIO
+from typing import Optional, TextIO
 
 from runtime.loop import Outcome, Sink
+
+_log = logging.getLogger(__name__)
 
 
 class JsonLines(Sink):
     """Writes each prediction as a line.
 
+    When the disk is full or gone, it stops, says so once in the log and in ``failure``, and the run goes on.
+
     Args:
-        file: open for text; flushed after each line.
+        file: open for text; flushed after each line, and closed when it takes no more.
         wall_offset_ns: wall clock minus host's monotonic clock.
+
+    Attributes:
+        failure: why there are no more lines; None while all is well.
     """
+
+    failure: Optional[str] = None
 
     def __init__(self, file: TextIO, wall_offset_ns: int) -> None:
         self._file = file
         self._wall_offset_ns = wall_offset_ns
 
     def outcome(self, outcome: Outcome) -> None:
-        """Writes one line."""
-        self._file.write(json.dumps(as_json(outcome, self._wall_offset_ns)) + "\n")
-        self._file.flush()
+        """Writes one line.
+
+        Raises:
+            BrokenPipeError: whoever read them is gone.
+        """
+        if self.failure:
+            return
+        try:
+            self._file.write(json.dumps(as_json(outcome, self._wall_offset_ns)) + "\n")
+            self._file.flush()
+        except OSError as error:
+            with contextlib.suppress(OSError):  # it would fail again over the same line, when Python ends at the latest
+                self._file.close()
+            if isinstance(error, BrokenPipeError):
+                raise
+            self.failure = f"{self._file.name}: no more lines: {error.strerror}; what was written before is kept"
+            _log.error("%s", self.failure)
 
 
 def as_json(outcome: Outcome, wall_offset_ns: int) -> dict:

@@ -18,6 +18,7 @@ from runtime.cli.common import (
     DONE,
     FAILED,
     TERMINAL,
+    Failure,
     Run,
     UsageError,
     add_bundle,
@@ -111,6 +112,7 @@ def run(options: argparse.Namespace) -> int:
     windows = windows_key(spec, settings.lateness_ms)
     with ExitStack() as stack:
         run = _open_replay(options, windows) if options.replay else open_live(options, config, stack)
+        lines = _output(options, run.wall_offset_ns, stack)
         summary = Summary(run.infos)
         sinks: List[Sink] = [summary]
         writer: Optional[RecordingWriter] = None
@@ -120,7 +122,8 @@ def run(options: argparse.Namespace) -> int:
             sinks.append(RecordingSink(writer))
         if run.check:
             sinks.append(run.check)
-        sinks += _output(options, run.wall_offset_ns, stack)
+        if lines:
+            sinks.append(lines)
         if TERMINAL.is_terminal and str(options.output) != "-":
             sinks.append(LiveView(spec, run.infos, run.title, TERMINAL))
         rates_hz = {name: info.rate_hz for name, info in run.infos.items()}
@@ -133,7 +136,6 @@ def run(options: argparse.Namespace) -> int:
             recognise(events, aligner, recognizer, run.infos, sinks, not options.replay, follower.take)
             whole = options.duration is None and not run.stop.is_set()
         except BrokenPipeError:  # whoever read our lines has seen enough
-            sys.stdout = None
             whole = False
         finally:
             for sink in sinks:
@@ -141,10 +143,12 @@ def run(options: argparse.Namespace) -> int:
     _report(summary, options.summary)
     if writer:
         check_recording(writer)
-    if not run.check:
-        return DONE
-    different = len(run.check.different) + (len(run.check.missing) if whole else 0)
-    say(f"windows equal to those of the live run, bit for bit: {run.check.same} of {run.check.same + different}")
+    different = 0
+    if run.check:
+        different = len(run.check.different) + (len(run.check.missing) if whole else 0)
+        say(f"windows equal to those of the live run, bit for bit: {run.check.same} of {run.check.same + different}")
+    if lines and lines.failure:
+        raise Failure(lines.failure)
     return FAILED if different else DONE
 
 
@@ -155,6 +159,8 @@ def _refuse_nonsense(options: argparse.Namespace, bundle: Bundle) -> None:
         raise UsageError(f"--sensors: {bundle.path} has no {', '.join(unknown)}; it has {known}")
     if options.replay and (options.emulate or options.record):
         raise UsageError("--replay goes with neither --emulate nor --record")
+    if options.record and options.record.exists():  # the writer would say so, but after --output was emptied
+        raise Failure(f"{options.record} exists already: choose another name, or move it away")
     if options.expires and not options.record:
         raise UsageError("--expires goes with --record only")
     if options.speed != "1" and not options.replay:
@@ -177,17 +183,17 @@ def _open_replay(options: argparse.Namespace, windows: str) -> Run:
     return Run(events, infos, stop_on_signals(), title, recording.wall_offset_ns, check)
 
 
-def _output(options: argparse.Namespace, wall_offset_ns: int, stack: ExitStack) -> List[Sink]:
+def _output(options: argparse.Namespace, wall_offset_ns: int, stack: ExitStack) -> Optional[JsonLines]:
     """The sink for machines: a file, or the standard output where nobody watches."""
-    if options.output is None:
-        return [] if TERMINAL.is_terminal else [JsonLines(sys.stdout, wall_offset_ns)]
-    if str(options.output) == "-":
-        return [JsonLines(sys.stdout, wall_offset_ns)]
+    if options.output is None and TERMINAL.is_terminal:
+        return None
+    if options.output is None or str(options.output) == "-":
+        return JsonLines(sys.stdout, wall_offset_ns)
     try:
         file = stack.enter_context(options.output.open("w", encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"--output {options.output}: {error.strerror}") from error
-    return [JsonLines(file, wall_offset_ns)]
+    return JsonLines(file, wall_offset_ns)
 
 
 def _report(summary: Summary, path: Optional[Path]) -> None:

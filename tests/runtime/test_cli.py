@@ -243,6 +243,36 @@ def test_lines_and_figures_go_to_files_where_asked(cosmo: Run, bundle: Path, kep
     assert cosmo(*words, "--output", lines, "--summary", "/nowhere/figures.json").code == 2
 
 
+def test_a_full_disk_under_the_lines_leaves_the_rest_of_the_run(
+    cosmo: Run, bundle: Path, kept: Path, tmp_path: Path
+) -> None:
+    figures = tmp_path / "figures.json"
+    words = ["--sensors", _ALL, "--bundle", bundle, "--replay", kept, "--speed", "max"]
+    done = cosmo(*words, "--output", "/dev/full", "--summary", figures)
+    assert done.code == 1
+    assert "cosmo-runtime: /dev/full: no more lines: No space left on device" in done.err
+    assert "Traceback" not in done.err
+    assert json.loads(figures.read_text())["windows"] == 7
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "runtime.cli", *map(str, words), "--output", "-"]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE)
+    assert ended.returncode == 1
+    assert b"<stdout>: no more lines: No space left on device" in ended.stderr
+    assert b"Exception ignored" not in ended.stderr
+
+
+def test_lines_and_recording_are_opened_both_or_neither(cosmo: Run, bundle: Path, kept: Path, tmp_path: Path) -> None:
+    rig = ["--sensors", "imu", "--bundle", bundle, "--emulate", "person", "--duration", 1]
+    recording, lines = tmp_path / "new.mcap", tmp_path / "lines"
+    done = cosmo(*rig, "--record", recording, "--output", "/nowhere/lines")
+    assert (done.code, "/nowhere/lines: No such file" in done.err) == (2, True)
+    assert not recording.exists()
+    lines.write_text("of the run before")
+    done = cosmo(*rig, "--record", kept, "--output", lines)
+    assert (done.code, f"{kept} exists already" in done.err) == (1, True)
+    assert lines.read_text() == "of the run before"
+
+
 def test_the_configuration_reaches_the_recogniser(cosmo: Run, bundle: Path, kept: Path, tmp_path: Path) -> None:
     config = tmp_path / "cosmo.toml"
     config.write_text(f'[recognition]\nmin_confidence = 1.0\nbundle = "{bundle}"\n')

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import Optional
 
@@ -66,3 +67,22 @@ def test_each_line_is_out_before_the_next_prediction(tmp_path: Path) -> None:
         for number in 1, 2:
             sink.outcome(_outcome())
             assert len((tmp_path / "lines").read_text().splitlines()) == number
+
+
+def test_a_full_disk_ends_the_lines_and_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    with Path("/dev/full").open("w") as file:  # nothing is left in it that would make its closing fail
+        sink = JsonLines(file, _WALL_OFFSET_NS)
+        for _ in range(3):
+            sink.outcome(_outcome())
+    assert sink.failure == "/dev/full: no more lines: No space left on device; what was written before is kept"
+    assert [record.message for record in caplog.records] == [sink.failure]
+
+
+def test_a_reader_that_is_gone_is_no_failure_but_an_end() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as file:
+        sink = JsonLines(file, _WALL_OFFSET_NS)
+        with pytest.raises(BrokenPipeError):
+            sink.outcome(_outcome())
+    assert sink.failure is None
