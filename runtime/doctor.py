@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import platform
+import shlex
 import shutil
 import time
 from pathlib import Path
@@ -41,20 +42,27 @@ class Finding(NamedTuple):
     words: str
 
 
-def examine(names: Sequence[str], config: Config, bundle: Path, console: Console) -> bool:
-    """Prints what it finds and returns whether the named sensors could run."""
-    findings = _machine() + _model(bundle, config) + _ports() + _cameras() + _sensors(names, config)
+def examine(names: Sequence[str], config: Config, bundle: Path, console: Console, words: Sequence[str] = ()) -> bool:
+    """Prints what it finds and returns whether the named sensors could run.
+
+    Args:
+        names: of the sensors.
+        config: of the rig.
+        bundle: folder of the model.
+        console: where it prints.
+        words: of the command line that made the configuration and the bundle what they are, to be used again.
+    """
+    findings = _machine() + _model(names, bundle, config) + _ports() + _cameras() + _sensors(names, config)
     table = Table.grid(padding=(0, 1))
     for finding in findings:
         table.add_row(_SIGNS[finding.verdict], Text(finding.subject, style="bold"), Text(finding.words))
     console.print(table)
     well = not any(finding.verdict == "bad" for finding in findings)
-    wanted = ",".join(names)
-    console.print(
-        f"\n[green]ready:[/] cosmo-runtime --sensors {wanted}"
-        if well
-        else f"\n[red]not ready.[/] Without hardware: cosmo-runtime --sensors {wanted} --emulate person"
-    )
+    command = f"cosmo-runtime --sensors {','.join(names)}"
+    if well:
+        console.print("\n[green]ready:[/]", Text(" ".join([command, *map(shlex.quote, words)])))
+    else:
+        console.print(f"\n[red]not ready.[/] Without hardware: {command} --emulate person")
     return well
 
 
@@ -66,10 +74,13 @@ def _machine() -> List[Finding]:
     ]
 
 
-def _model(path: Path, config: Config) -> List[Finding]:
+def _model(names: Sequence[str], path: Path, config: Config) -> List[Finding]:
     settings = config.recognition
     try:
         bundle = load_bundle(path)
+        unknown = ", ".join(name for name in names if name not in bundle.spec.sensors)
+        if unknown:
+            raise BundleError(f"{path} has no {unknown}; it has {', '.join(bundle.spec.sensors)}: see --sensors")
         engine = open_engine(bundle, settings.engine, settings.threads)
         zeros: Dict[str, np.ndarray] = {
             item.sensor: np.zeros((bundle.spec.steps(item), *item.shape), np.float32) for item in bundle.spec.modalities
@@ -165,9 +176,14 @@ def _cameras() -> List[Finding]:
 
 def _sensors(names: Sequence[str], config: Config) -> List[Finding]:
     """Connects each asked-for sensor, waits for its first sample, and counts how many come."""
-    sensors = open_sensors(names, config)
-    errors = connect_all(sensors)
     findings = []
+    sensors: List[Sensor] = []
+    for name in names:
+        try:
+            sensors += open_sensors([name], config)
+        except SensorError as error:
+            findings.append(Finding("bad", name, str(error)))
+    errors = connect_all(sensors)
     for sensor in sensors:
         info = sensor.info
         try:

@@ -27,5 +27,7 @@ def parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     """Does it; returns the exit code."""
     config = load_config(options.config)
-    well = examine(options.sensors, config, chosen_bundle(options, config), Console(soft_wrap=True))
+    given = {"--config": options.config, "--bundle": options.bundle}
+    words = [word for name, path in given.items() if path for word in (name, str(path))]
+    well = examine(options.sensors, config, chosen_bundle(options, config), Console(soft_wrap=True), words)
     return DONE if well else FAILED

@@ -15,7 +15,7 @@ from rich.progress import Progress
 from serial.tools import list_ports
 from serial.tools.list_ports_common import ListPortInfo
 
-from models.bundle import Bundle, load_bundle
+from models.bundle import Bundle, load_bundle, write_bundle
 from runtime import doctor, engines
 from runtime.config import Config
 from sensors.emulation.rig import EmulatedRig
@@ -60,6 +60,16 @@ def test_a_rig_that_could_run_is_ready(examine: Examine, rig: EmulatedRig) -> No
     assert re.search(r"✓ imu +IMU on .*, 100 Hz", text)
     assert "ready: cosmo-runtime --sensors imu\n" in text
     assert "✗" not in text
+
+
+def test_what_made_it_ready_is_part_of_the_command(
+    cosmo: Callable[..., Any], rig: EmulatedRig, tiny_bundle: Bundle, attached: list, tmp_path: Path
+) -> None:
+    config = tmp_path / "my [own] rig.toml"
+    config.write_text("[imu]\n")
+    done = cosmo("doctor", "--sensors", "imu", "--config", config, "--bundle", tiny_bundle.path)
+    assert done.code == 0
+    assert f"ready: cosmo-runtime --sensors imu --config '{config}' --bundle {tiny_bundle.path}\n" in done.out
 
 
 def test_a_sensor_that_is_not_there_is_named_with_what_was_looked_for(examine: Examine) -> None:
@@ -114,6 +124,29 @@ def test_a_model_that_cannot_be_used_stops_the_rig(examine: Examine, rig: Emulat
     well, text = examine(["imu"], bundle=tmp_path / "[no] model")
     assert not well
     assert "[no] model" in text  # brackets are no markup
+
+
+def test_a_model_that_does_not_know_a_sensor_stops_the_rig(
+    examine: Examine, rig: EmulatedRig, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    spec = tiny_bundle.spec
+    others = spec.model_copy(update={"modalities": spec.modalities[1:], "quality": (0.5, 0.5)})
+    onnx = tiny_bundle.onnx.read_bytes()
+    bundle = write_bundle(tmp_path / "others", others, onnx=onnx, weights=b"none", provenance={}, metrics={})
+    well, text = examine(["imu"], bundle=bundle.path)
+    assert not well
+    assert re.search(r"✗ model +.*/others has no imu; it has depth, radar: see --sensors", text)
+
+
+def test_a_setting_of_a_sensor_that_cannot_be_used_leaves_the_rest_of_the_report(
+    examine: Examine,
+) -> None:
+    config = Config.model_validate({"radar": {"cfg": "missing.cfg"}})
+    well, text = examine(["imu", "radar"], config)
+    assert not well
+    assert re.search(r"✗ radar +radar: cannot read the chirp configuration missing.cfg", text)
+    assert re.search(r"✓ model +tiny", text)
+    assert re.search(r"✗ imu +IMU: looked for", text)
 
 
 def test_a_port_without_permission_is_told_with_what_mends_it_and_harms_only_who_needs_it(
