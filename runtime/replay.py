@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Collection, Dict, Iterator
+from typing import Callable, Collection, Dict, Iterator
 
 from models.spec import ModelSpec
 from runtime.loop import Outcome, Sink
 from sensors.events import Event, Sample, StateChange, Tick, host_ns
 from sensors.recording import Recording
+
+_SLICE_S = 0.1
 
 
 def is_same_run(recording: Recording, names: Collection[str], key: str) -> bool:
@@ -22,7 +24,13 @@ def windows_key(spec: ModelSpec, lateness_ms: float) -> str:
     return f"{spec.model_dump_json(include={'modalities', 'window_s', 'hop_s'})} lateness {lateness_ms:g} ms"
 
 
-def replay(recording: Recording, names: Collection[str], own_ticks: bool, paced: bool) -> Iterator[Event]:
+def replay(
+    recording: Recording,
+    names: Collection[str],
+    own_ticks: bool,
+    paced: bool,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Iterator[Event]:
     """Yields a recording's events.
 
     Args:
@@ -31,6 +39,7 @@ def replay(recording: Recording, names: Collection[str], own_ticks: bool, paced:
         own_ticks: let the ticks in the recording, those that closed late windows, be the clock; only for the same run.
             Otherwise the clock is the samples' arrival.
         paced: at the pace of the recording instead of as fast as possible.
+        stopped: asked while a paced replay waits; it waits no longer then.
     """
     began_ns, first_ns = time.monotonic_ns(), -1
     for event in recording.events():
@@ -41,12 +50,20 @@ def replay(recording: Recording, names: Collection[str], own_ticks: bool, paced:
         at_ns = host_ns(event)
         if paced and at_ns >= 0:
             first_ns = at_ns if first_ns < 0 else first_ns
-            time.sleep(max(0, (at_ns - first_ns) - (time.monotonic_ns() - began_ns)) * 1e-9)
+            _sleep_until(began_ns + at_ns - first_ns, stopped)
         if isinstance(event, Tick) and not own_ticks:
             continue
         if isinstance(event, Sample) and not own_ticks:
             yield Tick(event.arrival_ns)
         yield event
+
+
+def _sleep_until(due_ns: int, stopped: Callable[[], bool]) -> None:
+    """Sleeps in slices: Python goes on with a sleep that a signal interrupted, once the signal is handled."""
+    left_s = (due_ns - time.monotonic_ns()) * 1e-9
+    while left_s > 0 and not stopped():
+        time.sleep(min(left_s, _SLICE_S))
+        left_s = (due_ns - time.monotonic_ns()) * 1e-9
 
 
 class WindowCheck(Sink):

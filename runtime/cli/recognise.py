@@ -177,10 +177,11 @@ def _open_replay(options: argparse.Namespace, windows: str) -> Run:
     if recording.cut:
         say(f"{recording.path}: was cut short, by a kill or a full disk; plays up to there")
     same_run = is_same_run(recording, infos, windows)
-    events = replay(recording, infos, same_run, paced=options.speed == "1")
+    stop = stop_on_signals()
+    events = replay(recording, infos, same_run, options.speed == "1", stop.is_set)
     check = WindowCheck(recording) if same_run else None
     title = f"replay of {options.replay.name}"
-    return Run(events, infos, stop_on_signals(), title, recording.wall_offset_ns, check)
+    return Run(events, infos, stop, title, recording.wall_offset_ns, check)
 
 
 def _output(options: argparse.Namespace, wall_offset_ns: int, stack: ExitStack) -> Optional[JsonLines]:

@@ -350,6 +350,29 @@ def test_a_signal_ends_a_run_whole(bundle: Path, tmp_path: Path, number: signal.
     assert not Recording(recording).cut
 
 
+def test_ctrl_c_ends_a_replay_in_a_long_gap(
+    bundle: Path, infos: Dict[str, SensorInfo], samples: Samples, tmp_path: Path
+) -> None:
+    recording = tmp_path / "gap.mcap"
+    with RecordingWriter(recording, {"imu": infos["imu"]}) as writer:
+        for sample in [*samples("imu", 0, 1.1), *samples("imu", 100, 101)]:
+            writer.write(sample)
+    words = ["--sensors", "imu", "--bundle", str(bundle), "--replay", str(recording), "--output", "-"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "runtime.cli", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout
+    process.stdout.readline()  # of the window that ends after 1 s
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    try:
+        out, err = process.communicate(timeout=10)
+    finally:
+        process.kill()
+    assert (process.returncode, out) == (0, b"")
+    assert b"1 windows" in err
+
+
 def test_a_reader_that_has_seen_enough_ends_a_run_quietly(bundle: Path) -> None:
     process = subprocess.Popen(_command(bundle, "--output", "-"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout and process.stderr
