@@ -24,7 +24,7 @@ class ConfigError(Exception):
 class RecognitionConfig(BaseModel):
     """``[recognition]``: the model and how its answers are read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     bundle: Optional[Path] = Field(None, description="folder of the model; the one in use when absent")
     engine: Choice = Field("auto", description="what runs the model; auto takes the fastest verified one")

@@ -66,6 +66,8 @@ def _command(bundle: Path, *words: object) -> List[str]:
         ("--sensors imu --duration soon", "'soon': expected a number of seconds above 0"),
         ("--sensors imu --duration 0", "'0'"),
         ("--sensors imu --duration nan", "'nan'"),
+        ("--sensors imu --duration inf", "'inf': expected a number of seconds above 0"),
+        ("record --sensors imu --rest inf x.mcap", "'inf'"),
         ("--sensors imu --speed 3", "--speed"),
         ("--sensors imu --speed max --bundle {bundle}", "--speed goes with --replay only"),
         ("--sensors imu --replay x.mcap --emulate person --bundle {bundle}", "--replay goes with neither"),
