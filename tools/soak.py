@@ -107,11 +107,16 @@ def _spread(values: np.ndarray) -> Dict[str, float]:
     return {name: round(float(np.percentile(values, share)), 1) for name, share in shares.items()}
 
 
-def change_bundles(stop: threading.Event, shelf: Shelf, bundle: Bundle) -> None:
-    """Puts one copy of a bundle in use after the other, over and over."""
+def put_copies(shelf: Shelf, bundle: Bundle) -> Bundle:
+    """Puts two copies of a bundle on a shelf and returns the one that is in use."""
     for name in "one", "two":
         shutil.copytree(bundle.path, shelf.folder / name)
-    for name in itertools.cycle(["one", "two"]):
+    return shelf.use("one")
+
+
+def change_bundles(stop: threading.Event, shelf: Shelf) -> None:
+    """Puts one copy in use after the other, over and over."""
+    for name in itertools.cycle(["two", "one"]):
         if stop.wait(_BETWEEN_CHANGES_S):
             return
         shelf.use(name)
@@ -186,7 +191,9 @@ def main() -> None:
     changes = Changes(bundle.spec.hop_ns)
     with ExitStack() as stack:
         shelf = Shelf(Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        follower = stack.enter_context(Follower(shelf, bundle, SENSOR_NAMES, recognizer_of))
+        if options.changes:
+            bundle = put_copies(shelf, bundle)
+        follower = Follower(shelf, bundle, SENSOR_NAMES, recognizer_of)
         rig = stack.enter_context(EmulatedRig(options.emulate, SENSOR_NAMES))
         sensors = rig.sensors(Config())
         errors = connect_all(sensors)
@@ -199,17 +206,20 @@ def main() -> None:
         rig.listen(source.put, source.stop)
 
         def conduct() -> None:
-            if options.faults:
-                found.update(faults(rig, watch))
-            else:
-                for reading in steady(stop, options.minutes):
-                    memory.append(reading)
-                    console.print("{s:.0f} s: {rss_mb:.1f} MB, {cpu_s:.1f} s of CPU".format(**reading))
-            source.stop()
+            try:
+                if options.faults:
+                    found.update(faults(rig, watch))
+                else:
+                    for reading in steady(stop, options.minutes):
+                        memory.append(reading)
+                        console.print("{s:.0f} s: {rss_mb:.1f} MB, {cpu_s:.1f} s of CPU".format(**reading))
+            finally:
+                source.stop()
 
         threading.Thread(target=conduct, daemon=True).start()
         if options.changes:
-            threading.Thread(target=change_bundles, args=(stop, shelf, bundle), daemon=True).start()
+            stack.enter_context(follower)
+            threading.Thread(target=change_bundles, args=(stop, shelf), daemon=True).start()
         sinks = [summary, changes, watch if options.faults else rates]
         recognise(source.events(), aligner, recognizer_of(bundle), infos, sinks, True, follower.take)
         stop.set()

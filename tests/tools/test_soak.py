@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator
+
+import pytest
+
+from models.shelf import SHIPPED_BUNDLE
+from tools import soak
+
+Soak = Callable[..., Dict[str, Any]]
+
+
+@pytest.fixture
+def soaked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Soak:
+    """Runs it for some seconds with a bundle that is not the shipped one; returns the report."""
+    bundle, report = tmp_path / "mine", tmp_path / "report.json"
+    shutil.copytree(SHIPPED_BUNDLE, bundle)
+
+    def soaked(seconds: float, *words: str) -> Dict[str, Any]:
+        def wait(stop: threading.Event, _: float) -> Iterator[Dict[str, float]]:
+            stop.wait(seconds)
+            yield from ()
+
+        monkeypatch.setattr(soak, "steady", wait)
+        monkeypatch.setattr(sys, "argv", ["soak.py", "--bundle", str(bundle), "--json", str(report), *words])
+        soak.main()
+        return json.loads(report.read_text())
+
+    return soaked
+
+
+def test_the_bundle_that_is_asked_for_is_measured(soaked: Soak) -> None:
+    assert set(soaked(5)["bundles"]) == {"mine"}
+
+
+@pytest.mark.slow
+def test_only_copies_of_it_follow_one_another(soaked: Soak, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(soak, "_BETWEEN_CHANGES_S", 2.0)
+    report = soaked(8, "--changes")
+    assert set(report["bundles"]) == {"one", "two"}
+    assert report["changes"]["windows_missing"] == 0
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_fails_while_it_runs_ends_it(soaked: Soak, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(soak, "faults", lambda *_: 1 / 0)
+    assert soaked(0, "--faults")["faults"] == {}
