@@ -8,7 +8,7 @@ from itertools import product
 from typing import Mapping, NamedTuple, Sequence, Union
 
 from training.baselines.attnsense import attnsense
-from training.baselines.cmc import cmc
+from training.baselines.cmc import cmc, cmc_spread
 from training.baselines.cpc import cpc
 from training.baselines.deepsense import deepsense
 from training.baselines.dtw import dtw
@@ -94,8 +94,10 @@ PARTS: Mapping[str, Method] = {
     "cosmo-mined": Method("Cosmo + mined neighbours", Cosmo(mined=True)),
     "cosmo-spread": ROWS["cosmo-spread"],
     "cosmo-mined-spread": Method("Cosmo + mined neighbours + label spreading", Cosmo(mined=True, spread=True)),
+    "cmc": ROWS["cmc"],
+    "cmc-spread": Method("CMC + label spreading", cmc_spread, revision=2),
 }
-"""What each part of Cosmo adds."""
+"""What each part of Cosmo adds, and what label spreading gives to its strongest rival."""
 
 STUDIED = ("utd-a", 5)
 """The protocol and the label rate of parts and studies."""

@@ -227,7 +227,7 @@ def _parts(collected: Collected) -> list[str]:
     cells = zip(*map(_best_in_bold, columns))
     header = [_OF_STUDIES, "accuracy, %", "macro F1, %"]
     lines = [[PARTS[part].title, *line] for part, line in zip(PARTS, cells)]
-    return ["## The parts of Cosmo", _shell(f"--only '{_STUDIED}:cosmo*'"), table(header, lines)]
+    return ["## The parts of Cosmo", _shell(f"--only '{_STUDIED}:cosmo*' '{_STUDIED}:cmc*'"), table(header, lines)]
 
 
 def _settings(figure: str, collected: Collected) -> list[str]:

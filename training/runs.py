@@ -344,7 +344,9 @@ def _stage_1(
         kind = f"{fit.encoders}{'-mined' * fit.mined}{'-none' * (not fit.pretrained)}.{low:g}-{high:g}"
         network: nn.Module = fit.new_encoders(spec)
     elif isinstance(fit, TwoStages):
-        kind = next(row for row in ROWS if ROWS[row].fit == fit)
+        kind = next(
+            row for row, of in ROWS.items() if isinstance(of.fit, TwoStages) and of.fit.pretrain == fit.pretrain
+        )
         network = fit.new(spec)
     else:
         return None, []

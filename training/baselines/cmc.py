@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from typing import Iterator
 
+import numpy as np
 import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 
 from models.networks import Encoders, ProjectionHeads
 from models.spec import ModelSpec
-from training.augment import Features
-from training.baselines.learning import EmbeddingClassifier, augmented, descend, learn_labels
+from training.augment import Features, augment
+from training.baselines.learning import EmbeddingClassifier, descend, learn_labels
+from training.finetune import embed
 from training.methods import Budget, OnEpoch, Predict, TwoStages, normalise
-from training.windows import Windows
+from training.neighbours import mutual_neighbours, spread_labels
+from training.windows import UNLABELLED, Windows
 
 TEMPERATURE = 0.07
 
@@ -26,11 +30,11 @@ def _pretrain(
     encoders = Encoders(spec)
     normalise(encoders, windows, seed)
     heads = ProjectionHeads(len(spec.modalities))
-    batches = augmented(windows, budget.pretrain_batch, seed)
+    order, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
 
     def losses() -> Iterator[Tensor]:
-        for features, presence, _ in batches():
-            yield pairwise_contrast(heads(encoders(features)), presence)
+        for features, presence, _ in windows.shuffled_batches(budget.pretrain_batch, order):
+            yield pairwise_contrast(heads(encoders(augment(features, generator))), presence)
 
     descend(
         nn.ModuleList([encoders, heads]),
@@ -50,6 +54,25 @@ def _tune(
     torch.manual_seed(seed)
     return learn_labels(_Concatenated(encoders, spec), windows, budget, seed, progress, "CMC")
 
+
+def _tune_with_spread_labels(
+    encoders: nn.Module, spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress
+) -> Predict:
+    torch.manual_seed(seed)
+    assert isinstance(encoders, Encoders)
+    z, presence, _ = embed(encoders, windows)
+    labels, confidence = spread_labels(mutual_neighbours(z, presence, windows.groups), windows.labels)
+    reached = labels != UNLABELLED
+    steps = budget.epochs * -(-len(windows.labelled) // budget.batch)
+    batch = budget.pretrain_batch
+    budget = replace(budget, epochs=max(1, round(steps / -(-np.count_nonzero(reached) // batch))), batch=batch)
+    network = _Concatenated(encoders, spec)
+    windows = replace(windows, labels=labels)
+    return learn_labels(network, windows, budget, seed, progress, "CMC, labels spread", confidence[reached])
+
+
+cmc_spread = TwoStages(Encoders, _pretrain, _tune_with_spread_labels)
+"""CMC with Cosmo's addition: its classifier, too, learns from labels that spread over its own stage 1's embeddings."""
 
 cmc = TwoStages(Encoders, _pretrain, _tune)
 """A ``Fit``: the full graph of pairs on all windows, then a classifier of all features, tuned with the encoders.

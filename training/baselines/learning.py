@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Iterator
+from typing import Callable, Iterator, Optional
 
 import numpy as np
 import torch
@@ -10,20 +10,9 @@ from rich.progress import Progress
 from torch import Tensor, nn
 
 from models.networks import EMBEDDING
-from training.augment import Features, augment
+from training.augment import augment
 from training.methods import Budget, OnEpoch, Predict
 from training.windows import Windows
-
-
-def augmented(windows: Windows, batch: int, seed: int) -> Callable[[], Iterator[tuple[Features, Tensor, Tensor]]]:
-    """A pass over all windows at each call, in random order, as augmented features, presence and labels of a batch."""
-    order, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
-
-    def epoch() -> Iterator[tuple[Features, Tensor, Tensor]]:
-        for features, presence, labels in windows.shuffled_batches(batch, order):
-            yield augment(features, generator), presence, labels
-
-    return epoch
 
 
 def descend(
@@ -67,15 +56,28 @@ def descend(
 
 
 def learn_labels(
-    network: nn.Module, windows: Windows, budget: Budget, seed: int, progress: Progress, task: str
+    network: nn.Module,
+    windows: Windows,
+    budget: Budget,
+    seed: int,
+    progress: Progress,
+    task: str,
+    confidence: Optional[np.ndarray] = None,
 ) -> Predict:
-    """Train a classifier, (features, presence) -> logits (N, classes), on the windows that have labels."""
+    """Train a classifier, (features, presence) -> logits (N, classes), on the windows that have labels.
+
+    ``confidence`` (N,) says how far the label of each of these is trusted; all alike when None.
+    """
     labelled = windows.labelled
-    batches = augmented(labelled, budget.batch, seed)
+    trust = torch.ones(len(labelled)) if confidence is None else torch.from_numpy(confidence / confidence.mean())
+    order, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
 
     def losses() -> Iterator[Tensor]:
-        for features, presence, labels in batches():
-            yield nn.functional.cross_entropy(network(features, presence), labels, label_smoothing=0.05)
+        for chosen in labelled.shuffled(budget.batch, order):
+            features, presence, labels = labelled.tensors(chosen)
+            logits = network(augment(features, generator), presence)
+            loss = nn.functional.cross_entropy(logits, labels, label_smoothing=0.05, reduction="none")
+            yield (loss * trust[chosen]).mean()
 
     steps = -(-len(labelled) // budget.batch)
     descend(network, losses, epochs=budget.epochs, steps=steps, progress=progress, task=task)

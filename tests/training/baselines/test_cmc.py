@@ -2,15 +2,32 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from training.baselines.cmc import cmc, pairwise_contrast
+from rich.progress import Progress
+
+from training.baselines.cmc import cmc, cmc_spread, pairwise_contrast
+from training.methods import Budget
 
 
 def test_it_learns(check):
     check(cmc, pretrain_epochs=4, epochs=10)
+
+
+def test_it_learns_from_labels_that_spread(check, spec, windows, other_people):
+    check(cmc_spread, pretrain_epochs=4, epochs=10)
+
+    one_each = windows.labelled_only_where(np.arange(len(windows)) % 24 == 0)
+    budget = Budget(pretrain_epochs=4, epochs=20, pretrain_batch=24)
+
+    def accuracy(fit) -> float:
+        probabilities = fit(spec, one_each, budget, 0, Progress(disable=True))(other_people)
+        return (probabilities.argmax(1) == other_people.labels).mean()
+
+    assert accuracy(cmc_spread) > accuracy(cmc)
 
 
 def test_loss_is_infonce_over_pairs_that_are_both_there():
