@@ -40,8 +40,8 @@ random. *Label spreading* and *mined neighbours* are additions to the published 
 windows of other people that stage 1 puts nearby, so that a minibatch has 64 windows instead of 16, and stage 1 takes
 such windows for the same activity. Modalities are concatenated, on USC-HAD too, where the paper sums them.
 
-Settings were chosen on people held out of the training ones. Two rows are kinder than that: details of DTW's distance
-and CPC's pooling were set after a look at test figures."""
+Settings were chosen on people held out of the training ones; [there](held-out.md) Cosmo and CMC are compared, too. Two
+rows are kinder than that: details of DTW's distance and CPC's pooling were set after a look at test figures."""
 FIGURES = {
     "accuracy": (
         "Accuracy against the label rate",
