@@ -36,7 +36,6 @@ _STYLES: Mapping[str, Mapping[str, Any]] = {
     "dtw": {"color": _BLACK, "marker": "X"},
     "minirocket": {"color": _BLACK, "marker": "*", "linestyle": "--"},
 }
-_CURVES = [protocol for protocol in PROTOCOLS.values() if len(protocol.rates) > 1]
 _WIDTH, _DPI = 8, 150  # 800 pixels wide, a point of type is 1.4 of them
 _LOOK: Any = {
     "font.size": 9,
@@ -78,7 +77,8 @@ def draw(collected: Collected, folder: Path) -> list[Path]:
 def _accuracy(collected: Collected) -> Figure:
     figure = _figure(height=6.4)
     *panels, last = figure.subplots(2, 3).flat
-    for protocol, axes in zip(_CURVES, panels):
+    curves = [protocol for protocol in PROTOCOLS.values() if len(protocol.rates) > 1]
+    for protocol, axes in zip(curves, panels):
         for row in ROWS:
             if applies(row, protocol.spec.sensors):
                 scores = [collected.values(protocol.name, rate, row, "accuracy") for rate in protocol.rates]

@@ -102,10 +102,11 @@ def test_one_value_has_no_deviation():
 
 def test_figures_that_compare_nothing_are_left_out(results, tmp_path):
     pytest.importorskip("matplotlib")
-    from training.figures import _CURVES, _STYLES, draw
+    from training.figures import _STYLES, draw
 
     assert set(ROWS) <= set(_STYLES)
-    assert len(_CURVES) == 5  # the panels beside which the legend has its place
+    curves = [protocol for protocol in PROTOCOLS.values() if len(protocol.rates) > 1]
+    assert len(curves) == 5  # the panels beside which the legend has its place
     for there_are, expected in (
         (results, ["accuracy", "convergence", "settings", "distance"]),
         (Results(tmp_path / "none"), ["accuracy", "convergence"]),
