@@ -38,13 +38,15 @@ JSON = "learning.json"
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     options = _options(arguments)
     results = Results(options.results)
-    if options.list:
-        done = {job.name: is_current(results.read(job.name)) for job in options.chosen}
-        for name, there in {**done, **({COST: bool(results.read(COST))} if options.cost else {})}.items():
-            print(f"{name}  done" if there else name)
-        return 0
     console = Console(stderr=True)
     try:
+        if options.list:
+            done = {job.name: is_current(results.read(job.name)) for job in options.chosen}
+            if options.cost:
+                done[COST] = results.read(COST) is not None
+            for name, there in done.items():
+                print(f"{name}  done" if there else name)
+            return 0
         if options.report:
             results.restore(options.report / JSON)
         outcome = run_all(options.chosen, options.data, options.cache, results, options.held_out, options.jobs, console)
