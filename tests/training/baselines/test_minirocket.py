@@ -10,6 +10,7 @@ from rich.progress import Progress
 
 from training.baselines.minirocket import minirocket
 from training.methods import Budget
+from training.warping import vectors
 
 
 def fit(spec, windows, seed=0):
@@ -35,3 +36,19 @@ def test_what_is_missing_is_named(spec, windows, monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
     with pytest.raises(ImportError, match=r"cosmo-runtime\[evaluate\]"):
         fit(spec, windows)
+
+
+def test_each_modality_has_convolutions_of_its_own(spec, windows, monkeypatch):
+    pytest.importorskip("numba")
+    rocket = pytest.importorskip("sktime.transformations.rocket")
+    asked = []
+
+    class Spy(rocket.MiniRocketMultivariate):
+        def fit(self, X, y=None):
+            asked.append((X.shape[1], self.num_kernels))
+            return super().fit(X, y)
+
+    monkeypatch.setattr(rocket, "MiniRocketMultivariate", Spy)
+    fit(spec, windows)
+    channels = [vectors(m, windows.features[m.sensor][:1]).shape[2] for m in spec.modalities]
+    assert asked == [(count, 3333) for count in channels]
