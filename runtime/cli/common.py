@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import re
 import signal
 import threading
@@ -214,13 +213,13 @@ def _lifetime(text: str) -> timedelta:
 
 
 def seconds(text: str) -> float:
-    """An option's value: a number of seconds above 0."""
+    """An option's value: a number of seconds above 0, of which the clock's nanoseconds can be counted."""
     try:
         value = float(text)
     except ValueError:
         value = -1
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number of seconds above 0")
+    if not 0 < value <= 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number of seconds above 0, at most 1e9")
     return value
 
 

@@ -67,6 +67,7 @@ def _command(bundle: Path, *words: object) -> List[str]:
         ("--sensors imu --duration 0", "'0'"),
         ("--sensors imu --duration nan", "'nan'"),
         ("--sensors imu --duration inf", "'inf': expected a number of seconds above 0"),
+        ("--sensors imu --duration 1e300", "at most 1e9"),
         ("record --sensors imu --rest inf x.mcap", "'inf'"),
         ("--sensors imu --speed 3", "--speed"),
         ("--sensors imu --speed max --bundle {bundle}", "--speed goes with --replay only"),
