@@ -111,7 +111,7 @@ _WITH_SETTINGS: Mapping[str, Mapping[str, Union[Method, ModalityDistance]]] = {
     "distance": {text: ModalityDistance("Distance between modalities", within) for text, within in _RANGES.items()},
     **{
         f"unlabelled-{row}": {str(share): replace(ROWS[row], unlabelled=share / 100) for share in (0, 25, 50, 75, 100)}
-        for row in ("cosmo-spread", "cosmo", "cmc", "cpc")
+        for row in ("cosmo-spread", "cosmo", "cmc")
     },
 }
 

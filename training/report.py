@@ -50,7 +50,7 @@ FIGURES = {
     ),
     "unlabelled": (
         "Accuracy against the amount of unlabelled data",
-        f"--only '{_STUDIED}:unlabelled-*' {_STUDIED}:cosmo {_STUDIED}:cosmo-spread {_STUDIED}:cmc {_STUDIED}:cpc",
+        f"--only '{_STUDIED}:unlabelled-*' {_STUDIED}:cosmo {_STUDIED}:cosmo-spread {_STUDIED}:cmc",
         f"{_OF_STUDIES}. The number of minibatches is the same for all amounts.",
     ),
     "convergence": (
