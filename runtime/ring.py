@@ -16,14 +16,12 @@ class RingBuffer:
         capacity: samples held. Memory is taken at the first sample, which tells shape and type.
 
     Attributes:
-        overwritten: samples that made room for newer ones.
         out_of_order: samples refused because their stamp did not lie after the newest.
     """
 
     _SPARE_ROWS = 64
 
     def __init__(self, capacity: int) -> None:
-        self.overwritten = 0
         self.out_of_order = 0
         self._capacity = capacity
         self._stamps = np.zeros(capacity, np.int64)
@@ -52,10 +50,7 @@ class RingBuffer:
         self._rows[self._next] = rows
         self._stamps[self._next] = sample.stamp_ns
         self._next = (self._next + 1) % self._capacity
-        if self._count < self._capacity:
-            self._count += 1
-        else:
-            self.overwritten += 1
+        self._count = min(self._count + 1, self._capacity)
         return True
 
     def stamps_ns(self) -> np.ndarray:

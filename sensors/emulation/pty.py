@@ -37,9 +37,7 @@ class PtyPort:
         self.overrun_bytes = 0
         self._rng = np.random.default_rng(0)
         self._free_at = 0.0
-        self._lock = (
-            threading.Lock()
-        )  # no file descriptor is used after it was closed, when its number may be another's
+        self._lock = threading.Lock()  # no descriptor is used once closed, when its number may be another's
         self._master = self._slave = -1
         self.plug()
 

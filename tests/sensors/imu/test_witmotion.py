@@ -3,39 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Iterable
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensors.imu.stream import Reading
 from sensors.imu.witmotion import WitMotionParser, decode_commands, encode_command, encode_sample
+from tests.sensors.imu.streams import damaged, nine_values, parse, split
 
 _GRAVITY = 9.80665
 
 
-def _values(number: int) -> np.ndarray:
-    return np.array([number % 100, -3, _GRAVITY, 0.1, -0.2, 30, 20, -5, 40]) + 0.001 * (number % 7)
-
-
 def _stream(count: int, period_ms: int = 10, start_ms: int = 0) -> list[bytes]:
-    return [encode_sample(_values(number), start_ms + number * period_ms) for number in range(count)]
-
-
-def _parse(parser: WitMotionParser, chunks: Iterable[bytes]) -> list[Reading]:
-    return [reading for arrival, chunk in enumerate(chunks) for reading in parser.feed(chunk, arrival)]
-
-
-def _split(data: bytes, cuts: Iterable[int]) -> list[bytes]:
-    places = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    return [data[start:end] for start, end in zip(places, places[1:])]
+    return [encode_sample(nine_values(number), start_ms + number * period_ms) for number in range(count)]
 
 
 def test_bytes_worked_out_by_hand() -> None:
     packets = bytes.fromhex("5550000101173b3be7031e 55510008fcff00f0000099 5552ff7f008001000000a6")
-    (reading, *_) = _parse(WitMotionParser(), [packets] * 3)
+    (reading, *_) = parse(WitMotionParser(), [packets] * 3)
     assert reading.ticks == 86_399_999  # 23:59:59.999
     acceleration = np.array([2048, -4, -4096]) / 32768 * 16 * _GRAVITY
     angular_rate = np.radians(np.array([32767, -32768, 1]) / 32768 * 2000)
@@ -45,19 +31,19 @@ def test_bytes_worked_out_by_hand() -> None:
 
 def test_samples_survive_the_wire_within_its_resolution_and_range() -> None:
     wild = np.array([500.0, -500, 1, 50, -50, 1, 100, -100, 1])
-    readings = _parse(
-        WitMotionParser(), [encode_sample(_values(0), 0), encode_sample(wild, 10), *_stream(3, start_ms=20)]
+    readings = parse(
+        WitMotionParser(), [encode_sample(nine_values(0), 0), encode_sample(wild, 10), *_stream(3, start_ms=20)]
     )
     resolution = np.repeat([16 * _GRAVITY / 32768, np.radians(2000) / 32768, 0.15], 3)
-    assert (np.abs(readings[0].values - _values(0)) <= resolution * 0.51).all()
+    assert (np.abs(readings[0].values - nine_values(0)) <= resolution * 0.51).all()
     full_scale = np.array([16 * _GRAVITY, -16 * _GRAVITY, 1, np.radians(2000), -np.radians(2000), 1, 100, -100, 1])
     assert (np.abs(readings[1].values - full_scale) <= resolution * 1.01).all()
 
 
 def test_a_reading_comes_with_the_last_packet_of_its_group() -> None:
     parser = WitMotionParser()
-    _parse(parser, _stream(4))
-    sample = encode_sample(_values(4), 40)
+    parse(parser, _stream(4))
+    sample = encode_sample(nine_values(4), 40)
     assert parser.feed(sample[:-1], 100) == []
     (reading,) = parser.feed(sample[-1:], 101)
     assert (reading.ticks, reading.arrival_ns, reading.raw) == (40, 100, sample)
@@ -65,8 +51,8 @@ def test_a_reading_comes_with_the_last_packet_of_its_group() -> None:
 
 def test_arrival_is_that_of_the_first_byte_even_behind_garbage() -> None:
     parser = WitMotionParser()
-    _parse(parser, _stream(4))
-    sample = encode_sample(_values(4), 40)
+    parse(parser, _stream(4))
+    sample = encode_sample(nine_values(4), 40)
     assert parser.feed(b"\x00" * 5, 100) == []
     assert parser.feed(sample[:3], 101) == []
     (reading,) = parser.feed(sample[3:], 102)
@@ -74,48 +60,28 @@ def test_arrival_is_that_of_the_first_byte_even_behind_garbage() -> None:
     assert reading.raw == b"\x00" * 5 + sample
 
 
-@given(st.lists(st.integers(0, 10_000), max_size=40))
-def test_any_split_gives_the_same_readings(cuts: list[int]) -> None:
-    stream = _stream(12)
+@given(split(b"".join(_stream(12)), most=40))
+def test_any_split_gives_the_same_readings(chunks: list[bytes]) -> None:
     parser = WitMotionParser()
-    readings = _parse(parser, _split(b"".join(stream), cuts))
+    readings = parse(parser, chunks)
     assert [reading.ticks for reading in readings] == list(range(0, 120, 10))
-    assert [reading.raw for reading in readings] == stream
+    assert [reading.raw for reading in readings] == _stream(12)
     assert parser.counts == {"lost_samples": 0}
 
 
-@given(
-    st.lists(
-        st.tuples(
-            st.integers(0, 10_000), st.sampled_from(["flip", "drop", "insert"]), st.binary(min_size=1, max_size=9)
-        )
-    ),
-    st.integers(0, 40),
-    st.lists(st.integers(0, 10_000), max_size=10),
-)
-def test_damage_never_raises_and_is_left_behind(
-    damages: list[tuple[int, str, bytes]], cut_off: int, cuts: list[int]
-) -> None:
-    data = bytearray(b"".join(_stream(15)))
-    for place, kind, noise in damages:
-        place %= len(data) + 1
-        if kind == "insert":
-            data[place:place] = noise
-        else:
-            data[place : place + len(noise)] = noise[: len(data) - place] if kind == "flip" else b""
-    data = data[: len(data) - cut_off]
-    healthy = b"".join(_stream(20, start_ms=1000))
-    parser = WitMotionParser()
-    readings = _parse(parser, _split(bytes(data) + healthy, cuts))
-    assert b"".join(reading.raw for reading in readings) == (bytes(data) + healthy)[: sum(len(r.raw) for r in readings)]
+@given(damaged(b"".join(_stream(15)), most_cut_off=40), st.data())
+def test_damage_never_raises_and_is_left_behind(before: bytes, data: st.DataObject) -> None:
+    whole = before + b"".join(_stream(20, start_ms=1000))
+    readings = parse(WitMotionParser(), data.draw(split(whole)))
+    assert b"".join(reading.raw for reading in readings) == whole[: sum(len(reading.raw) for reading in readings)]
     assert [reading.ticks for reading in readings[-15:]] == list(range(1050, 1200, 10))
     for number, reading in enumerate(readings[-15:], 5):
-        np.testing.assert_allclose(reading.values, _values(number), atol=0.08)
+        np.testing.assert_allclose(reading.values, nine_values(number), atol=0.08)
 
 
 @given(st.lists(st.binary(max_size=200)))
 def test_noise_never_raises(chunks: list[bytes]) -> None:
-    _parse(WitMotionParser(), chunks)
+    parse(WitMotionParser(), chunks)
 
 
 def test_a_damaged_packet_costs_its_sample_alone_and_is_counted() -> None:
@@ -125,7 +91,7 @@ def test_a_damaged_packet_costs_its_sample_alone_and_is_counted() -> None:
         damaged[packet * 11 + 6] ^= 0x20
         stream[number] = bytes(damaged)
     parser = WitMotionParser()
-    readings = _parse(parser, stream)
+    readings = parse(parser, stream)
     assert [reading.ticks for reading in readings] == [n * 10 for n in range(20) if n not in (5, 8, 11, 14)]
     assert not np.isnan([reading.values for reading in readings]).any()
     assert parser.counts["bad_checksums"] == 4
@@ -137,7 +103,7 @@ def test_the_same_packet_damaged_twice_in_a_row_is_not_taken_for_a_new_output_se
     stream = _stream(20)
     for number in (5, 6):
         stream[number] = stream[number][:22] + b"\xff" + stream[number][23:]  # the angular rate
-    readings = _parse(WitMotionParser(), stream)
+    readings = parse(WitMotionParser(), stream)
     assert [reading.ticks for reading in readings] == [n * 10 for n in range(20) if n not in (5, 6)]
     assert not np.isnan([reading.values for reading in readings]).any()
 
@@ -146,16 +112,16 @@ def test_losses_show_in_the_clock_and_not_at_midnight_or_when_it_is_set() -> Non
     stream = _stream(20, start_ms=86_399_900)
     del stream[12:15]
     parser = WitMotionParser()
-    readings = _parse(parser, stream + _stream(5, start_ms=3_600_000))
+    readings = parse(parser, stream + _stream(5, start_ms=3_600_000))
     assert len(readings) == 22
     assert parser.counts["lost_samples"] == 3
 
 
 def test_without_a_clock_the_incomplete_samples_are_the_lost_ones() -> None:
-    stream = [encode_sample(_values(number), None) for number in range(20)]
+    stream = [encode_sample(nine_values(number), None) for number in range(20)]
     stream[5] = stream[5][:11] + b"\xff" + stream[5][12:]
     parser = WitMotionParser()
-    readings = _parse(parser, stream)
+    readings = parse(parser, stream)
     assert len(readings) == 19
     assert {reading.ticks for reading in readings} == {None}
     assert parser.counts["lost_samples"] == 1
@@ -164,7 +130,7 @@ def test_without_a_clock_the_incomplete_samples_are_the_lost_ones() -> None:
 @pytest.mark.parametrize("start", range(1, 44))
 def test_a_stream_joined_in_the_middle_gives_whole_samples_only(start: int) -> None:
     parser = WitMotionParser()
-    readings = _parse(parser, [b"".join(_stream(6))[start:]])
+    readings = parse(parser, [b"".join(_stream(6))[start:]])
     first = 10 if start <= 33 else 20  # the group behind a torn packet may lack one, so the next two must agree
     assert [reading.ticks for reading in readings] == list(range(first, 60, 10))
     assert not np.isnan([reading.values for reading in readings]).any()
@@ -172,15 +138,15 @@ def test_a_stream_joined_in_the_middle_gives_whole_samples_only(start: int) -> N
 
 
 def test_a_changed_output_set_is_learned() -> None:
-    without_field = [encode_sample(np.where(np.arange(9) < 6, _values(n), np.nan), n * 10) for n in range(10)]
+    without_field = [encode_sample(np.where(np.arange(9) < 6, nine_values(n), np.nan), n * 10) for n in range(10)]
     with_field = _stream(10, start_ms=100)
     parser = WitMotionParser()
-    readings = _parse(parser, [*without_field, *with_field, *_stream(10, start_ms=200)])
+    readings = parse(parser, [*without_field, *with_field, *_stream(10, start_ms=200)])
     assert [reading.ticks for reading in readings] == list(range(0, 300, 10))
     assert np.isnan(readings[9].values[6:]).all()
     assert not np.isnan([reading.values for reading in readings[15:]]).any()
-    readings = _parse(
-        parser, [encode_sample(np.where(np.arange(9) < 6, _values(0), np.nan), 300 + n) for n in range(9)]
+    readings = parse(
+        parser, [encode_sample(np.where(np.arange(9) < 6, nine_values(0), np.nan), 300 + n) for n in range(9)]
     )
     assert len(readings) == 9
 
@@ -196,7 +162,7 @@ def test_other_packets_do_not_disturb() -> None:
     ]
     angles[7] = packet(0x5F) + angles[7][:22] + packet(0x5F) + angles[7][22:]  # answers to a command
     parser = WitMotionParser()
-    readings = _parse(parser, angles)
+    readings = parse(parser, angles)
     assert [reading.ticks for reading in readings] == list(range(0, 120, 10))
     assert parser.counts == {"lost_samples": 0}
 
@@ -204,7 +170,7 @@ def test_other_packets_do_not_disturb() -> None:
 def test_a_time_that_does_not_exist_is_absent() -> None:
     body = bytes.fromhex("55500001011800000000")  # 24:00
     packet = body + bytes([sum(body) & 0xFF])
-    (reading, *_) = _parse(WitMotionParser(), [packet + sample[11:] for sample in _stream(3)])
+    (reading, *_) = parse(WitMotionParser(), [packet + sample[11:] for sample in _stream(3)])
     assert reading.ticks is None
 
 
@@ -236,7 +202,7 @@ def test_real_capture(data_dir: Path) -> None:
 
     for size in (1, 37, len(data)):
         parser = WitMotionParser()
-        readings = _parse(parser, [data[at : at + size] for at in range(0, len(data), size)])
+        readings = parse(parser, [data[at : at + size] for at in range(0, len(data), size)])
         assert len(readings) == 1009
         assert b"".join(reading.raw for reading in readings) == data
         assert parser.counts == {}

@@ -5,47 +5,34 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from pathlib import Path
-from typing import Iterable
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensors.imu.stream import ByteStream, Reading
+from sensors.imu.stream import ByteStream
 from sensors.imu.xsens import XsensParser, encode_message, encode_sample, messages
 from sensors.sensor import SensorError
-
-
-def _values(number: int) -> np.ndarray:
-    return np.array([number % 100, -3, 9.81, 0.1, -0.2, 30, 20, -5, 40]) + 0.001 * (number % 7)
+from tests.sensors.imu.streams import damaged, nine_values, parse, split
 
 
 def _stream(count: int, start: int = 0) -> list[bytes]:
-    return [encode_sample(_values(number), number, number * 100) for number in range(start, start + count)]
-
-
-def _parse(parser: XsensParser, chunks: Iterable[bytes]) -> list[Reading]:
-    return [reading for arrival, chunk in enumerate(chunks) for reading in parser.feed(chunk, arrival)]
-
-
-def _split(data: bytes, cuts: Iterable[int]) -> list[bytes]:
-    places = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    return [data[start:end] for start, end in zip(places, places[1:])]
+    return [encode_sample(nine_values(number), number, number * 100) for number in range(start, start + count)]
 
 
 def test_samples_survive_the_wire() -> None:
     parser = XsensParser()
-    readings = _parse(parser, _stream(5))
+    readings = parse(parser, _stream(5))
     for number, reading in enumerate(readings):
-        np.testing.assert_allclose(reading.values, _values(number), rtol=1e-6)
+        np.testing.assert_allclose(reading.values, nine_values(number), rtol=1e-6)
         assert reading.ticks == number * 100
     assert parser.counts == {"lost_samples": 0}
 
 
 def test_absent_vectors_are_absent() -> None:
-    values = np.where(np.arange(9) < 6, _values(0), np.nan)
-    (reading,) = _parse(XsensParser(), [encode_sample(values, 0, 0)])
+    values = np.where(np.arange(9) < 6, nine_values(0), np.nan)
+    (reading,) = parse(XsensParser(), [encode_sample(values, 0, 0)])
     np.testing.assert_allclose(reading.values, values, rtol=1e-6)
 
 
@@ -59,53 +46,32 @@ def test_a_reading_comes_with_its_last_byte_and_has_the_arrival_of_its_first() -
     assert (reading.arrival_ns, reading.raw) == (2, b"\x00\xfa\x00" + sample)
 
 
-@given(st.lists(st.integers(0, 10_000), max_size=40))
-def test_any_split_gives_the_same_readings(cuts: list[int]) -> None:
-    stream = _stream(12)
+@given(split(b"".join(_stream(12)), most=40))
+def test_any_split_gives_the_same_readings(chunks: list[bytes]) -> None:
     parser = XsensParser()
-    readings = _parse(parser, _split(b"".join(stream), cuts))
+    readings = parse(parser, chunks)
     assert [reading.ticks for reading in readings] == list(range(0, 1200, 100))
-    assert [reading.raw for reading in readings] == stream
+    assert [reading.raw for reading in readings] == _stream(12)
     assert parser.counts == {"lost_samples": 0}
 
 
-@given(
-    st.lists(
-        st.tuples(
-            st.integers(0, 10_000), st.sampled_from(["flip", "drop", "insert"]), st.binary(min_size=1, max_size=9)
-        )
-    ),
-    st.integers(0, 60),
-    st.lists(st.integers(0, 10_000), max_size=10),
-)
-def test_damage_never_raises_and_is_left_behind(
-    damages: list[tuple[int, str, bytes]], cut_off: int, cuts: list[int]
-) -> None:
-    data = bytearray(b"".join(_stream(15)))
-    for place, kind, noise in damages:
-        place %= len(data) + 1
-        if kind == "insert":
-            data[place:place] = noise
-        else:
-            data[place : place + len(noise)] = noise[: len(data) - place] if kind == "flip" else b""
-    damaged = bytes(data[: len(data) - cut_off])
-    healthy = b"".join(_stream(45, start=100))  # a torn message may claim 2048 bytes
-    readings = _parse(XsensParser(), _split(damaged + healthy, cuts))
+@given(damaged(b"".join(_stream(15)), most_cut_off=60), st.data())
+def test_damage_never_raises_and_is_left_behind(before: bytes, data: st.DataObject) -> None:
+    whole = before + b"".join(_stream(45, start=100))  # a torn message may claim 2048 bytes
+    readings = parse(XsensParser(), data.draw(split(whole)))
     assert [reading.ticks for reading in readings[-5:]] == list(range(14_000, 14_500, 100))
-    assert b"".join(reading.raw for reading in readings) == damaged + healthy
-    for number, reading in enumerate(readings[-5:], 140):
-        np.testing.assert_allclose(reading.values, _values(number), rtol=1e-6)
+    assert b"".join(reading.raw for reading in readings) == whole
 
 
 @given(st.lists(st.binary(max_size=200)))
 def test_noise_never_raises(chunks: list[bytes]) -> None:
-    _parse(XsensParser(), chunks)
+    parse(XsensParser(), chunks)
 
 
 @given(st.binary(max_size=80))
 def test_nonsense_behind_a_good_checksum_never_raises(data: bytes) -> None:
     parser = XsensParser()
-    readings = _parse(parser, [encode_message(0x36, data), *_stream(1)])
+    readings = parse(parser, [encode_message(0x36, data), *_stream(1)])
     assert len(readings) >= 1
 
 
@@ -120,7 +86,7 @@ def test_nonsense_behind_a_good_checksum_never_raises(data: bytes) -> None:
 )
 def test_malformed_messages_are_counted(data: str) -> None:
     parser = XsensParser()
-    assert _parse(parser, [encode_message(0x36, bytes.fromhex(data))]) == []
+    assert parse(parser, [encode_message(0x36, bytes.fromhex(data))]) == []
     assert parser.counts == {"malformed_messages": 1}
 
 
@@ -136,7 +102,7 @@ def test_malformed_messages_are_counted(data: str) -> None:
 @pytest.mark.parametrize("coordinates", [0x0, 0x4, 0x8])
 def test_every_number_format_and_coordinate_system(number_format: int, payload: bytes, coordinates: int) -> None:
     data = struct.pack(">HB", 0x4020 | coordinates | number_format, len(payload)) + payload
-    (reading,) = _parse(XsensParser(), [encode_message(0x36, data)])
+    (reading,) = parse(XsensParser(), [encode_message(0x36, data)])
     assert list(reading.values[:3]) == [1.5, -2.25, 9.75]
     assert reading.ticks is None
 
@@ -146,27 +112,27 @@ def test_messages_longer_than_254_bytes() -> None:
     data = sample[4:-1] + struct.pack(">HB", 0x2020, 244) + bytes(244)
     message = encode_message(0x36, data)
     assert message[:6] == b"\xfa\xff\x36\xff" + len(data).to_bytes(2, "big")
-    (reading,) = _parse(XsensParser(), [message[:300], message[300:]])
-    np.testing.assert_allclose(reading.values, _values(0), rtol=1e-6)
+    (reading,) = parse(XsensParser(), [message[:300], message[300:]])
+    np.testing.assert_allclose(reading.values, nine_values(0), rtol=1e-6)
 
 
 def test_losses_show_in_the_packet_counter_over_its_wrap_and_not_after_a_reset() -> None:
-    stream = [encode_sample(_values(number), number, number * 100) for number in range(65530, 65550)]
+    stream = [encode_sample(nine_values(number), number, number * 100) for number in range(65530, 65550)]
     del stream[3:5], stream[10]
     parser = XsensParser()
-    assert len(_parse(parser, stream + _stream(5))) == 22
+    assert len(parse(parser, stream + _stream(5))) == 22
     assert parser.counts["lost_samples"] == 3
 
 
 @pytest.mark.parametrize("wrap", [2**32, 864_000_000])
 def test_the_clock_is_unwrapped_whichever_way_it_wraps(wrap: int) -> None:
-    stream = [encode_sample(_values(n), n, (wrap - 1000 + n * 100) % wrap) for n in range(20)]
-    readings = _parse(XsensParser(), stream)
+    stream = [encode_sample(nine_values(n), n, (wrap - 1000 + n * 100) % wrap) for n in range(20)]
+    readings = parse(XsensParser(), stream)
     assert set(np.diff([reading.ticks for reading in readings])) == {100}
 
 
 def test_a_reset_clock_is_no_wrap() -> None:
-    readings = _parse(XsensParser(), [encode_sample(_values(0), 0, 500_000), encode_sample(_values(1), 1, 0)])
+    readings = parse(XsensParser(), [encode_sample(nine_values(0), 0, 500_000), encode_sample(nine_values(1), 1, 0)])
     assert [reading.ticks for reading in readings] == [500_000, 0]
 
 
@@ -203,7 +169,7 @@ def test_captured_messages(data_dir: Path) -> None:
         assert encode_message(message[2], message[4:-1]) == message
 
     parser = XsensParser()
-    readings = _parse(parser, [b"".join(captured.values())])
+    readings = parse(parser, [b"".join(captured.values())])
     assert [reading.ticks for reading in readings] == [0x01A498DE, 0x01363FA6]  # those with acceleration
     full = captured["test_parse_mdata2_full"].hex()
     for where, identifier, unit in [(slice(0, 3), "4020", 1), (slice(3, 6), "8020", 1), (slice(6, 9), "c020", 49)]:
