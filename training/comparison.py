@@ -72,8 +72,8 @@ class Study(NamedTuple):
 
 
 ROWS: Mapping[str, Method] = {
-    "cosmo-spread": Method("Cosmo + label spreading", Cosmo(spread=True)),
-    "cosmo": Method("Cosmo", Cosmo()),
+    "cosmo-spread": Method("Cosmo + label spreading", Cosmo(spread=True), revision=2),
+    "cosmo": Method("Cosmo", Cosmo(), revision=2),
     "cosmo-reference": Method("Cosmo, reference encoders", Cosmo(encoders="reference")),
     **{
         f"single-{sensor}": Method(f"SingleModal: {sensor}", single_modal(sensor), revision=2)
@@ -89,11 +89,13 @@ ROWS: Mapping[str, Method] = {
 """Of the tables, in their order."""
 
 PARTS: Mapping[str, Method] = {
-    "cosmo-no-stage-1": Method("Cosmo without stage 1", Cosmo(pretrained=False)),
+    "cosmo-no-stage-1": Method("Cosmo without stage 1", Cosmo(pretrained=False), revision=2),
     "cosmo": ROWS["cosmo"],
-    "cosmo-mined": Method("Cosmo + mined neighbours", Cosmo(mined=True)),
+    "cosmo-mined": Method("Cosmo + mined neighbours", Cosmo(mined=True), revision=2),
     "cosmo-spread": ROWS["cosmo-spread"],
-    "cosmo-mined-spread": Method("Cosmo + mined neighbours + label spreading", Cosmo(mined=True, spread=True)),
+    "cosmo-mined-spread": Method(
+        "Cosmo + mined neighbours + label spreading", Cosmo(mined=True, spread=True), revision=2
+    ),
     "cmc": ROWS["cmc"],
     "cmc-spread": Method("CMC + label spreading", cmc_spread, revision=2),
 }

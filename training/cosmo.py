@@ -123,8 +123,8 @@ class Cosmo:
         if isinstance(encoders, Encoders):
             z, presence, _ = embed(encoders, windows)
             qualities = [
-                quality_of_modality(z[windows.presence[:, j], j].numpy(), len(spec.classes), seed)
-                for j in range(len(spec.modalities))
+                quality_of_modality(z[there, j].numpy(), windows.groups[there], len(spec.classes), seed)
+                for j, there in enumerate(windows.presence.T)
             ]
             spec = spec.model_copy(update={"quality": quality_weights(qualities)})
             network: AnyNetwork = CosmoNetwork(spec, self.fusion)

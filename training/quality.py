@@ -10,37 +10,45 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import silhouette_score
 from sklearn.neighbors import NearestNeighbors
 
-MOST_WINDOWS = 1000
+MOST_WINDOWS = 400  # of a person
 COMPONENTS = 8
 
 
 @dataclass(frozen=True)
 class Quality:
-    """What was found in one modality: the Hopkins statistic, the number of clusters, and q = H / c."""
+    """What was found in one modality: the Hopkins statistic and the number of clusters, means over people, and q."""
 
     hopkins: float
-    clusters: int
+    clusters: float
     q: float
 
 
-def quality_of_modality(features: np.ndarray, classes: int, seed: int) -> Quality:
+def quality_of_modality(features: np.ndarray, people: np.ndarray, classes: int, seed: int) -> Quality:
     """q = H / c with H the Hopkins statistic and c = |clusters found - classes|, at least 1.
+
+    H and c are means over people, who are looked at one by one. Each does an activity in a way of their own: in the
+    windows of several, every person's repetitions of it are a cluster, and clusters outnumber the classes.
 
     Both are taken in the first principal components: distances say little in many dimensions, and the box around
     correlated features is nearly empty, which would call anything clustered.
 
     Args:
         features: (N, D) of unlabelled windows.
+        people: (N,) whose they are. Who has fewer than three windows is left out, where anybody has more.
         classes: how many activities there are.
         seed: of the samples and of k-means.
     """
     random = np.random.default_rng(seed)
-    if len(features) > MOST_WINDOWS:
-        features = features[random.choice(len(features), MOST_WINDOWS, replace=False)]
-    components = PCA(min(COMPONENTS, *features.shape), random_state=seed).fit_transform(features)
-    hopkins = hopkins_statistic(components, random)
-    clusters = number_of_clusters(components, most=2 * classes, seed=seed)
-    return Quality(hopkins, clusters, hopkins / max(abs(clusters - classes), 1))
+    persons = [features[people == person] for person in np.unique(people)]
+    hopkins, clusters = [], []
+    for own in [own for own in persons if len(own) > 2] or [features]:
+        if len(own) > MOST_WINDOWS:
+            own = own[random.choice(len(own), MOST_WINDOWS, replace=False)]
+        components = PCA(min(COMPONENTS, *own.shape), random_state=seed).fit_transform(own)
+        hopkins.append(hopkins_statistic(components, random))
+        clusters.append(number_of_clusters(components, most=2 * classes, seed=seed))
+    distance = np.abs(np.subtract(clusters, classes)).mean()
+    return Quality(float(np.mean(hopkins)), float(np.mean(clusters)), float(np.mean(hopkins) / max(distance, 1)))
 
 
 def hopkins_statistic(points: np.ndarray, random: np.random.Generator) -> float:

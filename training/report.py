@@ -203,7 +203,7 @@ def _quality(protocol: Protocol, collected: Collected) -> list[str]:
     measured = {
         sensor: [
             spread(collected.values(protocol.name, protocol.rates[0], "cosmo", "quality", sensor, key), digits)
-            for key, digits in (("hopkins", 3), ("clusters", 0), ("q", 3), ("weight", 2))
+            for key, digits in (("hopkins", 3), ("clusters", 1), ("q", 3), ("weight", 2))
         ]
         for sensor in protocol.spec.sensors
     }
@@ -212,8 +212,8 @@ def _quality(protocol: Protocol, collected: Collected) -> list[str]:
     clusters = f"clusters ({len(protocol.spec.classes)} classes)"
     header = ["Quality of modality", "Hopkins statistic", clusters, "q", "weight"]
     note = (
-        "q is the Hopkins statistic by the distance of the clusters' number from the classes'. The statistic differs "
-        "little between sensors, so the number decides, of which at most twice the classes are tried."
+        "Of each person's unlabelled windows, means over people: q is the Hopkins statistic by how far the number of "
+        "clusters is from that of classes. The statistic differs little between sensors, so the number decides."
     )
     return [table(header, ([sensor, *cells] for sensor, cells in measured.items())), note]
 

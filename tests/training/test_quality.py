@@ -30,15 +30,35 @@ def test_the_right_number_of_clusters_is_found(count):
 
 
 def test_quality_is_clusterability_over_the_distance_to_the_classes():
-    right = quality_of_modality(blobs(6), classes=6, seed=0)
+    one_person = np.zeros(240)
+    right = quality_of_modality(blobs(6), one_person, classes=6, seed=0)
     assert right.clusters == 6
     assert right.q == right.hopkins > 0.95
-    wrong = quality_of_modality(blobs(6), classes=10, seed=0)
+    wrong = quality_of_modality(blobs(6), one_person, classes=10, seed=0)
     assert wrong.q == pytest.approx(wrong.hopkins / 4)
 
 
+def test_clusters_are_those_of_each_person():
+    """Two people whose six activities look different each: twelve clusters together, and yet six classes."""
+    both, people = np.concatenate([blobs(6, seed=1), blobs(6, seed=2)]), np.repeat(["anna", "bo"], 240)
+    assert number_of_clusters(both, most=20, seed=0) == 12
+    assert quality_of_modality(both, people, classes=6, seed=0).clusters == 6
+
+    unlike = np.concatenate([blobs(5, seed=1, each=48), blobs(8, seed=2, each=30)])
+    found = quality_of_modality(unlike, people, classes=6, seed=0)
+    assert found.clusters == (5 + 8) / 2
+    assert found.q == pytest.approx(found.hopkins / ((1 + 2) / 2))
+
+
+def test_who_has_hardly_any_windows_is_left_out():
+    people = np.r_[np.zeros(240), 1, 2]
+    found = quality_of_modality(np.concatenate([blobs(6), np.eye(2, 4)]), people, classes=6, seed=0)
+    assert found.clusters == 6
+
+
 def test_a_modality_without_enough_windows_still_has_a_quality():
-    assert quality_of_modality(np.random.default_rng(0).normal(size=(3, 64)), classes=4, seed=0).q > 0
+    few = np.random.default_rng(0).normal(size=(3, 64))
+    assert quality_of_modality(few, np.arange(3), classes=4, seed=0).q > 0
 
 
 def test_weights_sum_to_one_in_proportion_to_quality():
