@@ -157,7 +157,7 @@ def load_base(path: Path) -> Base:
 
 
 def read_session(base: Base, labels: Mapping[Path, Sequence[Segment]], keep: Optional[Sequence[str]] = None) -> Session:
-    """Cut labelled recordings into the base's windows.
+    """Cut labelled recordings of one person into the base's windows.
 
     Args:
         base: gives the windows their form.
@@ -189,7 +189,7 @@ def read_session(base: Base, labels: Mapping[Path, Sequence[Segment]], keep: Opt
     parts = []
     for path in labels:
         examples = [row._replace(activity=str(n)) for n, (of, row) in enumerate(rows) if of == path]
-        parts.append(recording.windows(path, numbered, None, examples))
+        parts.append(recording.windows(path, numbered, None, examples, group="one person"))
     windows = Windows.concatenate(parts)
     of_example = np.array([classes.index(segment.activity) for _, segment in rows] + [UNLABELLED])  # -1 is the last
     session = Session(

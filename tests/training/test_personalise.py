@@ -71,6 +71,13 @@ def test_a_window_is_of_the_example_that_its_middle_lies_in(base, labels):
     assert (session.examples < 0).sum() >= 20, "between the examples there are windows, too"
 
 
+def test_all_recordings_of_a_session_are_of_one_person(base, labels, tmp_path):
+    tuesday = read_labels(record(tmp_path / "tuesday.mcap", rounds=2, seed=1))
+    windows = read_session(base, {**labels, **tuesday}).windows
+    assert len(set(windows.recordings)) == 2
+    assert len(set(windows.groups)) == 1
+
+
 def test_the_last_third_of_the_examples_is_held_out(base, labels):
     session = read_session(base, labels)
     held_out = session.last_examples()
