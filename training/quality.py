@@ -26,8 +26,8 @@ class Quality:
 def quality_of_modality(features: np.ndarray, people: np.ndarray, classes: int, seed: int) -> Quality:
     """q = H / c with H the Hopkins statistic and c = |clusters found - classes|, at least 1.
 
-    H and c are means over people, who are looked at one by one. Each does an activity in a way of their own: in the
-    windows of several, every person's repetitions of it are a cluster, and clusters outnumber the classes.
+    H and the number of clusters are means over people, who are looked at one by one. Each does an activity in a way of
+    their own: in the windows of several, every person's repetitions of it are a cluster, more than there are classes.
 
     Both are taken in the first principal components: distances say little in many dimensions, and the box around
     correlated features is nearly empty, which would call anything clustered.
@@ -40,15 +40,16 @@ def quality_of_modality(features: np.ndarray, people: np.ndarray, classes: int, 
     """
     random = np.random.default_rng(seed)
     persons = [features[people == person] for person in np.unique(people)]
-    hopkins, clusters = [], []
+    found = []
     for own in [own for own in persons if len(own) > 2] or [features]:
         if len(own) > MOST_WINDOWS:
             own = own[random.choice(len(own), MOST_WINDOWS, replace=False)]
         components = PCA(min(COMPONENTS, *own.shape), random_state=seed).fit_transform(own)
-        hopkins.append(hopkins_statistic(components, random))
-        clusters.append(number_of_clusters(components, most=2 * classes, seed=seed))
-    distance = np.abs(np.subtract(clusters, classes)).mean()
-    return Quality(float(np.mean(hopkins)), float(np.mean(clusters)), float(np.mean(hopkins) / max(distance, 1)))
+        found.append(
+            (hopkins_statistic(components, random), number_of_clusters(components, most=2 * classes, seed=seed))
+        )
+    hopkins, clusters = map(float, np.mean(found, axis=0))
+    return Quality(hopkins, clusters, hopkins / max(abs(clusters - classes), 1))
 
 
 def hopkins_statistic(points: np.ndarray, random: np.random.Generator) -> float:

@@ -44,10 +44,10 @@ def test_clusters_are_those_of_each_person():
     assert number_of_clusters(both, most=20, seed=0) == 12
     assert quality_of_modality(both, people, classes=6, seed=0).clusters == 6
 
-    unlike = np.concatenate([blobs(5, seed=1, each=48), blobs(8, seed=2, each=30)])
+    unlike = np.concatenate([blobs(4, seed=1, each=60), blobs(3, seed=2, each=80)])
     found = quality_of_modality(unlike, people, classes=6, seed=0)
-    assert found.clusters == (5 + 8) / 2
-    assert found.q == pytest.approx(found.hopkins / ((1 + 2) / 2))
+    assert found.clusters == (4 + 3) / 2
+    assert found.q == pytest.approx(found.hopkins / 2.5)
 
 
 def test_who_has_hardly_any_windows_is_left_out():
