@@ -42,10 +42,10 @@ def test_a_prompted_recording_has_the_labels_that_were_prompted(cosmo: Run, acti
     assert [segment.activity for segment in segments] == ["wave", "walk", "wave", "walk"]
     recording = Recording(file)
     for segment in segments:
-        assert segment.end_ns - segment.start_ns == pytest.approx(1e9, abs=2e6)
+        assert segment.end_ns - segment.start_ns == pytest.approx(1e9, abs=1e8)
     assert (segments[-1].end_ns - recording.start_ns) / 1e9 == pytest.approx(recording.duration_s, abs=3)
     for before, after in zip(segments, segments[1:]):
-        assert after.start_ns - before.end_ns == pytest.approx(1.5e9, abs=2e6)
+        assert after.start_ns - before.end_ns == pytest.approx(1.5e9, abs=1e8)
 
 
 def test_ctrl_c_keeps_what_was_done_and_a_terminal_shows_and_sounds_it(activities: Path, tmp_path: Path) -> None:
