@@ -74,6 +74,7 @@ class Study(NamedTuple):
 ROWS: Mapping[str, Method] = {
     "cosmo-spread": Method("Cosmo + label spreading", Cosmo(spread=True), revision=2),
     "cosmo": Method("Cosmo", Cosmo(), revision=2),
+    "cosmo-sum": Method("Cosmo, sensors summed", Cosmo(fusion="sum"), revision=2),
     "cosmo-reference": Method("Cosmo, reference encoders", Cosmo(encoders="reference")),
     **{
         f"single-{sensor}": Method(f"SingleModal: {sensor}", single_modal(sensor), revision=2)
@@ -190,6 +191,8 @@ def applies(row: str, sensors: Sequence[str]) -> bool:
     """Whether a row of the tables can learn from these sensors."""
     if row.startswith("single-"):
         return row[len("single-") :] in sensors
+    if row == "cosmo-sum":
+        return list(sensors) == ["accelerometer", "gyroscope"]  # sensors that are alike, which the paper sums
     if row == "cosmo-reference":
         return list(sensors) == ["imu", "skeleton"]  # what its authors published encoders for
     return len(sensors) > 1 or not row.startswith(("cosmo", "cmc"))  # one modality leaves nothing to fuse

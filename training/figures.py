@@ -21,6 +21,7 @@ _BLUE, _VERMILION, _PURPLE, _GREY = "#0072B2", "#D55E00", "#CC79A7", "#7F7F7F"
 _STYLES: Mapping[str, Mapping[str, Any]] = {
     "cosmo-spread": {"color": _VERMILION, "marker": "o", "linewidth": 2.4},
     "cosmo": {"color": _BLUE, "marker": "s", "linewidth": 2.4},
+    "cosmo-sum": {"color": _BLUE, "marker": "+", "linestyle": "--"},
     "cosmo-reference": {"color": _SKY, "marker": "s", "linestyle": "--"},
     "cosmo-no-stage-1": {"color": _BLACK, "marker": "x", "linestyle": ":"},
     "single-imu": {"color": _GREY, "marker": "1", "linestyle": ":"},

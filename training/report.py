@@ -38,7 +38,8 @@ while its classifier learns, as published. All others but the classical methods 
 Cosmo, encoders and classifier, makes as many minibatches with labels as a rival's whole network, and drops sensors at
 random. *Label spreading* and *mined neighbours* are additions to the published method: before stage 2, labels spread to
 windows of other people that stage 1 puts nearby, so that a minibatch has 64 windows instead of 16, and stage 1 takes
-such windows for the same activity. Modalities are concatenated, on USC-HAD too, where the paper sums them.
+such windows for the same activity. Sensors are concatenated; on USC-HAD, where they are alike and the paper sums them,
+that has a row of its own.
 
 Settings were chosen on people held out of the training ones; [there](held-out.md) Cosmo and CMC are compared, too. Two
 rows are kinder than that: details of DTW's distance and CPC's pooling were set after a look at test figures."""
