@@ -39,11 +39,14 @@ class Checkpoint:
         """The tensors last written, None where there are none.
 
         Raises:
-            CheckpointError: the file is damaged, or was written with other settings.
+            CheckpointError: the file is damaged, cannot be read, or was written with other settings.
         """
         content = b""
         if distributed.rank() == 0 and self.path.exists():
-            content = self.path.read_bytes() or b"?"  # an empty file is damaged, not absent
+            try:
+                content = self.path.read_bytes() or b"?"  # an empty file is damaged, not absent
+            except OSError as error:
+                raise CheckpointError(f"{self.path} cannot be read ({error.strerror}). Give another file.") from error
         content = distributed.bytes_from_first(content, device)
         if not content:
             return None

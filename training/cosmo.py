@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Callable, Literal, NamedTuple, Optional
 
@@ -19,10 +19,10 @@ from training.augment import OF_A_WHOLE, Warp
 from training.evaluate import predict
 from training.finetune import embed, finetune
 from training.methods import Budget, OnEpoch, Predict
-from training.neighbours import mutual_neighbours, spread_labels
+from training.neighbours import mutual_neighbours, spread_over
 from training.pretrain import pretrain
 from training.quality import Quality, quality_of_modality, quality_weights
-from training.windows import UNLABELLED, Windows
+from training.windows import Windows
 
 Sizes = Literal["default", "reference"]
 
@@ -59,12 +59,12 @@ class Cosmo:
     """The method and its variations; called, it is a ``training.methods.Fit``.
 
     Attributes:
-        encoders: ``default``, or ``reference`` for the sizes that the authors published.
+        encoders: ``default``, or ``reference`` for the whole network that the authors published, with its fusion.
         fusion: ``concat`` for modalities that differ, ``sum`` for similar ones.
         pretrained: whether there is a stage 1.
         mined: the second half of stage 1 takes neighbours among other people as further positives.
         spread: stage 2 learns from all windows, with labels spread over neighbours among other people.
-        turn: T_iter, epochs of a turn of stage 2.
+        turn: T_iter, epochs of a turn of stage 2; more or fewer where the budget is no multiple of it.
         weights_range: of stage 1's random weightings, see ``training.contrastive.random_weightings``.
         warp: how far augmentation changes a window's time.
         watch: told of each epoch.
@@ -83,6 +83,8 @@ class Cosmo:
     def __post_init__(self) -> None:
         if self.encoders == "reference" and (self.mined or self.spread):
             raise ValueError("the reference encoders' embeddings differ in length: they have no neighbours")
+        if self.encoders == "reference" and self.fusion != "concat":
+            raise ValueError("the reference network has a fusion of its own")
 
     def __call__(self, spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> Predict:
         """Train, and predict with the network after the last epoch."""
@@ -132,22 +134,20 @@ class Cosmo:
             network = ReferenceNetwork(spec)
         network.encoders = encoders
 
-        labelled, confidence, batch = windows.labelled, None, budget.batch
-        steps = budget.epochs * -(-len(labelled) // batch)
+        labelled, confidence = windows.labelled, None
         if self.spread:
-            labels, confidence = spread_labels(mutual_neighbours(z, presence, windows.groups), windows.labels)
-            reached = labels != UNLABELLED
-            labelled, confidence = replace(windows, labels=labels).where(reached), confidence[reached]
-            batch = budget.pretrain_batch
+            labelled, confidence = spread_over(windows, z, presence)
+            budget = budget.with_labels(windows.labelled, labelled)
+        rounds = max(1, round(budget.epochs / self.turn))
         finetune(
             network,
             labelled,
-            rounds=max(1, round(steps / (self.turn * -(-len(labelled) // batch)))),
+            rounds=rounds,
             seed=seed,
             progress=progress,
             confidence=confidence,
-            turn=self.turn,
-            batch=batch,
+            turn=max(1, round(budget.epochs / rounds)),
+            batch=budget.batch,
             warp=self.warp,
             on_epoch=lambda number, loss: watch(2, number, loss, partial(predict, network)),
         )

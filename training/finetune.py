@@ -75,6 +75,7 @@ def finetune(
         freeze(classifier)
         unfreeze(encoders)
         for _ in range(turn):
+            encoders.train()  # who watched the last epoch may have predicted
             total = []
             for chosen in windows.shuffled(batch, order):
                 features, presence, labels = windows.tensors(chosen)
@@ -86,6 +87,7 @@ def finetune(
         unfreeze(classifier)
         z, presence, labels = embed(encoders, windows)
         for _ in range(turn):
+            classifier.train()
             total = []
             for chosen in windows.shuffled(batch, order):
                 total.append(train_classifier.step(loss_of(z[chosen], presence[chosen], labels[chosen], trust[chosen])))

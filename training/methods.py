@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, Protocol
 
 import numpy as np
@@ -35,6 +35,12 @@ class Budget:
     epochs: int
     pretrain_batch: int = 64
     batch: int = 16
+
+    def with_labels(self, before: Windows, after: Windows) -> Budget:
+        """For labels that have spread to more windows: about as many minibatches, of the size without labels."""
+        steps = self.epochs * -(-len(before) // self.batch)
+        batches = -(-len(after) // self.pretrain_batch)
+        return replace(self, epochs=max(1, round(steps / batches)), batch=self.pretrain_batch)
 
 
 OnEpoch = Callable[[int, float], None]

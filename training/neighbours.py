@@ -8,13 +8,15 @@ recorded is known without labels.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from scipy import sparse
 from sklearn.semi_supervised import LabelSpreading
 from torch import Tensor
 
-from training.windows import UNLABELLED
+from training.windows import UNLABELLED, Windows
 
 _ROWS = 1024  # of the similarity matrix, held at a time
 
@@ -56,6 +58,19 @@ def mutual_neighbours(
     if mutual.nnz:
         mutual.data = np.exp(-((mutual.data / mutual.data.mean()) ** 2))
     return mutual
+
+
+def spread_over(windows: Windows, z: Tensor, presence: Tensor) -> tuple[Windows, np.ndarray]:
+    """The windows with a label of their own or from their neighbours, and the confidence (N,) in each label.
+
+    Args:
+        windows: of whom some have a label.
+        z: (N, M, D) their embeddings of length 1.
+        presence: (N, M), 1 or 0.
+    """
+    labels, confidence = spread_labels(mutual_neighbours(z, presence, windows.groups), windows.labels)
+    reached = labels != UNLABELLED
+    return replace(windows, labels=labels).where(reached), confidence[reached]
 
 
 def spread_labels(neighbours: sparse.csr_matrix, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -99,7 +99,12 @@ class Protocol:
         test = held_out or self.test
         training = windows.where(np.isin(people, [person for person in self.train if person not in test]))
         if self.published and not held_out:
-            chosen = np.isin(training.recordings, self.published(self._folder(data))[rate])
+            folder = self._folder(data)
+            chosen = np.isin(training.recordings, self.published(folder).get(rate, ()))
+            if not chosen.any():
+                raise DataSetError(
+                    f"{folder}: no training trial is listed as labelled at {rate} %. Fetch the list again."
+                )
         else:
             chosen = balanced_draw(training.labels, rate, seed)
         training = training.labelled_only_where(chosen)

@@ -12,6 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 
 MOST_WINDOWS = 400  # of a person
 COMPONENTS = 8
+SAME = 1e-5  # between features: what rounding leaves where a sensor shows nothing, as a covered camera
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ def quality_of_modality(features: np.ndarray, people: np.ndarray, classes: int, 
     H and the number of clusters are means over people, who are looked at one by one. Each does an activity in a way of
     their own: in the windows of several, every person's repetitions of it are a cluster, more than there are classes.
 
+    Features that are all the same have one cluster and hardly any quality.
+
     Both are taken in the first principal components: distances say little in many dimensions, and the box around
     correlated features is nearly empty, which would call anything clustered.
 
@@ -44,6 +47,9 @@ def quality_of_modality(features: np.ndarray, people: np.ndarray, classes: int, 
     for own in [own for own in persons if len(own) > 2] or [features]:
         if len(own) > MOST_WINDOWS:
             own = own[random.choice(len(own), MOST_WINDOWS, replace=False)]
+        if np.ptp(own, axis=0).max() < SAME:  # in components of rounding errors anything may be found
+            found.append((1e-3, 1))  # not 0, for a weight is positive
+            continue
         components = PCA(min(COMPONENTS, *own.shape), random_state=seed).fit_transform(own)
         found.append(
             (hopkins_statistic(components, random), number_of_clusters(components, most=2 * classes, seed=seed))

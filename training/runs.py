@@ -83,7 +83,7 @@ class Results:
             raise ResultError(f"{file} is no result ({error}). Delete it; it is made anew.") from error
 
     def restore(self, report: Path) -> None:
-        """Take over a report's current results that are not here yet, where there is a report.
+        """Take over a report's current results that are not here yet, or only out of date.
 
         Raises:
             ResultError: the report is damaged, or the folder cannot be written.
@@ -96,10 +96,11 @@ class Results:
                 named[COST] = kept["cost"]
         except FileNotFoundError:
             return
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise ResultError(f"{report} is no report ({error}). Delete it; it is written anew.") from error
         for name, result in named.items():
-            if not self.file(name).exists():
+            there = self.read(name)
+            if there is None or (name != COST and not is_current(there)):
                 self.write(name, result)
 
     def write(self, name: str, result: Mapping[str, Any]) -> None:
@@ -241,7 +242,7 @@ def run_all(
 
 def is_current(result: Optional[Mapping[str, Any]]) -> bool:
     """Whether a job's result is there, and is what today's learner would get within today's budget."""
-    if result is None or result["protocol"] not in PROTOCOLS or result["method"] not in METHODS:
+    if not result or result.get("protocol") not in PROTOCOLS or result.get("method") not in METHODS:
         return False
     revision = METHODS[result["method"]].revision
     return result.get("steps") == _steps(result["protocol"]) and result.get("revision", 1) == revision

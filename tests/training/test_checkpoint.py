@@ -51,6 +51,11 @@ def test_one_of_another_run_is_refused_by_what_differs(path):
         Checkpoint(path).read({"seed": 1, "range": (0.3, 0.7)}, CPU)
 
 
+def test_a_folder_in_its_place_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r"cannot be read \(Is a directory\). Give another file"):
+        Checkpoint(tmp_path).read(SETTINGS, CPU)
+
+
 @pytest.mark.parametrize("damage", [lambda content: content[:-10], lambda content: b"no checkpoint", lambda _: b""])
 def test_a_damaged_one_is_refused(path, damage):
     path.write_bytes(damage(path.read_bytes()))

@@ -74,6 +74,8 @@ def test_each_stage_is_told_what_the_method_asks_for(spec, few_labels, monkeypat
 def test_what_cannot_be_is_refused():
     with pytest.raises(ValueError, match="no neighbours"):
         Cosmo(encoders="reference", spread=True)
+    with pytest.raises(ValueError, match="fusion of its own"):
+        Cosmo(encoders="reference", fusion="sum")
 
 
 def test_quality_weights_are_those_of_the_windows(spec, few_labels):
@@ -81,3 +83,16 @@ def test_quality_weights_are_those_of_the_windows(spec, few_labels):
     total = sum(quality.q for quality in trained.qualities)
     assert trained.spec.quality == pytest.approx([quality.q / total for quality in trained.qualities])
     np.testing.assert_allclose(trained.network.classifier.attention.quality.numpy(), trained.spec.quality, rtol=1e-6)
+
+
+def test_who_looks_at_every_epoch_changes_nothing(spec, few_labels, other_people):
+    watched = learned(Cosmo(watch=lambda epoch: epoch.predict and epoch.predict(other_people)), spec, few_labels)
+    np.testing.assert_array_equal(watched(other_people), learned(Cosmo(), spec, few_labels)(other_people))
+
+
+@pytest.mark.parametrize("epochs, turns", [(60, [5] * 24), (13, [4] * 6), (6, [6] * 2), (3, [3] * 2)])
+def test_turns_are_about_t_iter_and_fit_the_budget(spec, few_labels, monkeypatch, epochs, turns):
+    told = {}
+    monkeypatch.setattr(cosmo, "finetune", lambda *_, **settings: told.update(settings))
+    Cosmo(pretrained=False).train(spec, few_labels, replace(BUDGET, epochs=epochs), 0, Progress(disable=True))
+    assert [told["turn"]] * 2 * told["rounds"] == turns

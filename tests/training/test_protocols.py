@@ -57,6 +57,13 @@ def test_labels_are_the_published_ones(protocol, tmp_path):
         assert sorted(windows.labels) == [0, 1, 2]
 
 
+def test_a_list_that_labels_nothing_is_refused(protocol, tmp_path):
+    elsewhere = replace(protocol, published=lambda folder: {50: ["another-trial"]})
+    for rate in (10, 50):
+        with pytest.raises(DataSetError, match=f"toy: no training trial is listed as labelled at {rate} %"):
+            elsewhere.task(tmp_path, tmp_path, rate, 0)
+
+
 def test_labels_are_drawn_where_none_are_published_or_people_are_held_out(protocol, tmp_path):
     unpublished = replace(protocol, published=None)
     for task_of in (lambda seed: unpublished.task(tmp_path, tmp_path, 50, seed).training.labelled,

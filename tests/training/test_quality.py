@@ -65,3 +65,13 @@ def test_weights_sum_to_one_in_proportion_to_quality():
     """The paper's example: 0.26 and 0.74."""
     weights = quality_weights([Quality(0.6, 5, 0.13), Quality(0.85, 24, 0.37)])
     assert weights == pytest.approx((0.26, 0.74))
+
+
+def test_a_sensor_that_shows_nothing_has_hardly_any_quality():
+    """As a covered camera, whose embeddings are all the same but for rounding."""
+    covered = np.tile(np.random.default_rng(0).normal(size=64), (400, 1)).astype(np.float32)
+    nothing = quality_of_modality(covered, np.zeros(400), classes=13, seed=0)
+    assert nothing.clusters == 1
+    assert 0 < nothing.q < 1e-3
+    working = quality_of_modality(blobs(6), np.zeros(240), classes=13, seed=0)
+    assert quality_weights([working, nothing])[0] > 0.99

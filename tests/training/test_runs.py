@@ -29,7 +29,7 @@ def toy(spec, windows, tmp_path, monkeypatch) -> Protocol:
         test=(3,),
         rates=(5, 50),
         pretrain_steps=2,
-        steps=4,
+        steps=5,
     )
     for name in list(PROTOCOLS):
         monkeypatch.delitem(PROTOCOLS, name)
@@ -68,7 +68,7 @@ def test_a_result_says_what_was_measured_how(run, results):
     cosmo, dtw = results.read(COSMO.name), results.read(DTW.name)
     assert cosmo["windows"] == {"training": 48, "labelled": 3, "test": 24}
     assert dtw["windows"] == {"training": 48, "labelled": 24, "test": 24}
-    assert cosmo["budget"] == {"pretrain_epochs": 2, "epochs": 4, "pretrain_batch": 64, "batch": 16}
+    assert cosmo["budget"] == {"pretrain_epochs": 2, "epochs": 5, "pretrain_batch": 64, "batch": 16}
     assert {"torch", "numpy", "python"} <= set(cosmo["versions"])
     assert list(dtw["with"]) == ["imu", "depth", "radar", "imu+depth", "imu+radar", "depth+radar"]
     assert dtw["accuracy"] > 0.8 and dtw["macro_f1"] > 0.8
@@ -104,7 +104,7 @@ def test_jobs_that_differ_in_labels_share_stage_1_and_none_notices(run, results,
 
 def test_another_budget_is_another_result(run, toy, monkeypatch):
     run([DTW])
-    monkeypatch.setitem(PROTOCOLS, "utd-a", replace(toy, steps=5))
+    monkeypatch.setitem(PROTOCOLS, "utd-a", replace(toy, steps=4))
     assert run([DTW]).ran == 1
 
 
@@ -122,6 +122,9 @@ def test_another_revision_of_a_method_is_another_result_and_the_old_one_is_in_no
     elsewhere = Results(tmp_path / "elsewhere")
     elsewhere.restore(report)
     assert elsewhere.names() == [DTW.name.replace(":", ".")]
+    elsewhere.write(DTW.name, {"protocol": "utd-a", "method": "dtw", "steps": "of another budget"})
+    elsewhere.restore(report)
+    assert elsewhere.read(DTW.name) == results.read(DTW.name)
     assert run([job, DTW]).ran == 1
     assert results.read(job.name)["revision"] == 99
     assert len(list((results.folder / "stage-1").iterdir())) == 2 and stage_1.exists()
@@ -161,6 +164,15 @@ def test_a_damaged_result_is_named(run, results):
     results.file(DTW.name).write_text("{")
     with pytest.raises(ResultError, match=r"utd-a\.50\.dtw\.1\.json is no result"):
         run([DTW])
+    results.file(DTW.name).write_text("{}")  # of whatever else
+    assert run([DTW]).ran == 1
+
+
+def test_a_damaged_report_is_named(results, tmp_path):
+    for content in ("{", "[]", '{"cost": null}'):
+        (tmp_path / "learning.json").write_text(content)
+        with pytest.raises(ResultError, match=r"learning\.json is no report"):
+            results.restore(tmp_path / "learning.json")
 
 
 def test_results_are_written_whole_or_not_at_all(results):

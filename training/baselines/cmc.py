@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import combinations
 from typing import Iterator
 
@@ -17,8 +16,8 @@ from training.augment import Features, augment
 from training.baselines.learning import EmbeddingClassifier, descend, learn_labels
 from training.finetune import embed
 from training.methods import Budget, OnEpoch, Predict, TwoStages, normalise
-from training.neighbours import mutual_neighbours, spread_labels
-from training.windows import UNLABELLED, Windows
+from training.neighbours import spread_over
+from training.windows import Windows
 
 TEMPERATURE = 0.07
 
@@ -61,14 +60,10 @@ def _tune_with_spread_labels(
     torch.manual_seed(seed)
     assert isinstance(encoders, Encoders)
     z, presence, _ = embed(encoders, windows)
-    labels, confidence = spread_labels(mutual_neighbours(z, presence, windows.groups), windows.labels)
-    reached = labels != UNLABELLED
-    steps = budget.epochs * -(-len(windows.labelled) // budget.batch)
-    batch = budget.pretrain_batch
-    budget = replace(budget, epochs=max(1, round(steps / -(-np.count_nonzero(reached) // batch))), batch=batch)
+    reached, confidence = spread_over(windows, z, presence)
+    budget = budget.with_labels(windows.labelled, reached)
     network = _Concatenated(encoders, spec)
-    windows = replace(windows, labels=labels)
-    return learn_labels(network, windows, budget, seed, progress, "CMC, labels spread", confidence[reached])
+    return learn_labels(network, reached, budget, seed, progress, "CMC, labels spread", confidence)
 
 
 cmc_spread = TwoStages(Encoders, _pretrain, _tune_with_spread_labels)
