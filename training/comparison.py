@@ -75,7 +75,7 @@ ROWS: Mapping[str, Method] = {
     "cosmo-spread": Method("Cosmo + label spreading", Cosmo(spread=True), revision=2),
     "cosmo": Method("Cosmo", Cosmo(), revision=2),
     "cosmo-sum": Method("Cosmo, sensors summed", Cosmo(fusion="sum"), revision=2),
-    "cosmo-reference": Method("Cosmo, reference encoders", Cosmo(encoders="reference")),
+    "cosmo-reference": Method("Cosmo, the authors' network", Cosmo(encoders="reference")),
     **{
         f"single-{sensor}": Method(f"SingleModal: {sensor}", single_modal(sensor), revision=2)
         for sensor in ("imu", "accelerometer", "gyroscope", "skeleton", "depth", "radar")

@@ -62,8 +62,8 @@ class Cosmo:
         encoders: ``default``, or ``reference`` for the whole network that the authors published, with its fusion.
         fusion: ``concat`` for modalities that differ, ``sum`` for similar ones.
         pretrained: whether there is a stage 1.
-        mined: the second half of stage 1 takes neighbours among other people as further positives.
-        spread: stage 2 learns from all windows, with labels spread over neighbours among other people.
+        mined: the second half of stage 1 takes neighbours, most of them among other people, as further positives.
+        spread: stage 2 learns from all windows, with labels spread over such neighbours.
         turn: T_iter, epochs of a turn of stage 2; more or fewer where the budget is no multiple of it.
         weights_range: of stage 1's random weightings, see ``training.contrastive.random_weightings``.
         warp: how far augmentation changes a window's time.

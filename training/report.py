@@ -27,19 +27,21 @@ column is bold. This page, its figures and `learning.json`, which has every sing
 {COMMAND} --report docs/benchmarks
 ```
 
-which runs what has no result yet, all of it more than a day on one core; the commands below run a part (rows of five
-seeds: with `--seeds 5`). `PATH` holds `utd-mhad` (`Inertial`, `Skeleton` and `Depth` as published, and beside them
-`label_splits.json`, the lists of labelled trials of the paper's code, in the form that `training/datasets/utd.py`
-reads), `usc-had` (`Subject1` to `Subject14`) and `radhar` (text records in a folder an activity, or an archive).
+which runs what has no result yet, all of it more than a day on one core; the commands below run a part, with three
+seeds where `--seeds` gives no other number. `PATH` holds `utd-mhad` (`Inertial`, `Skeleton` and `Depth` as published,
+and beside them `label_splits.json`, which names the trials that the paper's code takes as labelled, in the form that
+`published_split` in `training/datasets/utd.py` reads), `usc-had` (`Subject1` to `Subject14`) and `radhar` (text records
+in a folder an activity, or an archive).
 
-SingleModal and CMC have Cosmo's encoders, the *reference encoders* are as large as those that its authors published,
-and DeepSense, AttnSense and CPC are the published networks; CPC's encoder learns without augmentation and stays frozen
-while its classifier learns, as published. All others but the classical methods share one augmentation. Each part of
-Cosmo, encoders and classifier, makes as many minibatches with labels as a rival's whole network, and drops sensors at
-random. *Label spreading* and *mined neighbours* are additions to the published method: before stage 2, labels spread to
-windows of other people that stage 1 puts nearby, so that a minibatch has 64 windows instead of 16, and stage 1 takes
-such windows for the same activity. Sensors are concatenated; on USC-HAD, where they are alike and the paper sums them,
-that has a row of its own.
+*Cosmo* is the published method with small encoders of our own, which SingleModal and CMC share; *the authors' network*
+has their encoders, attention and classifier, as large as published. DeepSense, AttnSense and CPC follow their
+publications, and their files name what differs; CPC's encoder learns without augmentation and stays frozen while its
+classifier learns, as published. All others but the classical methods share one augmentation. Each part of Cosmo, encoders
+and classifier, makes about as many minibatches with labels as a rival's whole network, drops sensors at random, and has a
+weight decay of 0.01, where theirs is 0.001. *Label spreading* and *mined neighbours* are additions to the published
+method: before stage 2, labels spread to windows that stage 1 puts nearby, most of them of other people, so that a
+minibatch has 64 windows instead of 16, and stage 1 takes such windows for the same activity. Sensors are concatenated;
+on USC-HAD, where they are alike and the paper sums them, that has a row of its own.
 
 Settings were chosen on people held out of the training ones; [there](held-out.md) Cosmo and CMC are compared, too. Two
 rows are kinder than that: details of DTW's distance and CPC's pooling were set after a look at test figures."""
@@ -213,8 +215,9 @@ def _quality(protocol: Protocol, collected: Collected) -> list[str]:
     clusters = f"clusters ({len(protocol.spec.classes)} classes)"
     header = ["Quality of modality", "Hopkins statistic", clusters, "q", "weight"]
     note = (
-        "Of each person's unlabelled windows, means over people: q is the Hopkins statistic by how far the number of "
-        "clusters is from that of classes. The statistic differs little between sensors, so the number decides."
+        "Of each person's unlabelled windows, means over people: q is the Hopkins statistic divided by how far the "
+        "number of clusters is from that of classes, at least 1. The statistic differs little between sensors, so the "
+        "number decides."
     )
     return [table(header, ([sensor, *cells] for sensor, cells in measured.items())), note]
 
@@ -267,7 +270,7 @@ def _cost(collected: Collected) -> list[str]:
         f"IMU and skeleton, {collected.cost['windows']} windows, {collected.cost['labelled']} of them labelled. Both "
         "networks in turns in one process, on one thread: medians of "
         f"{collected.cost['runs']} trainings and {collected.cost['latency_runs']} inferences (ONNX Runtime).",
-        table(["", "Cosmo", "Cosmo, reference encoders", "ratio"], lines),
+        table(["", "Cosmo", "Cosmo, the authors' network", "ratio"], lines),
     ]
 
 

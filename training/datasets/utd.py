@@ -31,7 +31,7 @@ from training.windows import Windows
 
 LICENCE = "UTD-MHAD is free for research with citation (Chen et al., ICIP 2015) and is not redistributed here"
 LIMITS = (
-    "eight young people in one room, each action on its own and on the right side; the IMU is on the right wrist in "
+    "young people in one room, each action on its own and on the right side; the IMU is on the right wrist in "
     "actions 1 to 21 and on the right thigh in 22 to 27"
 )
 CLASSES = tuple(ACTIVITIES[action] for action in sorted(ACTIVITIES))
@@ -83,6 +83,9 @@ def _spec(*modalities: ModalitySpec) -> ModelSpec:
 
 def published_split(folder: Path) -> Split:
     """Reads ``label_splits.json`` in the data set's folder.
+
+    It has the form ``{"train_subjects": [1, …], "test_subjects": [7, …], "labelled_trials_by_rate_percent":
+    {"5": ["a1_s1_t1", …], …}}``.
 
     Raises:
         DataSetError: it is not there or holds something else.
