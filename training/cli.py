@@ -76,8 +76,8 @@ def pretrain_command(options: argparse.Namespace, in_use: Path) -> None:
             provenance = {
                 "command": shlex.join(["cosmo-runtime", *sys.argv[1:]]),
                 "method": "Cosmo: contrastive fusion learning",
-                "about": "Encoders that learned without labels (stage 1 of Cosmo), for stage 2 to start from with few labels: "
-                "`cosmo-runtime finetune --bundle FOLDER`, or `python tools/train_bundle.py … --start FOLDER`.",
+                "about": "Encoders that learned without labels (stage 1 of Cosmo), for stage 2 to start from with few "
+                "labels: `cosmo-runtime finetune --bundle FOLDER`, or `python tools/train_bundle.py … --start FOLDER`.",
                 "data": options.data,
                 **_terms(options.data[0]),
                 "windows": len(windows),

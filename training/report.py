@@ -36,12 +36,12 @@ in a folder an activity, or an archive).
 *Cosmo* is the published method with small encoders of our own, which SingleModal and CMC share; *the authors' network*
 has their encoders, attention and classifier, as large as published. DeepSense, AttnSense and CPC follow their
 publications, and their files name what differs; CPC's encoder learns without augmentation and stays frozen while its
-classifier learns, as published. All others but the classical methods share one augmentation. Each part of Cosmo, encoders
-and classifier, makes about as many minibatches with labels as a rival's whole network, drops sensors at random, and has a
-weight decay of 0.01, where theirs is 0.001. *Label spreading* and *mined neighbours* are additions to the published
-method: before stage 2, labels spread to windows that stage 1 puts nearby, most of them of other people, so that a
-minibatch has 64 windows instead of 16, and stage 1 takes such windows for the same activity. Sensors are concatenated;
-on USC-HAD, where they are alike and the paper sums them, that has a row of its own.
+classifier learns, as published. All others but the classical methods share one augmentation. Each part of Cosmo,
+encoders and classifier, makes about as many minibatches with labels as a rival's whole network, drops sensors at
+random, and has a weight decay of 0.01, where theirs is 0.001. *Label spreading* and *mined neighbours* are additions
+to the published method: before stage 2, labels spread to windows that stage 1 puts nearby, most of them of other
+people, so that a minibatch has 64 windows instead of 16, and stage 1 takes such windows for the same activity. Sensors
+are concatenated; on USC-HAD, where they are alike and the paper sums them, that has a row of its own.
 
 Settings were chosen on people held out of the training ones; [there](held-out.md) Cosmo and CMC are compared, too. Two
 rows are kinder than that: details of DTW's distance and CPC's pooling were set after a look at test figures."""
