@@ -69,8 +69,8 @@ def finetune(
         loss = nn.functional.cross_entropy(logits, labels, label_smoothing=0.05, reduction="none")
         return (loss * trust).mean()
 
-    train_encoders = _Descent(encoders, learning_rate, steps)
-    train_classifier = _Descent(classifier, learning_rate, steps)
+    train_encoders = Descent(encoders, learning_rate, steps)
+    train_classifier = Descent(classifier, learning_rate, steps)
     for _ in range(rounds):
         freeze(classifier)
         unfreeze(encoders)
@@ -126,7 +126,7 @@ def finetune_classifier(
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     unfreeze(classifier)
-    descent = _Descent(classifier, learning_rate, steps)
+    descent = Descent(classifier, learning_rate, steps)
     for chosen in torch.multinomial(share, steps * batch, replacement=True, generator=generator).split(batch):
         logits, _ = classifier(z[chosen], drop_modalities(presence[chosen], generator))
         descent.step(nn.functional.cross_entropy(logits, labels[chosen], label_smoothing=0.05))
@@ -155,14 +155,15 @@ def embed(encoders: AnyEncoders, windows: Windows, batch: int = 256) -> tuple[Te
     return z, presence, labels
 
 
-class _Descent:
-    """AdamW on one part, its learning rate falling as a cosine to zero over ``steps``."""
+class Descent:
+    """AdamW on one part, its learning rate falling as a cosine to zero over ``steps`` minibatches."""
 
-    def __init__(self, part: nn.Module, learning_rate: float, steps: int):
-        self._optimiser = torch.optim.AdamW(part.parameters(), lr=learning_rate, weight_decay=1e-2)
+    def __init__(self, part: nn.Module, learning_rate: float, steps: int, weight_decay: float = 1e-2):
+        self._optimiser = torch.optim.AdamW(part.parameters(), lr=learning_rate, weight_decay=weight_decay)
         self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self._optimiser, steps)
 
     def step(self, loss: Tensor) -> float:
+        """Learn from a minibatch's loss, and return it."""
         self._optimiser.zero_grad()
         loss.backward()
         self._optimiser.step()

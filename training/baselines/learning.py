@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from models.networks import EMBEDDING
 from training.augment import augment
+from training.finetune import Descent
 from training.methods import Budget, OnEpoch, Predict
 from training.windows import Windows
 
@@ -38,18 +39,11 @@ def descend(
         learning_rate: at the start.
         on_epoch: told of each epoch.
     """
-    optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, epochs * steps))
+    descent = Descent(network, learning_rate, max(1, epochs * steps), weight_decay=1e-3)
     network.train()
     shown = progress.add_task(task, total=epochs)
     for epoch in range(epochs):
-        total = []
-        for loss in losses():
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            total.append(loss.item())
+        total = [descent.step(loss) for loss in losses()]
         progress.update(shown, advance=1)
         on_epoch(epoch + 1, float(np.mean(total)))
     network.eval()
