@@ -81,6 +81,13 @@ def parser() -> argparse.ArgumentParser:
         "--out", type=Path, metavar="FOLDER", help="of the new model (default: among those of `bundle list`)"
     )
     command.add_argument("--delete-after", action="store_true", help="delete recording and labels when all is done")
+    command.add_argument(
+        "--cache",
+        type=Path,
+        default=CACHE,
+        metavar="FOLDER",
+        help=f"where pretrain may have kept windows of the recording, which go with it (default: {CACHE})",
+    )
     command.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to a file")
     command.add_argument("--config", type=Path, metavar="FILE.toml", help="configuration (default: none)")
     command.add_argument("--seed", type=seed, default=0, metavar="N", help="of everything random (default: 0)")
@@ -123,7 +130,7 @@ def run(options: argparse.Namespace) -> int:
         Shelf().use(bundle.path.name)
     _tell(bundle, lesson.comparison, in_use)
     if options.delete_after:
-        _delete(list(labels), options.labels)
+        _delete(list(labels), options.labels, options.cache)
     if options.json:
         _write_figures(
             options.json,
@@ -228,14 +235,14 @@ def _write_figures(path: Path, figures: Mapping[str, Any]) -> None:
         raise Failure(f"--json {path}: {error.strerror}") from error
 
 
-def _delete(recordings: List[Path], labels: Path) -> None:
+def _delete(recordings: List[Path], labels: Path, cache: Path) -> None:
     """Deletes what was learned from, with the windows of it that an earlier pretraining may have kept."""
     from training.datasets.store import forget
 
     try:
         for recording in recordings:
-            forget(CACHE, recording)
-        delete(recordings, [labels])
+            forget(cache, recording.resolve())
+        delete(recordings, [labels.resolve(), labels])  # a link, too
     except OSError as error:
         raise Failure(f"{error.filename} cannot be deleted: {error.strerror}") from error
     say(f"deleted: {', '.join(map(str, [*recordings, labels]))}")

@@ -37,8 +37,8 @@ def run(options: argparse.Namespace) -> int:
             print(f"kept     {fate.recording}: {fate.why}")
             continue
         files = [file for file in (fate.recording, fate.labels) if file]
-        bytes_here = sum(file.stat().st_size for file in files)
         try:
+            bytes_here = sum(file.stat().st_size for file in files)
             if not options.dry_run:
                 _delete(fate, options.cache)
         except OSError as error:

@@ -56,13 +56,22 @@ def decoded_once(cache: Path, name: str, key: object, make: Callable[[], Windows
 def forget(cache: Path, recording: Path) -> None:
     """Deletes all windows of a recording (an absolute path) that were kept, whatever they were decoded for.
 
-    What a killed writer left behind goes, too.
+    The recording may have been moved since: its size and time of change tell it, too. What a killed writer left behind
+    goes as well, of whichever recording it is: it can be made anew.
 
     Raises:
         OSError: they cannot be deleted.
     """
+    told = [f"'recording', ({str(recording)!r}, "]
+    if recording.exists():
+        state = recording.stat()
+        told.append(f", {state.st_size}, {state.st_mtime_ns}, ")
     for manifest in Path(cache).glob(f"*recording-*/{_MANIFEST}"):
-        if f"'recording', ({str(recording)!r}, " in json.loads(manifest.read_text())["key"]:
+        try:
+            key = json.loads(manifest.read_text())["key"]
+        except (ValueError, KeyError, TypeError):
+            key = told[0]
+        if any(part in key for part in told):
             shutil.rmtree(manifest.parent)
 
 

@@ -78,6 +78,32 @@ def test_a_recording_is_forgotten_whatever_its_name_and_whoever_was_killed(windo
     assert str(recordings[1]) in (left / "windows.json").read_text()
 
 
+def test_a_recording_that_was_moved_is_forgotten(windows: Windows, tmp_path: Path) -> None:
+    archive, cache = tmp_path / "archive.mcap", tmp_path / "cache"
+    for name in ("monday.mcap", "tuesday.mcap"):
+        path = tmp_path / name
+        path.write_bytes(name.encode())
+        state = path.stat()
+        decoded_once(cache, "recording", (str(path), state.st_size, state.st_mtime_ns, "spec"), lambda: windows)
+    (tmp_path / "monday.mcap").rename(archive)
+    forget(cache, archive)
+    (left,) = cache.iterdir()
+    assert "tuesday" in (left / "windows.json").read_text()
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"format": 1}'])
+def test_windows_of_nobody_knows_which_recording_are_forgotten_with_the_next(
+    windows: Windows, tmp_path: Path, content: str
+) -> None:
+    for name in ("cut", "monday"):
+        decoded_once(tmp_path, "recording", (str(tmp_path / name), 1, "spec"), lambda: windows)
+    cut = next(path for path in tmp_path.glob("*/windows.json") if "cut" in path.read_text())
+    cut.write_text(content)  # as a power cut leaves it
+    forget(tmp_path, tmp_path / "tuesday")
+    (left,) = tmp_path.iterdir()
+    assert "monday" in (left / "windows.json").read_text()
+
+
 def test_a_damaged_folder_is_named(windows: Windows, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     with pytest.raises(DataSetError, match=r"kept: no whole folder of windows"):
