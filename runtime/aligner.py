@@ -173,7 +173,7 @@ def _content(ring: RingBuffer, modality: ModalitySpec, spec: ModelSpec, end_ns: 
         return ring.take(nearest)
     first, last = left[0], right[-1]
     values = ring.take(np.arange(first, last + 1))[:, : modality.shape[0]].astype(np.float64)
-    if np.isnan(values).any():  # a channel that the device does not send
+    if not np.isfinite(values).all():  # a channel that the device does not send, or a broken value
         return None
     times = (stamps[first : last + 1] - end_ns) * 1e-9
     at = (grid - end_ns) * 1e-9

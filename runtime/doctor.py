@@ -142,8 +142,11 @@ def _ports() -> List[Finding]:
 
 
 def _permission(device: str) -> str:
-    group = Path(device).group()
-    return f": permission denied. Mend: `sudo usermod -aG {group} {getpass.getuser()}`, then log in again"
+    try:
+        group, user = Path(device).group(), getpass.getuser()
+    except (KeyError, OSError):  # one without a name, as in a container, or unplugged meanwhile
+        return ": permission denied"
+    return f": permission denied. Mend: `sudo usermod -aG {group} {user}`, then log in again"
 
 
 def _runs(program: str) -> bool:
@@ -159,18 +162,13 @@ def _runs(program: str) -> bool:
 def _cameras() -> List[Finding]:
     try:
         from sensors.depth.librealsense import load
+        from sensors.depth.sources import describe
 
-        rs = load()
+        found = [Finding("good", "camera", describe(device)) for device in load().context().query_devices()]
     except SensorError as error:
         return [Finding("note", "pyrealsense2", str(error))]
-    found = [
-        Finding(
-            "good",
-            "camera",
-            f"{device.get_info(rs.camera_info.name)}, serial number {device.get_info(rs.camera_info.serial_number)}",
-        )
-        for device in rs.context().query_devices()
-    ]
+    except RuntimeError as error:  # librealsense's own, of a device that went or does not answer
+        return [Finding("note", "camera", f"librealsense: {error}")]
     return found or [Finding("note", "camera", "no RealSense camera is attached")]
 
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import logging
 from datetime import datetime, timezone
-from typing import Optional, TextIO
+from typing import Callable, Optional, TextIO
 
 from runtime.loop import Outcome, Sink
 
@@ -20,7 +20,7 @@ class JsonLines(Sink):
 
     Args:
         file: open for text; flushed after each line, and closed when it takes no more.
-        wall_offset_ns: wall clock minus host's monotonic clock.
+        wall_offset_ns: gives the wall clock minus the host's monotonic clock.
 
     Attributes:
         failure: why there are no more lines; None while all is well.
@@ -28,7 +28,7 @@ class JsonLines(Sink):
 
     failure: Optional[str] = None
 
-    def __init__(self, file: TextIO, wall_offset_ns: int) -> None:
+    def __init__(self, file: TextIO, wall_offset_ns: Callable[[], int]) -> None:
         self._file = file
         self._wall_offset_ns = wall_offset_ns
 
@@ -41,7 +41,7 @@ class JsonLines(Sink):
         if self.failure:
             return
         try:
-            self._file.write(json.dumps(as_json(outcome, self._wall_offset_ns)) + "\n")
+            self._file.write(json.dumps(as_json(outcome, self._wall_offset_ns())) + "\n")
             self._file.flush()
         except OSError as error:
             with contextlib.suppress(OSError):  # it would fail again over the same line, when Python ends at the latest

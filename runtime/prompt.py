@@ -22,6 +22,7 @@ from sensors.events import Event, Tick
 _TIMES = 3
 _MOST_S, _MOST_TIMES = 3600, 1000
 _COUNTDOWN_S = 3
+_HELD_UP_NS = 1_000_000_000  # between two ticks, which come many times a second: a stopped process, a stalled machine
 _REACTION_NS = 500_000_000  # people follow a signal a little late; this much is asked of them beyond what is labelled
 
 
@@ -131,9 +132,14 @@ class Prompter:
     def lead(self, events: Iterable[Event]) -> Iterator[Event]:
         """Passes events on from the first tick's time to the end of the last activity."""
         began_ns: Optional[int] = None
+        before_ns = 0
         for event in events:
             if isinstance(event, Tick):
-                began_ns = event.now_ns if began_ns is None else began_ns
+                if began_ns is None:
+                    began_ns = event.now_ns
+                elif event.now_ns - before_ns > _HELD_UP_NS:  # nobody was led meanwhile, so the rest comes later
+                    began_ns += event.now_ns - before_ns
+                before_ns = event.now_ns
                 self._advance(began_ns, event.now_ns - began_ns)
                 if self.cue is None:
                     return

@@ -113,5 +113,6 @@ class Recognizer:
     def _smooth(self, probabilities: np.ndarray, end_ns: int) -> np.ndarray:
         if self._before is not None and end_ns - self._before_end_ns == self.spec.hop_ns:
             probabilities = (1 - self._smoothing) * probabilities + self._smoothing * self._before
-        self._before, self._before_end_ns = probabilities, end_ns
+        sound = np.isfinite(probabilities).all()  # else one bad answer would stay in all that follow
+        self._before, self._before_end_ns = (probabilities if sound else None), end_ns
         return probabilities

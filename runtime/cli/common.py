@@ -64,7 +64,7 @@ class Run(NamedTuple):
     infos: Dict[str, SensorInfo]
     stop: threading.Event
     title: str
-    wall_offset_ns: int
+    wall_offset_ns: Callable[[], int]
     check: Optional[WindowCheck] = None
 
 
@@ -95,7 +95,8 @@ def open_live(
     stack.enter_context(source)
     infos = {sensor.info.name: sensor.info for sensor in sensors}
     title = f"emulated: {options.emulate}" if options.emulate else "live"
-    return Run(source.events(), infos, stop, title, time.time_ns() - time.monotonic_ns())
+    # asked anew for each prediction, for a device may get its time from the network long after it has started
+    return Run(source.events(), infos, stop, title, lambda: time.time_ns() - time.monotonic_ns())
 
 
 def stop_on_signals() -> threading.Event:

@@ -7,7 +7,7 @@ import json
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import List, Optional
+from typing import Callable, List, Optional
 
 from rich.console import Console
 
@@ -140,7 +140,8 @@ def run(options: argparse.Namespace) -> int:
         finally:
             for sink in sinks:
                 sink.close()
-    _report(summary, options.summary)
+    Console(stderr=True).print(summary.render())
+    unwritten = _write_summary(options.summary, summary) if options.summary else None
     if writer:
         check_recording(writer)
     different = 0
@@ -149,6 +150,8 @@ def run(options: argparse.Namespace) -> int:
         say(f"windows equal to those of the live run, bit for bit: {run.check.same} of {run.check.same + different}")
     if lines and lines.failure:
         raise Failure(lines.failure)
+    if unwritten:
+        raise Failure(unwritten)
     return FAILED if different else DONE
 
 
@@ -163,6 +166,8 @@ def _refuse_nonsense(options: argparse.Namespace, bundle: Bundle) -> None:
         raise Failure(f"{options.record} exists already: choose another name, or move it away")
     if options.expires and not options.record:
         raise UsageError("--expires goes with --record only")
+    if options.summary and not options.summary.parent.is_dir():
+        raise UsageError(f"--summary {options.summary}: there is no folder {options.summary.parent}")
     if options.speed != "1" and not options.replay:
         raise UsageError("--speed goes with --replay only")
 
@@ -181,10 +186,10 @@ def _open_replay(options: argparse.Namespace, windows: str) -> Run:
     events = replay(recording, infos, same_run, options.speed == "1", stop.is_set)
     check = WindowCheck(recording) if same_run else None
     title = f"replay of {options.replay.name}"
-    return Run(events, infos, stop, title, recording.wall_offset_ns, check)
+    return Run(events, infos, stop, title, lambda: recording.wall_offset_ns, check)
 
 
-def _output(options: argparse.Namespace, wall_offset_ns: int, stack: ExitStack) -> Optional[JsonLines]:
+def _output(options: argparse.Namespace, wall_offset_ns: Callable[[], int], stack: ExitStack) -> Optional[JsonLines]:
     """The sink for machines: a file, or the standard output where nobody watches."""
     if options.output is None and TERMINAL.is_terminal:
         return None
@@ -197,10 +202,10 @@ def _output(options: argparse.Namespace, wall_offset_ns: int, stack: ExitStack) 
     return JsonLines(file, wall_offset_ns)
 
 
-def _report(summary: Summary, path: Optional[Path]) -> None:
-    Console(stderr=True).print(summary.render())
-    if path:
-        try:
-            path.write_text(json.dumps(summary.as_dict(), indent=2) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise UsageError(f"--summary {path}: {error.strerror}") from error
+def _write_summary(path: Path, summary: Summary) -> Optional[str]:
+    """Returns why it could not be written."""
+    try:
+        path.write_text(json.dumps(summary.as_dict(), indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        return f"--summary {path}: {error.strerror}"
+    return None

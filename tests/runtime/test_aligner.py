@@ -200,6 +200,13 @@ def test_a_field_that_the_imu_does_not_send_makes_it_absent_only_where_the_model
     assert window.present == {"imu": False, "depth": True, "radar": True}
 
 
+def test_a_window_with_a_broken_value_does_without_the_imu(imu_spec: ModelSpec, samples: Samples) -> None:
+    stream = samples("imu", 0, 2.7)
+    assert _ends_s(_fold(imu_spec, [*_all_ok(), *stream])) == [1.0, 1.5, 2.0, 2.5]
+    stream[120].data[1] = np.inf
+    assert _ends_s(_fold(imu_spec, [*_all_ok(), *stream])) == [1.0, 2.5]
+
+
 def test_samples_that_come_after_their_window_closed_change_nothing_but_the_later_windows(
     spec: ModelSpec, samples: Samples
 ) -> None:

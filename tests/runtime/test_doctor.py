@@ -6,6 +6,7 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable, Iterator, List, Sequence, Tuple
 
 import numpy as np
@@ -161,6 +162,21 @@ def test_a_port_without_permission_is_told_with_what_mends_it_and_harms_only_who
     well, text = examine(["imu"])
     assert well
     assert re.search(r"• .*ttyUSB7 +a stranger, serial X7: permission denied. Mend: `sudo usermod -aG \w+ \w+`", text)
+
+
+def test_a_port_whose_group_has_no_name_is_told_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless(path: Path) -> str:
+        raise KeyError("getgrgid(): gid not found: 54321")
+
+    monkeypatch.setattr(Path, "group", nameless)
+    assert doctor._permission(str(tmp_path)) == ": permission denied"
+
+
+def test_a_camera_that_tells_no_serial_number_is_told(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    rs = pytest.importorskip("pyrealsense2")
+    camera = rs.software_device()
+    monkeypatch.setattr(rs, "context", lambda: SimpleNamespace(query_devices=lambda: [camera]))
+    assert "without serial number" in examine(["imu"])[1]
 
 
 def test_ports_of_the_board_itself_are_left_out(examine: Examine, attached: list) -> None:

@@ -34,7 +34,7 @@ def _outcome(truth: Optional[str] = None) -> Outcome:
 
 def _line(outcome: Outcome) -> dict:
     file = io.StringIO()
-    JsonLines(file, _WALL_OFFSET_NS).outcome(outcome)
+    JsonLines(file, lambda: _WALL_OFFSET_NS).outcome(outcome)
     assert file.getvalue().endswith("}\n")
     assert file.getvalue().count("\n") == 1
     return json.loads(file.getvalue())
@@ -55,6 +55,15 @@ def test_a_prediction_is_one_line_with_all_that_is_promised() -> None:
     }
 
 
+def test_a_clock_that_is_set_while_it_runs_is_followed() -> None:
+    file, offsets = io.StringIO(), iter([0, _WALL_OFFSET_NS])
+    lines = JsonLines(file, lambda: next(offsets))
+    for _ in range(2):
+        lines.outcome(_outcome())
+    years = [json.loads(line)["time"][:4] for line in file.getvalue().splitlines()]
+    assert years == ["1970", "2023"]
+
+
 @pytest.mark.parametrize("truth", ["walk", "sit down"])
 def test_the_truth_is_told_only_where_it_is_known(truth: str) -> None:
     assert "truth" not in _line(_outcome())
@@ -63,7 +72,7 @@ def test_the_truth_is_told_only_where_it_is_known(truth: str) -> None:
 
 def test_each_line_is_out_before_the_next_prediction(tmp_path: Path) -> None:
     with (tmp_path / "lines").open("w") as file:
-        sink = JsonLines(file, _WALL_OFFSET_NS)
+        sink = JsonLines(file, lambda: _WALL_OFFSET_NS)
         for number in 1, 2:
             sink.outcome(_outcome())
             assert len((tmp_path / "lines").read_text().splitlines()) == number
@@ -71,7 +80,7 @@ def test_each_line_is_out_before_the_next_prediction(tmp_path: Path) -> None:
 
 def test_a_full_disk_ends_the_lines_and_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     with Path("/dev/full").open("w") as file:  # nothing is left in it that would make its closing fail
-        sink = JsonLines(file, _WALL_OFFSET_NS)
+        sink = JsonLines(file, lambda: _WALL_OFFSET_NS)
         for _ in range(3):
             sink.outcome(_outcome())
     assert sink.failure == "/dev/full: no more lines: No space left on device; what was written before is kept"
@@ -82,7 +91,7 @@ def test_a_reader_that_is_gone_is_no_failure_but_an_end() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "w") as file:
-        sink = JsonLines(file, _WALL_OFFSET_NS)
+        sink = JsonLines(file, lambda: _WALL_OFFSET_NS)
         with pytest.raises(BrokenPipeError):
             sink.outcome(_outcome())
     assert sink.failure is None

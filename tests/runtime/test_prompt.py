@@ -24,20 +24,24 @@ def ticks(until_s: float) -> Iterator[Tick]:
 class Told:
     """A prompter led by ticks, and all that it said and sounded, with the seconds since its beginning."""
 
-    def __init__(self, activities: List[Activity], rest_s: float, until_s: float = 1e4) -> None:
+    def __init__(
+        self, activities: List[Activity], rest_s: float, until_s: float = 1e4, stop_s: Tuple[float, float] = (0, 0)
+    ) -> None:
         self.now_s = 0.0
         self.lines: List[Tuple[float, str]] = []
         self.beeps: List[float] = []
         self.kept: List[List[Segment]] = []
         self.cues: List[Optional[Cue]] = []
         self.prompter = Prompter(activities, rest_s, self._say, self._beep, lambda done: self.kept.append(list(done)))
+        self._stop_s = stop_s
         for _ in self.prompter.lead(self._watched(until_s)):
             self.cues.append(self.prompter.cue)
 
     def _watched(self, until_s: float) -> Iterator[Event]:
         for tick in ticks(until_s):
             self.now_s = (tick.now_ns - BEGAN_NS) / 1e9
-            yield tick
+            if not self._stop_s[0] < self.now_s < self._stop_s[1]:
+                yield tick
 
     def _say(self, line: str) -> None:
         self.lines.append((self.now_s, line))
@@ -127,6 +131,16 @@ def test_what_was_broken_off_is_not_labelled(until_s: float, done: int) -> None:
     told = Told([Activity("wave", 2, 2), Activity("walk", 4, 1)], 5, until_s)
     assert len(told.prompter.done) == done
     assert told.prompter.cue is not None
+
+
+@pytest.mark.parametrize("stop_s", [(1.0, 61.0), (6.0, 66.0)])
+def test_nothing_is_done_while_nobody_is_told(stop_s: Tuple[float, float]) -> None:
+    """As after Ctrl-Z: the rest comes later, and is announced as ever."""
+    told = Told([Activity("wave", 2, 2)], rest_s=5, stop_s=stop_s)
+    first, second = told.prompter.done
+    assert (first.end_ns - BEGAN_NS) / 1e9 == pytest.approx(7.5 + 60, abs=0.03)
+    assert (second.end_ns - first.end_ns) / 1e9 == pytest.approx(7.5)
+    assert [line for _, line in told.lines if "now: " in line] == ["   now: wave, for 2 s"] * 2
 
 
 def test_the_cue_counts_down_and_names_what_comes_next() -> None:

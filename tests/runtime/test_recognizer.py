@@ -59,6 +59,13 @@ def test_smoothing_starts_anew_after_a_gap(tiny_bundle: Bundle) -> None:
     assert next_one == pytest.approx([0, 0.3, 0.7])
 
 
+def test_an_answer_that_is_no_number_is_not_carried_on(tiny_bundle: Bundle) -> None:
+    recognizer = Recognizer(tiny_bundle, _Scripted((1, 0, 0), (np.nan, 0, 0), (0, 1, 0), (0, 0, 1)), smoothing=0.3)
+    *_, after, next_one = _probabilities(recognizer, 2, 3, 4, 5)
+    assert after == pytest.approx([0, 1, 0])
+    assert next_one == pytest.approx([0, 0.3, 0.7])
+
+
 def test_smoothing_can_be_switched_off(tiny_bundle: Bundle) -> None:
     recognizer = Recognizer(tiny_bundle, _Scripted((1, 0, 0), (0, 1, 0)), smoothing=0)
     assert _probabilities(recognizer, 2, 3)[1] == pytest.approx([0, 1, 0])

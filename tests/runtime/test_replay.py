@@ -19,7 +19,7 @@ from runtime.recognizer import Recognizer
 from runtime.record import RecordingSink
 from runtime.replay import WindowCheck, is_same_run, replay, windows_key
 from sensors.events import Event, Sample, StateChange, Tick, Truth
-from sensors.recording import Recording, RecordingWriter
+from sensors.recording import Recording, RecordingError, RecordingWriter
 from sensors.sensor import SensorInfo
 
 Samples = Callable[..., List[Sample]]
@@ -149,6 +149,28 @@ def test_what_a_killed_run_could_not_tell_of_its_last_windows_is_no_difference(
         fold(_play(recording), check)
         assert check.same == len(digests) - 2
         assert (len(check.different), check.missing) == (different, {})
+
+
+def test_a_damaged_recording_is_compared_up_to_the_damage(
+    spec: ModelSpec, infos: Dict[str, SensorInfo], fold: Fold, eventful: List[Event], tmp_path: Path
+) -> None:
+    def in_two_parts() -> Iterable[Event]:
+        yield from eventful[: len(eventful) // 2]
+        time.sleep(0.6)  # the first part is in the file by then
+        yield from eventful[len(eventful) // 2 :]
+
+    path = tmp_path / "run.mcap"
+    with RecordingWriter(path, infos, {"windows": windows_key(spec, 300)}) as writer:
+        fold(in_two_parts(), RecordingSink(writer))
+    whole = len(WindowCheck(Recording(path)).missing)
+    content = bytearray(path.read_bytes())
+    content[3 * len(content) // 4] ^= 0xFF
+    path.write_bytes(content)
+    check = WindowCheck(Recording(path))
+    with pytest.raises(RecordingError):
+        fold(_play(Recording(path)), check)
+    assert 0 < check.same < whole
+    assert check.different == []
 
 
 def test_a_replay_leaves_out_the_sensors_that_are_not_asked_for(recording: Recording) -> None:

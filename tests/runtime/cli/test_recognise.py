@@ -108,6 +108,18 @@ def test_following_goes_with_no_named_bundle(cosmo: Run, tiny_bundle: Bundle, tm
     assert (done.code, "--follow runs the bundle in use: leave out --bundle" in done.err) == (2, True)
 
 
+def test_a_summary_that_cannot_be_written_hides_nothing_else(
+    cosmo: Run, tiny_bundle: Bundle, recognised: Path, tmp_path: Path
+) -> None:
+    words = ["--sensors", "imu,radar", "--bundle", tiny_bundle.path, "--replay", recognised, "--speed", "max"]
+    at_once = cosmo(*words, "--summary", tmp_path / "none" / "x.json", "--output", tmp_path / "lines")
+    assert (at_once.code, f"there is no folder {tmp_path}/none" in at_once.err) == (2, True)
+    assert not (tmp_path / "lines").exists()
+    done = cosmo(*words, "--summary", tmp_path)
+    assert (done.code, f"--summary {tmp_path}: Is a directory" in done.err) == (1, True)
+    assert "bit for bit: 9 of 9" in done.err
+
+
 def test_a_replay_changes_to_the_bundle_put_in_use_and_loses_no_window(
     cosmo: Run, shelf: Shelf, put: Callable, later: Later, recognised: Path, tmp_path: Path
 ) -> None:
