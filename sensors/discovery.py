@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
+from typing import Collection
 
 from serial.tools import list_ports
 from serial.tools.list_ports_common import ListPortInfo
@@ -13,19 +15,23 @@ _IMU_VENDORS = (0x1A86, 0x10C4, 0x0403, 0x2639)  # of the adapters CH340, CP210x
 _RADAR_BRIDGES = ((0x0451, 0xBEF3), (0x10C4, 0xEA70))  # vendor and product of XDS110 and CP2105
 
 
-def imu_ports(serial_number: str | None) -> list[str]:
+def imu_ports(serial_number: str | None, taken: Collection[str] = ()) -> list[str]:
     """Finds the ports an IMU may be on, the likeliest first; only listening tells which one it is.
 
     Args:
         serial_number: of the USB adapter; None for any port that is not a radar's.
+        taken: ports, or links to them, that other sensors are known to be on.
 
     Raises:
         SensorNotFound: there is none.
     """
+    others = {os.path.realpath(port) for port in taken}
     ports = [
         port
         for port in _usb_ports()
-        if (port.vid, port.pid) not in _RADAR_BRIDGES and serial_number in (None, port.serial_number)
+        if (port.vid, port.pid) not in _RADAR_BRIDGES
+        and serial_number in (None, port.serial_number)
+        and os.path.realpath(port.device) not in others
     ]
     if not ports:
         raise SensorNotFound(f"IMU: looked for a USB serial port{_numbered(serial_number)}; {_attached()}.")

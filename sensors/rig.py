@@ -27,7 +27,8 @@ def open_sensors(names: Sequence[str], config: RigConfig, camera: Optional[Frame
         if name == "imu":
             from sensors.imu.driver import Imu
 
-            sensors.append(Imu(config.imu))
+            taken = [port for port in (config.radar.cli_port, config.radar.data_port) if port]
+            sensors.append(Imu(config.imu, taken=taken))
         elif name == "depth":
             from sensors.depth.driver import DepthCamera
 

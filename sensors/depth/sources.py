@@ -99,7 +99,7 @@ class CameraSource:
             SensorError: it does not offer the mode (the message lists what it does), or cannot be opened.
         """
         camera, sensor = self._find()
-        name = _describe(camera)
+        name = describe(camera)
         if self._failures >= _FAILURES_BEFORE_RESET:
             self._failures = 0
             try:
@@ -131,7 +131,7 @@ class CameraSource:
             raise SensorLost(f"{self.device}: not connected")
         frames = self._streaming.read(timeout_s)
         if not frames and not self._is_attached(self._camera):
-            raise SensorLost(f"{_describe(self._camera)}: unplugged")
+            raise SensorLost(f"{describe(self._camera)}: unplugged")
         return frames
 
     def stop(self) -> None:
@@ -155,7 +155,7 @@ class CameraSource:
             sensor = _depth_sensor(camera)
             if sensor and self._serial_number in (None, _serial_number(camera)):
                 return camera, sensor
-        there = ", ".join(_describe(camera) for camera in attached) or "none"
+        there = ", ".join(describe(camera) for camera in attached) or "none"
         raise SensorNotFound(
             f"{self.device}: not found on USB; RealSense devices attached: {there}. Is it plugged in, and are"
             " librealsense's udev rules installed?"
@@ -296,7 +296,8 @@ def _stream(name: str, sensor: Any, profile: Any) -> DepthStream:
     return DepthStream(name, profile.fps(), sensor.get_depth_scale(), intrinsics)
 
 
-def _describe(device: Any) -> str:
+def describe(device: Any) -> str:
+    """A RealSense device in words: its name, serial number and speed, as far as it tells them."""
     rs = librealsense.load()
     name = device.get_info(rs.camera_info.name) if device.supports(rs.camera_info.name) else "RealSense device"
     usb_type = _usb_type(device)

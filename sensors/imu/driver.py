@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Union
+from typing import Collection, Union
 
 from sensors.clock import DeviceClock
 from sensors.config import ImuConfig
@@ -34,10 +34,12 @@ class Imu(Sensor):
     Args:
         config: where it is and how to set it up; what is not given is found out.
         name: of the sensor in its samples.
+        taken: serial ports of other sensors, where it is not looked for.
     """
 
-    def __init__(self, config: ImuConfig, name: str = "imu") -> None:
+    def __init__(self, config: ImuConfig, name: str = "imu", taken: Collection[str] = ()) -> None:
         self._config = config
+        self._taken = taken
         where = config.port or f"the serial port {config.serial_number or 'where one is heard'}"
         self.info = SensorInfo(name, f"IMU on {where}", config.rate_hz)
         self._port: SerialPort | None = None
@@ -56,7 +58,8 @@ class Imu(Sensor):
             SensorError: the port cannot be used, or the device does not obey its configuration.
         """
         self.disconnect()
-        self._open_any([self._config.port] if self._config.port else imu_ports(self._config.serial_number))
+        port, serial_number = self._config.port, self._config.serial_number
+        self._open_any([port] if port else imu_ports(serial_number, self._taken))
 
     def read(self, timeout_s: float) -> list[Sample]:
         """Returns the samples that have arrived; see ``Sensor.read``.

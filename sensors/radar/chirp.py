@@ -37,7 +37,8 @@ class Chirp:
         virtual_antennas: transmitters that take part x receivers.
         range_bins: of a range profile, and rows of a range-Doppler map.
         doppler_bins: columns of a range-Doppler map.
-        outputs: what ``guiMonitor`` asks the firmware to send, by the name of the argument; 0 is off.
+        outputs: what ``guiMonitor`` asks the firmware to send, by the name of the argument; 0 is off, as are all of the
+            firmware for people counting, which is not asked.
     """
 
     frame_period_s: float
@@ -119,7 +120,8 @@ def parse_chirp(lines: Sequence[str], source: str) -> Chirp:
     sending = 0
     for chirp in chirps:
         sending |= int(chirp[7])
-    monitor = _arguments(lines, source, "guiMonitor", 6)[0]
+    monitored = any(line.split()[:1] == ["guiMonitor"] for line in lines)  # people counting has no such command
+    monitor = _arguments(lines, source, "guiMonitor", 6)[0] if monitored else [0.0] * len(_OUTPUTS)
     return Chirp(
         frame_period_s=period_ms * 1e-3,
         range_resolution_m=_LIGHT_MPS / (2 * slope * 1e6 * sampled_us),

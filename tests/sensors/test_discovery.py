@@ -44,6 +44,7 @@ def attach(monkeypatch: pytest.MonkeyPatch) -> Attach:
 def test_imu_ports_are_the_usb_ports_that_are_no_radar_known_adapters_first(attach: Attach) -> None:
     attach(_BUILT_IN, _ARDUINO, *_XDS110, _CH340, *_CP2105, _FTDI)
     assert imu_ports(None) == ["/dev/ttyUSB0", "/dev/ttyUSB1", "/dev/ttyACM0"]
+    assert imu_ports(None, taken=["/dev/ttyUSB0", "/dev/ttyACM0"]) == ["/dev/ttyUSB1"]
 
 
 def test_an_imu_is_found_by_its_serial_number_under_any_name(attach: Attach) -> None:

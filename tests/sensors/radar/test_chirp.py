@@ -31,6 +31,13 @@ def test_figures_agree_with_those_that_ti_states() -> None:
     assert (chirp.virtual_antennas, chirp.range_bins, chirp.doppler_bins) == (8, 256, 32)
 
 
+def test_people_counting_firmware_is_asked_for_no_outputs() -> None:
+    chirp = parse_chirp([line for line in TI_2D if not line.startswith("guiMonitor")], "people")
+    assert not any(chirp.outputs.values())
+    assert chirp.uart_warning(921600) is None
+    assert chirp.frame_period_s == pytest.approx(0.1)
+
+
 def test_the_shipped_configuration_is_what_its_comments_say() -> None:
     chirp = parse_chirp(DEFAULT_CFG.read_text().splitlines(), DEFAULT_CFG.name)
     assert chirp.frame_period_s == pytest.approx(0.05)
