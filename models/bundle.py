@@ -111,6 +111,17 @@ def load_bundle(path: Path) -> Bundle:
     return Bundle(path, manifest.spec, manifest.provenance, manifest.metrics, manifest.sha256)
 
 
+def refuse_other(path: Path) -> None:
+    """Say that what a bundle would replace is no bundle, before hours of training and not after.
+
+    Raises:
+        BundleError: it is something else than an earlier bundle or an empty folder.
+    """
+    replaceable = (path / MANIFEST).is_file() or (path.is_dir() and not any(path.iterdir()))
+    if path.exists() and not replaceable:
+        raise BundleError(f"{path} exists and is not a bundle (no {MANIFEST}); choose another folder")
+
+
 def write_bundle(
     path: Path,
     spec: ModelSpec,
@@ -128,9 +139,8 @@ def write_bundle(
         BundleError: ``path`` is something else, which is left alone.
     """
     path = Path(path)
+    refuse_other(path)
     replaces = (path / MANIFEST).is_file()
-    if path.exists() and not replaces and not (path.is_dir() and not any(path.iterdir())):
-        raise BundleError(f"{path} exists and is not a bundle (no {MANIFEST}); choose another folder")
     parts = {ONNX: onnx, ONNX_FP16: onnx_fp16, WEIGHTS: weights, MEMORY: memory}
     files = {name: content for name, content in parts.items() if content is not None}
     manifest = Manifest(

@@ -27,6 +27,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from models.bundle import BundleError
 from runtime.cli import main as cosmo_runtime
 from runtime.cli.common import count
 from runtime.session import labels_beside, write_labels
@@ -38,7 +39,9 @@ from sensors.emulation.person import HALF_CAMERA, SimulatedPerson
 from sensors.emulation.utd import REST, UtdMotion
 from sensors.events import Sample, Truth
 from sensors.recording import Recording, RecordingWriter
-from sensors.sensor import SensorInfo
+from sensors.sensor import SensorError, SensorInfo
+from training.personalise import load_base
+from training.pretrained import PretrainedError
 
 SESSION_REPEATS, TEST_REPEATS = (1, 2), (3, 4)
 MINUTES = 4.0
@@ -182,6 +185,12 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--seeds", type=count, default=3, help="how often to learn (default: 3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to a file")
     options = parser.parse_args(arguments)
+    try:
+        load_base(options.base)
+    except (BundleError, PretrainedError) as error:
+        parser.error(f"--base: {error}")
+    if options.json and not options.json.parent.is_dir():
+        parser.error(f"--json {options.json}: there is no folder {options.json.parent}")
     with tempfile.TemporaryDirectory() as folder:
         measured = measure(options, Path(folder))
     Console().print(render(options, measured))
@@ -190,4 +199,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SensorError as error:
+        raise SystemExit(str(error)) from error

@@ -26,7 +26,7 @@ import numpy as np
 import psutil
 from rich.console import Console
 
-from models.bundle import Bundle, load_bundle
+from models.bundle import Bundle, BundleError, load_bundle
 from models.shelf import SHIPPED_BUNDLE, Shelf
 from runtime.aligner import Aligner
 from runtime.config import Config
@@ -39,6 +39,7 @@ from runtime.summary import Summary
 from sensors.emulation.rig import EmulatedRig
 from sensors.events import Event, Sample, StateChange
 from sensors.rig import SENSOR_NAMES
+from sensors.sensor import SensorError
 
 _SETTLED_S = 60.0
 _PULLED_S = 4.0
@@ -242,7 +243,7 @@ def main() -> None:
     else:
         report["rates_hz"] = rates.hz()
     settled = [reading for reading in memory if reading["s"] >= _SETTLED_S]
-    if settled:
+    if len(settled) > 1:
         first, last = settled[0], settled[-1]
         report["memory_growth_mb"] = round(last["rss_mb"] - first["rss_mb"], 2)
         report["cpu_share_of_one_core"] = round((last["cpu_s"] - first["cpu_s"]) / (last["s"] - first["s"]), 3)
@@ -254,4 +255,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (BundleError, SensorError) as error:
+        raise SystemExit(str(error)) from error

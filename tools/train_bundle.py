@@ -20,12 +20,12 @@ import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Sequence
+from typing import Sequence, Tuple
 
 import numpy as np
 import torch
 
-from models.bundle import Bundle
+from models.bundle import Bundle, BundleError, refuse_other
 from runtime.aligner import Aligner
 from runtime.cli.common import CACHE
 from runtime.engine import OnnxRuntimeEngine
@@ -36,13 +36,14 @@ from sensors.config import DepthConfig
 from sensors.emulation.motion import Motion
 from sensors.emulation.offline import events
 from sensors.emulation.utd import UtdMotion, parse_subjects
-from sensors.sensor import SensorInfo
+from sensors.sensor import SensorError, SensorInfo
 from training.augment import OF_A_MOMENT
 from training.cosmo import Cosmo
 from training.datasets import utd
 from training.datasets.motion import person_spec, simulated_people, utd_stream_spec, utd_streams
+from training.datasets.store import DataSetError
 from training.methods import Budget
-from training.pretrained import load_pretrained
+from training.pretrained import PretrainedError, load_pretrained
 from training.train import train_bundle
 from training.windows import UNLABELLED, Windows
 
@@ -58,23 +59,28 @@ def main() -> None:
         "--without", type=lambda text: text.split(","), default=[], help="leave activities out (person only)"
     )
     parser.add_argument("--data", type=Path, default=Path(), help="folder of UTD-MHAD (utd only)")
-    parser.add_argument("--train", type=parse_subjects, default=(1, 2, 3, 4, 5, 6), help="subjects of UTD-MHAD")
-    parser.add_argument("--test", type=parse_subjects, default=(7, 8), help="subjects of UTD-MHAD")
+    parser.add_argument("--train", type=_subjects, default=(1, 2, 3, 4, 5, 6), help="subjects of UTD-MHAD")
+    parser.add_argument("--test", type=_subjects, default=(7, 8), help="subjects of UTD-MHAD")
     parser.add_argument("--cache", type=Path, default=CACHE, help="of windows")
     parser.add_argument("--start", type=Path, help="encoders of `cosmo-runtime pretrain`, in place of stage 1")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    spec = person_spec() if options.kind == "person" else utd_stream_spec()
+    unknown = [name for name in options.without if name not in spec.classes]
+    if unknown:
+        parser.error(f"--without: nobody does {', '.join(unknown)}; give any of {', '.join(spec.classes)}")
+    start = load_pretrained(options.start) if options.start else None
+    if start and start.spec.modalities != spec.modalities:
+        parser.error(f"--start: the encoders in {options.start} are of other inputs; pretrain on {options.kind}")
+    refuse_other(options.out)
     torch.set_num_threads(1)  # sums in another order give other weights; they must not depend on the machine's cores
     if options.kind == "person":
-        spec, cosmo, budget = person_spec(), Cosmo(), Budget(pretrain_epochs=6, epochs=25, batch=32)
+        cosmo, budget = Cosmo(), Budget(pretrain_epochs=6, epochs=25, batch=32)
         train, test = (
             simulated_people(people, 60 * PERSON_MINUTES, spec, options.cache) for people in (PERSON_TRAIN, PERSON_TEST)
         )
         train = train.where(np.arange(0, len(train), 2))  # neighbours share three quarters
         if options.without:
-            unknown = [name for name in options.without if name not in spec.classes]
-            if unknown:
-                parser.error(f"--without: nobody does {', '.join(unknown)}; give any of {', '.join(spec.classes)}")
             known = [name for name in spec.classes if name not in options.without]
             train, test = (_of_alone(windows, spec.classes, known) for windows in (train, test))
             spec = spec.model_copy(update={"classes": tuple(known)})
@@ -87,7 +93,6 @@ def main() -> None:
             "limits": "what it says of a real person means nothing",
         }
     else:
-        spec = utd_stream_spec()
         # chosen with subjects 1 to 4 against 5 and 6
         cosmo, budget = Cosmo(warp=OF_A_MOMENT), Budget(pretrain_epochs=4, epochs=20, batch=64)
         train, test = (
@@ -101,9 +106,6 @@ def main() -> None:
             "licence": utd.LICENCE,
             "limits": utd.LIMITS,
         }
-    start = load_pretrained(options.start) if options.start else None
-    if start and start.spec.modalities != spec.modalities:
-        parser.error(f"--start: the encoders in {options.start} are of other inputs; pretrain on {options.kind}")
     bundle = train_bundle(
         spec,
         train,
@@ -143,9 +145,19 @@ def _of_alone(windows: Windows, classes: Sequence[str], known: Sequence[str]) ->
     return replace(windows, labels=label[windows.labels]).labelled
 
 
+def _subjects(text: str) -> Tuple[int, ...]:
+    try:
+        return parse_subjects(text)
+    except SensorError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _listed(subjects: Sequence[int]) -> str:
     return ", ".join(map(str, subjects))
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (BundleError, DataSetError, PretrainedError, SensorError) as error:
+        raise SystemExit(str(error)) from error

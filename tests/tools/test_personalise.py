@@ -85,3 +85,14 @@ def test_a_recording_made_without_waiting_holds_all_that_was_done(tmp_path: Path
     assert [segment.activity for segment in done] == [truth.activity for truth in truths]
     assert done[0].start_ns == recording.start_ns
     assert done[-1].end_ns == recording.start_ns + 12 * 10**9
+
+
+def test_what_cannot_be_is_told_before_anything_is_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["person", "--subject", "900", "--base"]
+    for base, figures, told in (
+        (tmp_path, tmp_path / "x.json", f"--base: {tmp_path}"),
+        (SHIPPED_BUNDLE, tmp_path / "none" / "x.json", f"there is no folder {tmp_path}/none"),
+    ):
+        with pytest.raises(SystemExit):
+            personalise.main([*words, str(base), "--json", str(figures)])
+        assert told in capsys.readouterr().err

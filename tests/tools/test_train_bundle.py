@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -41,6 +43,31 @@ def test_activities_can_be_left_out_of_what_is_seen() -> None:
     known = train_bundle._of_alone(windows, ("walk", "squat", "jump"), ["walk", "jump"])
     assert known.labels.tolist() == [0, 1]
     assert known.groups.tolist() == [0, 3]
+
+
+@pytest.mark.parametrize(
+    "kind, words, told",
+    [
+        ("person", ["--without", "swim"], "nobody does swim; give any of stand still"),
+        ("person", ["--start", "nowhere"], "nowhere/pretraining.json cannot be read"),
+        ("person", ["--out", "."], "exists and is not a bundle"),
+        ("utd", ["--train", "a"], "subjects 'a': expected numbers such as 7,8 or 1-6"),
+        ("utd", ["--data", "nowhere"], "nowhere"),
+    ],
+)
+def test_what_cannot_be_is_told_before_anything_is_decoded(
+    tmp_path: Path, kind: str, words: list[str], told: str
+) -> None:
+    (tmp_path / "mine").touch()
+    script = Path(train_bundle.__file__)
+    words = [kind, "--out", "new", "--cache", "cache", *words]
+    environment = {**os.environ, "PYTHONPATH": str(script.parents[1])}
+    done = subprocess.run(
+        [sys.executable, str(script), *words], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode in (1, 2) and "Traceback" not in done.stderr
+    assert told in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
 @pytest.mark.slow
