@@ -36,14 +36,18 @@ test38 test-tx2:
 	@echo "Python 3.8 was not found: its profile was not tested. Set PYTHON38 to its path."
 else
 test38: .venv38-tx2/ready .venv38-oldest/ready
-	.venv38-tx2/bin/python $(PYTEST) $(LIVE_TESTS)
-	.venv38-oldest/bin/python $(PYTEST) $(LIVE_TESTS)
+	.venv38-tx2/bin/python -m pytest -m slow $(LIVE_TESTS)
+	.venv38-tx2/bin/python $(PYTEST) -m "not slow" $(LIVE_TESTS)
+	.venv38-oldest/bin/python -m pytest -m slow $(LIVE_TESTS)
+	.venv38-oldest/bin/python $(PYTEST) -m "not slow" $(LIVE_TESTS)
 
 test-tx2: .venv38-tx2/train .venv38-oldest/train
 	# every wheel of the profile is there for the TX2, too
 	.venv38-tx2/bin/python $(PIP_INSTALL) --dry-run --target nowhere $(AS_TX2) -c requirements/tx2.txt ".[depth,train,energy]"
-	.venv38-tx2/bin/python $(PYTEST)
-	.venv38-oldest/bin/python $(PYTEST)
+	.venv38-tx2/bin/python -m pytest -m slow
+	.venv38-tx2/bin/python $(PYTEST) -m "not slow"
+	.venv38-oldest/bin/python -m pytest -m slow
+	.venv38-oldest/bin/python $(PYTEST) -m "not slow"
 endif
 
 .venv-live/ready: pyproject.toml requirements/constraints.txt
