@@ -19,6 +19,12 @@ settings.register_profile("busy", deadline=None)  # a machine that does other th
 settings.load_profile("busy")
 
 
+@pytest.fixture(autouse=True)
+def no_bundles_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who has only the shipped bundle."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of real recordings, or a skip with the reason."""

@@ -59,10 +59,9 @@ def cosmo(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
         signal.signal(number, handler)
 
 
-@pytest.fixture(autouse=True)
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
+@pytest.fixture
+def shelf() -> Shelf:
     """The bundles of a user who has only the shipped one."""
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
     return Shelf()
 
 

@@ -40,7 +40,7 @@ def test_what_was_recorded_with_a_lifetime_says_when_it_expires(cosmo: Run, tmp_
         said = datetime.fromisoformat(Recording(tmp_path / name).metadata["expires"])
         left = said - datetime.now(timezone.utc)
         assert timedelta(minutes=88) < left < timedelta(minutes=90)
-    done = cosmo("purge", tmp_path)
+    done = cosmo("purge", tmp_path, "--cache", tmp_path / "none")
     assert done.code == 0
     assert "one.mcap: expires" in done.out
     assert done.out.endswith("0 recordings deleted (0.0 MB), 2 kept\n")
@@ -63,11 +63,11 @@ def test_a_wrong_lifetime_is_wrong_usage(cosmo: Run, tiny_bundle: Any, words: st
 
 def test_what_expired_goes_with_its_labels_and_the_rest_stays(cosmo: Run, expired: Path, tmp_path: Path) -> None:
     before = sorted(tmp_path.iterdir())
-    dry = cosmo("purge", tmp_path, "--dry-run")
+    dry = cosmo("purge", tmp_path, "--dry-run", "--cache", tmp_path / "none")
     assert sorted(tmp_path.iterdir()) == before
     assert f"expired  {expired} and {expired.with_suffix('.csv')}: expired 2" in dry.out
     assert "1 recording would be deleted" in dry.out
-    done = cosmo("purge", tmp_path)
+    done = cosmo("purge", tmp_path, "--cache", tmp_path / "none")
     assert (done.code, dry.code) == (0, 0)
     assert f"deleted  {expired} and {expired.with_suffix('.csv')}: expired 2" in done.out
     assert f"kept     {tmp_path}/kept.mcap: has no expiry" in done.out
@@ -107,7 +107,7 @@ def test_what_cannot_be_deleted_is_a_failure(cosmo: Run, expired: Path, monkeypa
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "unlink", refuse)
-    done = cosmo("purge", expired.parent)
+    done = cosmo("purge", expired.parent, "--cache", expired.parent / "none")
     assert done.code == 1
     assert f"{expired.with_suffix('.csv')} cannot be deleted: Permission denied" in done.err
     assert "0 recordings deleted" in done.out

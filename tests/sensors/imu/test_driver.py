@@ -132,7 +132,7 @@ def test_stamps_increase_without_a_clock_too(rig: Rig) -> None:
     assert len(backlog) > 5
 
 
-@pytest.mark.parametrize(("device_hz", "baud"), [(10, 9600), (20, 9600), (50, 115200), (100, 115200), (200, 115200)])
+@pytest.mark.parametrize(("device_hz", "baud"), [(10, 9600), (20, 9600), (50, 115200), (100, 115200)])
 def test_the_rate_is_told_without_a_clock_too(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, device_hz: int, baud: int
 ) -> None:
@@ -264,7 +264,7 @@ def test_a_device_that_does_not_send_its_time_though_told_to_is_an_error(
         Imu(ImuConfig(port=str(served.port.link), configure=True)).connect()
 
 
-@pytest.mark.parametrize("step_ms", [10, 1000])
+@pytest.mark.parametrize("step_ms", [40, 1000])
 def test_a_device_with_a_coarse_clock_is_not_taken_for_disobedient(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, step_ms: int
 ) -> None:
@@ -274,8 +274,8 @@ def test_a_device_with_a_coarse_clock_is_not_taken_for_disobedient(
         return encode_sample(values, clock_ms // step_ms * step_ms)
 
     monkeypatch.setattr("sensors.imu.witmotion.encode_sample", coarse)
-    with Imu(ImuConfig(port=str(served.port.link), rate_hz=200, configure=True)) as imu:
-        assert imu.info.rate_hz == 200
+    with Imu(ImuConfig(port=str(served.port.link), rate_hz=50, configure=True)) as imu:
+        assert imu.info.rate_hz == 50
 
 
 def test_no_port_at_all_fails_at_once_and_tells_what_was_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
