@@ -20,6 +20,7 @@ from serial.tools import list_ports
 from models.bundle import Bundle
 from models.spec import ModelSpec
 from runtime.aligner import Aligner
+from runtime.cli.common import stop_on_signals
 from runtime.replay import windows_key
 from sensors.events import Event, Sample, Truth
 from sensors.recording import Recording, RecordingWriter
@@ -407,3 +408,16 @@ def test_on_a_terminal_there_is_a_live_view_and_no_json(bundle: Path) -> None:
     assert "truth:" in text
     assert re.search(r"imu +ok", text)
     assert "window_end_ns" not in text
+
+
+def test_a_second_ctrl_c_ends_a_run_at_once() -> None:
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        stop = stop_on_signals()
+        signal.raise_signal(signal.SIGINT)
+        assert stop.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Dict, Sequence
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from runtime.engine import EngineError, OnnxRuntimeEngine
@@ -79,3 +80,20 @@ def test_onnxruntime_reports_to_nobody(module: str, tiny_onnx: Path, tmp_path: P
     environment.update(HOME=str(tmp_path), XDG_CACHE_HOME="", PYTHONPATH=os.pathsep.join(sys.path))
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, cwd=Path(__file__).parents[2])
     assert not [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name]
+
+
+def test_its_threads_do_not_spin_between_windows_and_no_other_provider_takes_over(
+    tiny_onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    real = onnxruntime.InferenceSession
+
+    def session(path: str, options: onnxruntime.SessionOptions, **rest: object) -> onnxruntime.InferenceSession:
+        made.append((options, real(path, options, **rest)))
+        return made[-1][1]
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    OnnxRuntimeEngine(tiny_onnx)
+    ((options, opened),) = made
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    assert not opened._enable_fallback

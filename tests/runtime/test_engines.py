@@ -238,6 +238,22 @@ def test_onnxruntime_that_falls_back_to_the_cpu_unasked_is_found_out(
                 ("CPUExecutionProvider", {}),
             ],
         ),
+        (
+            "onnxruntime-tensorrt",
+            "fp32",
+            [
+                (
+                    "TensorrtExecutionProvider",
+                    {
+                        "trt_fp16_enable": "False",
+                        "trt_engine_cache_enable": "True",
+                        "trt_engine_cache_path": "engines/trt",
+                    },
+                ),
+                ("CUDAExecutionProvider", {"use_tf32": "0"}),
+                ("CPUExecutionProvider", {}),
+            ],
+        ),
     ],
 )
 def test_a_provider_is_asked_for_with_its_precision_and_those_that_take_over(

@@ -159,3 +159,9 @@ def test_any_clock_gives_times_that_increase_and_do_not_pass_the_arrival(
         stamp_ns = clock.to_host(ticks, arrival_ns)
         assert last < stamp_ns <= arrival_ns + together
         last = stamp_ns
+
+
+def test_a_small_drift_is_followed_at_once() -> None:
+    clock = DeviceClock(tick_ns=1e6)
+    for n in range(400):  # 4 s, less than a block; the device is 50 ppm slow
+        assert clock.to_host(10 * n, 10_000_500 * n) == 10_000_500 * n

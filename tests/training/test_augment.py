@@ -68,3 +68,32 @@ def test_dropping_modalities_leaves_one_and_invents_none():
     assert (dropped <= presence).all()
     assert (dropped.sum(1) > 0).all()
     assert 0.8 < dropped.sum() / presence.sum() < 0.95
+
+
+def test_accelerometer_and_gyroscope_of_one_device_turn_as_one():
+    x = torch.tensor([1.0, 2.0, 3.0]).repeat(64, 10, 1)  # no noise: that is a share of the spread
+    changed = augment({"accelerometer": x, "gyroscope": x.clone()}, generator())
+    ratio = changed["accelerometer"] / changed["gyroscope"]
+    assert ((ratio > 0.8) & (ratio < 1.25)).all(), "more than the gains of 0.9 to 1.1"
+    assert (changed["accelerometer"] - x).abs().max() > 0.5
+
+
+def test_the_tracker_loses_a_whole_limb_in_three_windows_of_ten():
+    x = torch.randn((300, 6, 20, 3), generator=generator(1))
+    changed = augment({"skeleton": x}, generator())["skeleton"]
+    still = (changed == changed[:, :1]).all(3).all(1)  # (windows, joints)
+    assert 0.2 < still.any(1).float().mean() < 0.4
+    assert set(still.sum(1).tolist()) == {0, 4}
+
+
+def test_a_block_of_the_depth_view_is_hidden_throughout_a_window():
+    hidden = augment({"depth": torch.full((100, 3, 30, 40), 2.0)}, generator())["depth"] == 0
+    share = hidden.float().mean((1, 2, 3))
+    assert (share > 0).float().mean() > 0.5
+    assert share.max() < 0.11
+    assert torch.equal(hidden, hidden[:, :1].expand_as(hidden))
+
+
+def test_a_fifth_of_the_radar_points_is_lost():
+    lost = (augment({"radar": torch.ones((50, 10, 8, 5))}, generator())["radar"] == 0).all(3)
+    assert 0.17 < lost.float().mean() < 0.23

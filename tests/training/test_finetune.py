@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from models.networks import CosmoNetwork
 from training.evaluate import evaluate
-from training.finetune import embed, finetune, freeze, unfreeze
+from training.finetune import embed, finetune, finetune_classifier, freeze, unfreeze
 
 
 @pytest.fixture
@@ -123,3 +123,21 @@ def test_unfreezing_lets_batch_statistics_move_again(network, windows):
     before = copy.deepcopy(network.encoders.state_dict())
     network.encoders(windows.tensors(np.arange(16))[0])
     assert not same(before, network.encoders)
+
+
+def test_modalities_are_dropped_in_both_turns(network, windows):
+    seen = []
+    network.classifier.register_forward_hook(lambda part, inputs, _: seen.append(inputs[1].sum().item()))
+    run(network, windows, turn=2, batch=36)
+    there = 2 * windows.presence.sum()
+    assert 0.7 * there < sum(seen[:4]) < 0.97 * there, "in the encoders' turn"
+    assert 0.7 * there < sum(seen[4:]) < 0.97 * there, "in the classifier's"
+
+
+def test_modalities_are_dropped_while_the_classifier_learns_alone(network, windows):
+    z, presence, labels = embed(network.encoders, windows)
+    seen = []
+    network.classifier.register_forward_hook(lambda part, inputs, _: seen.append(inputs[1]))
+    share = torch.ones(len(labels))
+    finetune_classifier(network.classifier, z, torch.ones_like(presence), labels, share, steps=4, seed=0)
+    assert 0.7 < torch.cat(seen).mean() < 0.97

@@ -26,6 +26,7 @@ from tests.training.conftest import sway_spec, swaying
 from tests.training.sessions import record
 from training import personalise
 from training.cosmo import Cosmo
+from training.datasets import recording
 from training.methods import Budget
 from training.train import train_bundle
 
@@ -295,3 +296,17 @@ def test_what_cannot_be_learned_from_is_told(cosmo: Run, base: Bundle, labels: P
         done = cosmo("finetune", *words)
         assert (done.code, text in done.err) == (code, True), done.err
     assert labels_beside(labels.with_suffix(".mcap")) == labels
+
+
+def test_windows_that_pretraining_kept_go_with_the_recording(
+    cosmo: Run, base: Bundle, labels: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    recording.windows(labels.with_suffix(".mcap"), base.spec, cache)
+    assert len(list(cache.iterdir())) == 1
+    link = tmp_path / "link.csv"
+    link.symlink_to(labels)
+    words = ["--labels", link, "--session", labels.with_suffix(".mcap"), "--bundle", base.path]
+    assert cosmo("finetune", *words, "--delete-after", "--cache", cache).code == 0
+    assert list(cache.iterdir()) == []
+    assert not labels.exists() and not link.is_symlink()
