@@ -8,6 +8,7 @@ import tempfile
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Callable, Dict, List
+from unittest import mock
 
 import pytest
 from hypothesis import example, given, settings
@@ -27,7 +28,8 @@ SECOND = 10**9
 def session(tmp_path_factory: pytest.TempPathFactory, samples: Callable[..., List[Sample]]) -> Recording:
     """Twenty seconds of an IMU, from second 5 of the monotonic clock on."""
     path = tmp_path_factory.mktemp("sessions") / "monday.mcap"
-    with RecordingWriter(path, {"imu": SensorInfo("imu", "an IMU of numbers", 100)}) as writer:
+    infos = {"imu": SensorInfo("imu", "an IMU of numbers", 100)}
+    with mock.patch.object(RecordingWriter, "_add_clock"), RecordingWriter(path, infos) as writer:  # it is not second 5
         for sample in samples("imu", 5, 25.01, delay_s=0)[::10]:
             writer.write(sample)
     recording = Recording(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List
 
@@ -24,12 +25,12 @@ ROOT = Path(__file__).parents[3]
 def recording(tmp_path: Path, infos: Dict[str, SensorInfo]) -> Path:
     """Twenty seconds of an IMU with three bouts of motion, the first at once; samples arrive after they were taken."""
     path = tmp_path / "session.mcap"
-    rng = np.random.default_rng(1)
+    rng, began_ns = np.random.default_rng(1), time.monotonic_ns()
     with RecordingWriter(path, {"imu": infos["imu"]}) as writer:
         for number in range(2000):
             moves = number < 200 or 400 <= number < 800 or 1100 <= number < 1600
             data = rng.normal(0, 3.0 if moves else 0.05, 9).astype(np.float32)
-            stamp_ns = 5_000_000_000 + number * 10_000_000
+            stamp_ns = began_ns + number * 10_000_000
             writer.write(Sample("imu", stamp_ns, stamp_ns + 30_000_000, data))
     return path
 
