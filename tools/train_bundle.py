@@ -66,6 +66,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     spec = person_spec() if options.kind == "person" else utd_stream_spec()
+    if options.without and options.kind != "person":
+        parser.error("--without goes with person only")
     unknown = [name for name in options.without if name not in spec.classes]
     if unknown:
         parser.error(f"--without: nobody does {', '.join(unknown)}; give any of {', '.join(spec.classes)}")

@@ -8,7 +8,9 @@ import pytest
 from serial.tools import list_ports
 from serial.tools.list_ports_common import ListPortInfo
 
+from sensors.config import RadarConfig, RigConfig
 from sensors.discovery import imu_ports, radar_ports
+from sensors.rig import open_sensors
 from sensors.sensor import SensorError, SensorNotFound
 
 
@@ -96,3 +98,11 @@ def test_half_a_board_is_refused(attach: Attach) -> None:
     attach(_XDS110[0])
     with pytest.raises(SensorError, match="two ports"):
         radar_ports(None)
+
+
+def test_a_rig_looks_for_no_imu_on_the_ports_of_its_radar(attach: Attach) -> None:
+    attach(_CH340, _FTDI)
+    config = RigConfig(radar=RadarConfig(cli_port=_CH340.device, data_port=_FTDI.device))
+    (imu,) = open_sensors(["imu"], config)
+    with pytest.raises(SensorNotFound, match="looked for a USB serial port"):
+        imu.connect()

@@ -51,6 +51,7 @@ def test_activities_can_be_left_out_of_what_is_seen() -> None:
         ("person", ["--without", "swim"], "nobody does swim; give any of stand still"),
         ("person", ["--start", "nowhere"], "nowhere/pretraining.json cannot be read"),
         ("person", ["--out", "."], "exists and is not a bundle"),
+        ("utd", ["--without", "clap"], "--without goes with person only"),
         ("utd", ["--train", "a"], "subjects 'a': expected numbers such as 7,8 or 1-6"),
         ("utd", ["--data", "nowhere"], "nowhere"),
     ],
