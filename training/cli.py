@@ -47,7 +47,7 @@ def pretrain_command(options: argparse.Namespace, in_use: Path) -> None:
         BundleError, or one of ``FAILURES``.
     """
     refuse_existing(options.out)
-    device = _device(options.device)
+    device = device_of(options.device)
     precision = _precision(device, options.precision)
     with ExitStack() as stack:
         stack.enter_context(_processes(device))
@@ -103,12 +103,16 @@ def _terms(source: str) -> dict[str, str]:
     return {"licence": utd.LICENCE, "limits": utd.LIMITS + synthesised}
 
 
-def _device(wanted: str) -> torch.device:
+def device_of(wanted: str) -> torch.device:
+    """The processor or this process's GPU, whose kernels are then such that add in one order: a seed tells the result.
+
+    Raises:
+        PretrainingError: there is no GPU.
+    """
     if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise PretrainingError("no GPU that torch can use; give --device cpu, or install torch for CUDA")
-    # The same seed gives the same encoders only where the kernels add in one order.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))

@@ -1,6 +1,7 @@
 """One process that pretrains, started by the tests: alone or as one of several, and perhaps killed.
 
     python pretraining.py FOLDER OUT [--batch N] [--double] [--neighbours] [--checkpoint FILE] [--rank R --of N]
+        [--device cuda] [--precision P]
 
 FOLDER holds ``spec.json`` and ``windows``. OUT gets the trained encoders, the losses of the epochs, and the loss and
 gradients of one batch, as tensors.
@@ -21,6 +22,7 @@ from models.networks import Encoders
 from models.spec import ModelSpec
 from training import distributed
 from training.checkpoint import Checkpoint
+from training.cli import device_of
 from training.contrastive import random_weightings
 from training.datasets.store import load
 from training.pretrain import augmented_share, pretrain, related_windows, share_of_loss
@@ -45,10 +47,13 @@ def main() -> None:
     parser.add_argument("--double", action="store_true")
     parser.add_argument("--neighbours", action="store_true")
     parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="fp32")
     parser.add_argument("--rank", type=int, default=0)
     parser.add_argument("--of", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    device = device_of(options.device)  # makes a GPU's sums come in one order
     if options.of > 1:
         store = f"file://{options.folder}/processes"
         torch.distributed.init_process_group("gloo", init_method=store, rank=options.rank, world_size=options.of)
@@ -68,6 +73,8 @@ def main() -> None:
         progress=Progress(disable=True),
         batch=options.batch,
         neighbours=neighbours if options.neighbours else None,
+        device=device,
+        precision=options.precision,
         checkpoint=Checkpoint(options.checkpoint, every_s=0) if options.checkpoint else None,
     )
     result["losses"] = torch.tensor(losses, dtype=torch.float64)

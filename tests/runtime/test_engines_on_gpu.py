@@ -1,0 +1,98 @@
+"""Engines on the GPU that this machine has; what its libraries cannot do is skipped, with the reason. No torch here."""
+
+from __future__ import annotations
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Dict, List
+
+import numpy as np
+import pytest
+from rich.progress import Progress
+
+import models
+import runtime.tensorrt_engine
+from models.bundle import Bundle, load_bundle
+from runtime.engine import Engine, EngineError
+from runtime.engines import ENGINES, key_here, open_engine, records
+from runtime.gpu import find_gpu
+from training.build import TOLERANCE, build_engine, simulated_windows
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(find_gpu() is None, reason="no NVIDIA GPU, or no driver for it"),
+    pytest.mark.timeout(600),
+]
+
+SHIPPED = Path(models.__file__).parent / "bundles" / "person"
+QUIET = Progress(disable=True)
+
+Inputs = Dict[str, np.ndarray]
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    shutil.copytree(SHIPPED, tmp_path / "person")
+    return load_bundle(tmp_path / "person")
+
+
+@pytest.fixture(scope="module")
+def windows() -> List[Inputs]:
+    return simulated_windows(load_bundle(SHIPPED).spec)[::3]
+
+
+def build(bundle: Bundle, engine: str, precision: str, windows: List[Inputs]) -> Engine:
+    try:
+        key_here(engine, precision)
+    except EngineError as error:
+        pytest.skip(str(error))
+    assert build_engine(bundle, engine, precision, windows, QUIET).verification.passed
+    return open_engine(bundle, engine)
+
+
+def expect_equal(engine: Engine, other: Engine, windows: List[Inputs]) -> None:
+    for window in windows:
+        for answer, expected in zip(engine.infer(window), other.infer(window)):
+            np.testing.assert_allclose(answer, expected, rtol=0, atol=TOLERANCE[engine.precision])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("engine", ENGINES[1:])
+def test_an_engine_built_here_answers_as_the_cpu_does(
+    bundle: Bundle, windows: List[Inputs], engine: str, precision: str
+) -> None:
+    built = build(bundle, engine, precision, windows)
+    assert (built.name, built.precision) == (engine, precision)
+    expect_equal(built, open_engine(bundle, "onnxruntime"), windows)
+    [record] = records(bundle)
+    assert record.gpu == str(find_gpu())
+
+
+@pytest.mark.parametrize("engine", ENGINES[1:])
+def test_two_engines_run_in_turns_and_from_any_thread(bundle: Bundle, windows: List[Inputs], engine: str) -> None:
+    """As while one bundle takes the place of another."""
+    one = build(bundle, engine, "fp32", windows)
+    others = [open_engine(bundle, engine)]
+    expect_equal(one, others[0], windows)
+    with ThreadPoolExecutor(1) as elsewhere:
+        elsewhere.submit(expect_equal, others[0], one, windows).result()
+    others.clear()
+    expect_equal(one, open_engine(bundle, "onnxruntime"), windows)
+
+
+def test_the_bindings_of_older_tensorrt_answer_alike(
+    bundle: Bundle, windows: List[Inputs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From 8.5 to 9 TensorRT has both interfaces; a Jetson TX2's 8.2 has this one alone."""
+    named = build(bundle, "tensorrt", "fp32", windows)
+    if not hasattr(named._engine, "num_bindings"):  # type: ignore[attr-defined]
+        pytest.skip("this TensorRT has no bindings any more")
+
+    def older(trt: Any, engine: Any) -> Any:
+        return runtime.tensorrt_engine.BindingsContext(trt, engine)
+
+    monkeypatch.setattr(runtime.tensorrt_engine, "NamedContext", older)
+    bound = open_engine(bundle, "tensorrt")
+    assert isinstance(bound._context, runtime.tensorrt_engine.BindingsContext)  # type: ignore[attr-defined]
+    expect_equal(bound, named, windows)
