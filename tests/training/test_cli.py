@@ -58,7 +58,8 @@ def pretrain(capsys, tmp_path) -> Callable[..., Done]:
 
 def test_encoders_come_with_all_that_stage_2_needs(usc, pretrain, tmp_path):
     out = tmp_path / "deep" / "encoders"
-    done = pretrain(f"usc:{usc}", "--out", out, "--epochs", 2, "--batch", 10, "--seed", 3, "--weights-range", "0.2,0.8")
+    words = ("--epochs", 2, "--batch", 10, "--seed", 3, "--weights-range", "0.2,0.8", "--device", "cpu")
+    done = pretrain(f"usc:{usc}", "--out", out, *words)
     assert done.code == 0, done.err
     spec, encoders, provenance, losses = load_pretrained(out)
     assert spec == usc_spec()
