@@ -39,7 +39,7 @@ OF_A_MOMENT = Warp(0.85, 1.1, shift=0.0, bend=0.05)
 
 
 def augment(features: Features, generator: torch.Generator, warp: Warp = OF_A_WHOLE) -> Features:
-    """Every change below for the modalities (N, steps, ...) that a batch has."""
+    """Every change below for the modalities (N, steps, ...) that a batch has, on the generator's device."""
     features = warp_time(features, generator, warp)
     turn = random_rotations(len(next(iter(features.values()))), 0.35, generator)
     changes: dict[str, Callable[[Tensor], Tensor]] = {
@@ -62,12 +62,12 @@ def warp_time(features: Features, generator: torch.Generator, warp: Warp = OF_A_
     n = len(next(iter(features.values())))
     scale = _uniform((n, 1), warp.slowest, warp.fastest, generator)
     shift = _uniform((n, 1), -warp.shift, warp.shift, generator)
-    bend = warp.bend * torch.randn((n, 1), generator=generator)
-    window = torch.arange(n).unsqueeze(1)
+    bend = warp.bend * _normal((n, 1), generator)
+    window = torch.arange(n, device=generator.device).unsqueeze(1)
     warped = {}
     for sensor, x in features.items():
         steps = x.shape[1]
-        time = (torch.arange(steps) + 0.5) / steps
+        time = (torch.arange(steps, device=generator.device) + 0.5) / steps
         bump = 4 * time * (1 - time) * torch.sin(torch.pi * time)
         place = ((time - 0.5) * scale + 0.5 + shift + bend * bump) * steps - 0.5  # (N, steps)
         place = place.clamp(0, steps - 1)
@@ -87,7 +87,7 @@ def drop_modalities(presence: Tensor, generator: torch.Generator, most: float = 
     Each window draws its own rate up to ``most``, so that whole windows and single sensors both are common.
     """
     rate = _uniform((len(presence), 1), 0.0, most, generator)
-    kept = presence * (torch.rand(presence.shape, generator=generator) >= rate)
+    kept = presence * (_uniform(presence.shape, 0.0, 1.0, generator) >= rate)
     return torch.where(kept.sum(1, keepdim=True) > 0, kept, presence)
 
 
@@ -96,7 +96,7 @@ def _change_inertial(x: Tensor, turn: Tensor, generator: torch.Generator) -> Ten
     n, _, channels = x.shape
     x = (x.reshape(n, -1, channels // 3, 3) @ turn.reshape(n, 1, 3, 3)).reshape(x.shape)
     x = x * _uniform((n, 1, channels), 0.9, 1.1, generator)
-    return x + 0.1 * x.std(1, keepdim=True) * torch.randn(x.shape, generator=generator)
+    return x + 0.1 * x.std(1, keepdim=True) * _normal(x.shape, generator)
 
 
 def _change_skeleton(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -108,18 +108,19 @@ def _change_skeleton(x: Tensor, generator: torch.Generator) -> Tensor:
     """
     n, _, joints, _ = x.shape
     angle = _uniform((n,), -0.4, 0.4, generator)
-    cos, sin, zero, one = angle.cos(), angle.sin(), torch.zeros(n), torch.ones(n)
+    cos, sin, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
     yaw = torch.stack([cos, zero, sin, zero, one, zero, -sin, zero, cos], dim=1).reshape(n, 3, 3)
     turn = (yaw @ random_rotations(n, 0.05, generator)).unsqueeze(1)
     centre = x.mean((1, 2), keepdim=True)
     x = (x - centre) @ turn * _uniform((n, 1, 1, 3), 0.9, 1.1, generator) + centre
-    x = x + 0.02 * torch.randn((n, 1, joints, 3), generator=generator)
-    x = x + 0.01 * torch.randn(x.shape, generator=generator)
+    x = x + 0.02 * _normal((n, 1, joints, 3), generator)
+    x = x + 0.01 * _normal(x.shape, generator)
 
-    limb = torch.tensor(_LIMBS)[torch.randint(len(_LIMBS), (n,), generator=generator)]
-    lost = torch.zeros((n, joints), dtype=torch.bool)
-    if joints > limb.max():  # another tracker's joints may be others
-        lost.scatter_(1, limb, torch.rand((n, 1), generator=generator).expand(limb.shape) < 0.3)
+    drawn = torch.randint(len(_LIMBS), (n,), generator=generator, device=x.device)
+    limb = torch.tensor(_LIMBS, device=x.device)[drawn]
+    lost = torch.zeros((n, joints), dtype=torch.bool, device=x.device)
+    if joints > max(map(max, _LIMBS)):  # another tracker's joints may be others
+        lost.scatter_(1, limb, _uniform((n, 1), 0.0, 1.0, generator).expand(limb.shape) < 0.3)
     return torch.where(lost[:, None, :, None], x.mean(1, keepdim=True), x)
 
 
@@ -132,7 +133,8 @@ def _change_depth(x: Tensor, generator: torch.Generator) -> Tensor:
     scale = _uniform((n, 1), 0.85, 1.15, generator)
     row = _resampled(rows, scale, _uniform((n, 1), -0.125, 0.125, generator))
     column = _resampled(columns, scale, _uniform((n, 1), -0.125, 0.125, generator))
-    window, step = torch.arange(n).reshape(n, 1, 1, 1), torch.arange(steps).reshape(1, steps, 1, 1)
+    window = torch.arange(n, device=x.device).reshape(n, 1, 1, 1)
+    step = torch.arange(steps, device=x.device).reshape(1, steps, 1, 1)
     x = x[window, step, row[:, None, :, None], column[:, None, None, :]]
     x = x * _uniform((n, 1, 1, 1), 0.85, 1.15, generator)
 
@@ -142,32 +144,36 @@ def _change_depth(x: Tensor, generator: torch.Generator) -> Tensor:
 
 def _change_radar(x: Tensor, generator: torch.Generator) -> Tensor:
     """Lose a fifth of the points; 3 cm, 0.05 m/s and 1 dB of noise on the rest."""
-    is_point = (x.abs().sum(3, keepdim=True) > 0) & (torch.rand((*x.shape[:3], 1), generator=generator) >= 0.2)
-    noise = torch.randn(x.shape, generator=generator) * torch.tensor([0.03, 0.03, 0.03, 0.05, 1.0])
+    is_point = (x.abs().sum(3, keepdim=True) > 0) & (_uniform((*x.shape[:3], 1), 0.0, 1.0, generator) >= 0.2)
+    noise = _normal(x.shape, generator) * torch.tensor([0.03, 0.03, 0.03, 0.05, 1.0], device=x.device)
     return (x + noise) * is_point
 
 
 def random_rotations(n: int, spread: float, generator: torch.Generator) -> Tensor:
     """Rotation matrices (N, 3, 3) by angles normal of deviation ``spread`` radians about uniform axes (Rodrigues)."""
-    axis = torch.nn.functional.normalize(torch.randn((n, 3), generator=generator), dim=1)
-    angle = spread * torch.randn((n, 1, 1), generator=generator)
+    axis = torch.nn.functional.normalize(_normal((n, 3), generator), dim=1)
+    angle = spread * _normal((n, 1, 1), generator)
     x, y, z = axis.unbind(1)
     zero = torch.zeros_like(x)
     cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=1).reshape(n, 3, 3)
-    return torch.eye(3) + torch.sin(angle) * cross + (1 - torch.cos(angle)) * cross @ cross
+    return torch.eye(3, device=angle.device) + torch.sin(angle) * cross + (1 - torch.cos(angle)) * cross @ cross
 
 
 def _resampled(size: int, scale: Tensor, shift: Tensor) -> Tensor:
     """Of ``size`` steps or pixels, the one that each takes (N, size) when stretched by 1 / scale about the middle."""
-    place = (torch.arange(size) + 0.5) / size
+    place = (torch.arange(size, device=scale.device) + 0.5) / size
     return (((place - 0.5) * scale + 0.5 + shift) * size).floor().long().clamp(0, size - 1)
 
 
 def _interval(size: int, n: int, generator: torch.Generator) -> Tensor:
     """A random interval of up to 0.3 of ``size`` pixels for each of N windows, as a mask (N, size)."""
-    beyond = torch.arange(size) / size - torch.rand((n, 1), generator=generator)
+    beyond = torch.arange(size, device=generator.device) / size - _uniform((n, 1), 0.0, 1.0, generator)
     return (beyond >= 0) & (beyond < _uniform((n, 1), 0.0, 0.3, generator))
 
 
 def _uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:
-    return low + (high - low) * torch.rand(shape, generator=generator)
+    return low + (high - low) * torch.rand(shape, generator=generator, device=generator.device)
+
+
+def _normal(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    return torch.randn(shape, generator=generator, device=generator.device)

@@ -129,7 +129,7 @@ def pretrain(
                 chosen = order[step % batches]
                 presence = torch.from_numpy(windows.presence[chosen].astype(np.float32))
                 alpha = random_weightings(presence, weightings, _generator(_WEIGHTINGS, seed, step), weights_range)
-                features = augmented_share(windows, chosen, seed, step, warp)
+                features = augmented_share(windows, chosen, seed, step, device, warp)
                 related = None if near is None else related_windows(chosen, near)
                 with _drawing(device, _DROPOUT, seed, step, distributed.rank()):
                     loss = share_of_loss(learner, features, alpha, related, precision)
@@ -193,22 +193,21 @@ def draw_batches(
     return parts
 
 
-def augmented_share(windows: Windows, chosen: np.ndarray, seed: int, step: int, warp: Warp = OF_A_WHOLE) -> Features:
-    """This process's share of a batch, augmented.
+def augmented_share(
+    windows: Windows, chosen: np.ndarray, seed: int, step: int, device: torch.device, warp: Warp = OF_A_WHOLE
+) -> Features:
+    """This process's share of a batch, augmented on a device.
 
     Blocks of a fixed size have a generator each: a process augments the blocks of its share only, and what becomes of a
     window does not depend on how many processes there are.
     """
     mine = distributed.share(len(chosen))
     first, end = mine.start // BLOCK, -(-mine.stop // BLOCK)
-    blocks = [
-        augment(
-            windows.tensors(chosen[block * BLOCK : (block + 1) * BLOCK])[0],
-            _generator(_AUGMENTATION, seed, step, block),
-            warp,
-        )
-        for block in range(first, end)
-    ]
+    blocks = []
+    for block in range(first, end):
+        features, _, _ = windows.tensors(chosen[block * BLOCK : (block + 1) * BLOCK])
+        there = {sensor: x.to(device) for sensor, x in features.items()}
+        blocks.append(augment(there, _generator(_AUGMENTATION, seed, step, block, device=device), warp))
     inside = slice(mine.start - first * BLOCK, mine.stop - first * BLOCK)
     return {sensor: torch.cat([block[sensor] for block in blocks])[inside] for sensor in blocks[0]}
 
@@ -260,8 +259,8 @@ def _seed(*key: int) -> int:
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
 
 
-def _generator(*key: int) -> torch.Generator:
-    return torch.Generator().manual_seed(_seed(*key))
+def _generator(*key: int, device: Union[str, torch.device] = "cpu") -> torch.Generator:
+    return torch.Generator(device).manual_seed(_seed(*key))
 
 
 @contextmanager

@@ -47,7 +47,12 @@ def build(bundle: Bundle, engine: str, precision: str, windows: List[Inputs]) ->
         key_here(engine, precision)
     except EngineError as error:
         pytest.skip(str(error))
-    assert build_engine(bundle, engine, precision, windows, QUIET).verification.passed
+    try:
+        assert build_engine(bundle, engine, precision, windows, QUIET).verification.passed
+    except EngineError as error:
+        if "its libraries do not load here" in str(error):  # which ONNX Runtime tells no earlier
+            pytest.skip(str(error))
+        raise
     return open_engine(bundle, engine)
 
 

@@ -94,7 +94,7 @@ def one_batch(
     chosen = np.arange(size)
     with distributed.statistics_of_whole_batch(learner):
         alpha = random_weightings(torch.ones(size, len(spec.modalities)), 9, torch.Generator().manual_seed(0))
-        features = augmented_share(windows, chosen, 0, 0)
+        features = augmented_share(windows, chosen, 0, 0, torch.device("cpu"))
         loss = share_of_loss(learner, features, alpha, related_windows(chosen, neighbours))
         loss.backward()
     gradients = {name: parameter.grad for name, parameter in learner.named_parameters()}

@@ -87,12 +87,12 @@ def test_a_run_of_two_processes_that_were_killed_goes_on_in_one(folder):
 def test_shares_make_up_the_batch_whatever_their_number(windows, monkeypatch, processes):
     chosen = np.random.default_rng(0).permutation(len(windows))
     assert len(chosen) > 2 * BLOCK
-    whole = augmented_share(windows, chosen, seed=1, step=5)
+    whole = augmented_share(windows, chosen, seed=1, step=5, device=torch.device("cpu"))
     monkeypatch.setattr(distributed, "size", lambda: processes)
     shares = []
     for rank in range(processes):
         monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
-        shares.append(augmented_share(windows, chosen, seed=1, step=5))
+        shares.append(augmented_share(windows, chosen, seed=1, step=5, device=torch.device("cpu")))
     sizes = [len(share["imu"]) for share in shares]
     assert max(sizes) - min(sizes) <= 1
     for sensor, x in whole.items():
