@@ -104,7 +104,7 @@ def _terms(source: str) -> dict[str, str]:
 
 
 def device_of(wanted: str) -> torch.device:
-    """The processor or this process's GPU, whose kernels are then such that add in one order: a seed tells the result.
+    """The processor, or this process's GPU, made to add in one order: the same seed gives the same encoders.
 
     Raises:
         PretrainingError: there is no GPU.
