@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from rich.progress import Progress
 
-import models
 import runtime.tensorrt_engine
 from models.bundle import Bundle, load_bundle
+from models.shelf import SHIPPED_BUNDLE
 from runtime.engine import Engine, EngineError
 from runtime.engines import ENGINES, key_here, open_engine, records
 from runtime.gpu import find_gpu
@@ -25,7 +25,6 @@ pytestmark = [
     pytest.mark.timeout(600),
 ]
 
-SHIPPED = Path(models.__file__).parent / "bundles" / "person"
 QUIET = Progress(disable=True)
 
 Inputs = Dict[str, np.ndarray]
@@ -33,13 +32,13 @@ Inputs = Dict[str, np.ndarray]
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
-    shutil.copytree(SHIPPED, tmp_path / "person")
+    shutil.copytree(SHIPPED_BUNDLE, tmp_path / "person")
     return load_bundle(tmp_path / "person")
 
 
 @pytest.fixture(scope="module")
 def windows() -> List[Inputs]:
-    return simulated_windows(load_bundle(SHIPPED).spec)[::3]
+    return simulated_windows(load_bundle(SHIPPED_BUNDLE).spec)[::3]
 
 
 def build(bundle: Bundle, engine: str, precision: str, windows: List[Inputs]) -> Engine:
@@ -78,11 +77,11 @@ def test_an_engine_built_here_answers_as_the_cpu_does(
 def test_two_engines_run_in_turns_and_from_any_thread(bundle: Bundle, windows: List[Inputs], engine: str) -> None:
     """As while one bundle takes the place of another."""
     one = build(bundle, engine, "fp32", windows)
-    others = [open_engine(bundle, engine)]
-    expect_equal(one, others[0], windows)
+    other = open_engine(bundle, engine)
+    expect_equal(one, other, windows)
     with ThreadPoolExecutor(1) as elsewhere:
-        elsewhere.submit(expect_equal, others[0], one, windows).result()
-    others.clear()
+        elsewhere.submit(expect_equal, other, one, windows).result()
+    del other
     expect_equal(one, open_engine(bundle, "onnxruntime"), windows)
 
 
