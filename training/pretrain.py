@@ -1,8 +1,8 @@
 """Stage 1, contrastive fusion learning: the encoders learn from unlabelled windows (Cosmo, MobiCom 2022).
 
 Whatever is random in a step is drawn from the seed and the number of the step alone, augmentation by a generator of the
-device. A run can therefore go on from any step, on a device of the same kind, as if it had never stopped, and any number
-of processes see the same batches.
+device. A run can therefore go on from any step, on a device of the same kind, as if it had never stopped, and any
+number of processes see the same batches.
 """
 
 from __future__ import annotations
