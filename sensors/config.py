@@ -1,22 +1,53 @@
-"""Configuration of the sensors, as it stands in ``cosmo.toml``; unknown keys are refused."""
+"""The sensors' part of ``cosmo.toml``. Unknown keys are errors."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Literal, Optional
+from typing import Any, Dict, Literal, Optional
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from typing_extensions import Annotated
+
+from cosmo_runtime.kinds import SENSOR_NAME, UnknownKind
+from cosmo_runtime.sensors.sensor import SensorError
+
+SHORT_FORM = ("imu", "depth", "radar")
+"""Sensors that a configuration can describe without giving them names."""
 
 
-class _Section(BaseModel):
+_FARTHEST_M = 65.535  # in 16 bits of millimetres; a larger number is one in millimetres
+
+
+def _from_folder(path: Path, info: ValidationInfo) -> Path:
+    folder: Path = (info.context or {}).get("folder", Path())
+    return folder / path
+
+
+ConfigPath = Annotated[Path, AfterValidator(_from_folder)]
+"""A path. A relative one starts at the ``folder`` in the validation context, which is the configuration file's."""
+
+
+class SensorConfig(BaseModel):
+    """Keys that every sensor's section can have."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     latency_ms: float = Field(
-        0.0, ge=0, description="constant delay from measurement to arrival, subtracted from stamps"
+        0.0, ge=0, le=10_000, description="constant delay from measurement to arrival, subtracted from stamps"
     )
 
 
-class ImuConfig(_Section):
+class ImuConfig(SensorConfig):
     """``[imu]``: an inertial sensor on a serial port."""
 
     port: Optional[str] = Field(
@@ -27,39 +58,39 @@ class ImuConfig(_Section):
     )
     protocol: Literal["auto", "witmotion", "xsens"] = "auto"
     baud: Optional[int] = Field(
-        None, gt=0, description="tried from the usual ones when absent, and after this one with configure"
+        None, gt=0, description="usual speeds are tried when absent, and with configure also after this one"
     )
     rate_hz: Literal[10, 20, 50, 100, 200] = 100
-    configure: bool = Field(False, description="write output set and rate to the device when connecting")
+    configure: bool = Field(False, description="write the output set and the rate to the device when connecting")
 
 
-class RadarConfig(_Section):
+class RadarConfig(SensorConfig):
     """``[radar]``: a TI mmWave radar on two serial ports."""
 
     cli_port: Optional[str] = None
     data_port: Optional[str] = None
     serial_number: Optional[str] = Field(None, description="the board's USB serial number; finds both ports")
-    cfg: Optional[Path] = Field(
+    cfg: Optional[ConfigPath] = Field(
         None, description="chirp configuration sent when connecting; the shipped one when absent"
     )
-    dialect: Literal["auto", "sdk3", "sdk1", "people"] = Field("auto", description="header of the data port")
+    dialect: Literal["auto", "sdk3", "sdk1", "people"] = Field("auto", description="frame layout of the data port")
     cli_baud: int = Field(115200, gt=0)
     data_baud: int = Field(921600, gt=0)
 
 
-class DepthConfig(_Section):
+class DepthConfig(SensorConfig):
     """``[depth]``: a RealSense camera, or a file recorded from one."""
 
     serial_number: Optional[str] = None
-    file: Optional[Path] = Field(
-        None, description="a .bag or .db3 recording, played once at its own pace, instead of a camera"
+    file: Optional[ConfigPath] = Field(
+        None, description="a .bag or .db3 recording to play once, at its own pace, instead of a camera"
     )
-    width: int = 480
-    height: int = 270
-    rate_hz: int = 15
+    width: int = Field(480, gt=0)
+    height: int = Field(270, gt=0)
+    rate_hz: int = Field(15, gt=0)
     decimation: int = Field(2, ge=1, le=8, description="pixels merged along each axis")
-    min_m: float = Field(0.3, ge=0)
-    max_m: float = Field(6.0, gt=0, validate_default=True)
+    min_m: float = Field(0.3, ge=0, le=_FARTHEST_M)
+    max_m: float = Field(6.0, gt=0, le=_FARTHEST_M, validate_default=True)
 
     @field_validator("max_m")
     @classmethod
@@ -69,11 +100,75 @@ class DepthConfig(_Section):
         return max_m
 
 
+class RigSensor(BaseModel):
+    """A sensor of a rig: its kind and its section of the configuration."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: str
+    config: SerializeAsAny[SensorConfig]
+
+
 class RigConfig(BaseModel):
-    """The sensors of one rig."""
+    """The sensors of one rig.
+
+    ``[imu]``, ``[depth]`` and ``[radar]`` are the short form for a rig with one sensor of each kind. The sensor's name
+    is then its kind. A rig with more sensors has a section ``[sensors.NAME]`` with a ``kind`` for each.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     imu: ImuConfig = ImuConfig()
     depth: DepthConfig = DepthConfig()
     radar: RadarConfig = RadarConfig()
+    sensors: Dict[str, RigSensor] = {}
+
+    @field_validator("sensors", mode="before")
+    @classmethod
+    def _by_kind(cls, tables: Any, info: ValidationInfo) -> Any:
+        """Reads each table as the section of its kind."""
+        from cosmo_runtime.sensors.kinds import SENSORS  # here, because its rows need the sections above
+
+        if not isinstance(tables, dict):
+            raise ValueError("expected a table for each sensor: [sensors.NAME]")
+        read = {}
+        for name, table in tables.items():
+            if isinstance(table, RigSensor):
+                read[name] = table
+                continue
+            if not re.match(SENSOR_NAME, name):
+                raise ValueError(f"{name!r} is not a sensor name: use small letters, digits, - and _")
+            if not isinstance(table, dict) or not isinstance(table.get("kind"), str):
+                raise ValueError(f'{name}: say which kind of sensor it is, for example kind = "imu"')
+            rest = {key: value for key, value in table.items() if key != "kind"}
+            try:
+                config = SENSORS[table["kind"]].config.model_validate(rest, context=info.context)
+            except UnknownKind as error:
+                raise ValueError(f"{name}: {error}") from error
+            except ValidationError as error:
+                wrong = error.errors()[0]
+                key = ".".join(map(str, wrong["loc"]))
+                what = "no such key" if wrong["type"] == "extra_forbidden" else wrong["msg"]
+                raise ValueError(f"{name}.{key}: {what}") from error
+            read[name] = RigSensor(kind=table["kind"], config=config)
+        return read
+
+    @property
+    def described(self) -> Dict[str, RigSensor]:
+        """Every sensor in the configuration: the named ones, or else those of the short form."""
+        return self.sensors or {name: self.sensor(name) for name in SHORT_FORM}
+
+    def sensor(self, name: str) -> RigSensor:
+        """The sensor with this name.
+
+        Raises:
+            SensorError: no sensor has this name.
+        """
+        if name in self.sensors:
+            return self.sensors[name]
+        if name in SHORT_FORM:
+            return RigSensor(kind=name, config=getattr(self, name))
+        raise SensorError(
+            f"there is no sensor {name!r}; there are {', '.join(self.described)}. "
+            f"Add it to the configuration: [sensors.{name}] with its kind"
+        )

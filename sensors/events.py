@@ -1,6 +1,6 @@
-"""What comes out of a rig, in one order: samples, changes of a sensor's state, ticks, true activities.
+"""The events of a rig, in one order: samples, changes of a sensor's state, ticks, true activities.
 
-A live run and its replay are the same fold over these events, which is why a replay sees the same windows.
+A live run and its replay process the same events in the same order, so a replay sees the same windows.
 All times are nanoseconds of the host's monotonic clock.
 """
 
@@ -18,15 +18,15 @@ class Sample:
 
     Attributes:
         sensor: the sensor's name in the rig: ``imu``, ``depth`` or ``radar``.
-        stamp_ns: when it was measured: the device's clock mapped to the host's, or the arrival without one.
+        stamp_ns: when it was measured, by the device's clock mapped to the host's; the arrival if it has no clock.
         arrival_ns: when its first bytes (serial) or its frame (camera) reached the host.
         data: by sensor:
             ``imu``: (9,) float32: acceleration x, y, z in m/s², angular rate x, y, z in rad/s, magnetic field
-            x, y, z in µT; a field that the device does not send is NaN.
+            x, y, z in µT. Values that the device does not send are NaN.
             ``radar``: (n, 5) float32, n >= 0 points: x, y, z in m (y away from the radar, z up), radial speed in
-            m/s (positive: receding), signal to noise ratio in dB (NaN where the device does not send it).
+            m/s (positive: receding), signal to noise ratio in dB; NaN where the device does not send the last two.
             ``depth``: (height, width) uint16 in steps of the camera's depth scale, 0 where nothing was measured.
-        raw: the bytes read from the device since the sample before, for recordings; empty for cameras.
+        raw: the bytes read from the device since the previous sample, for recordings; empty for cameras.
     """
 
     sensor: str
@@ -47,8 +47,21 @@ class StateChange:
 
 
 @dataclass(frozen=True)
+class Correction:
+    """From here on, the run takes ``taken_off_ns`` off each stamp of a sensor, to put it in step with the others.
+
+    It counts from the stamps of the driver, which has taken the configured latency off, and replaces what was taken off
+    before. Samples that come after this event have it off already.
+    """
+
+    sensor: str
+    at_ns: int
+    taken_off_ns: int
+
+
+@dataclass(frozen=True)
 class Truth:
-    """From ``stamp_ns`` on, the person does ``activity``; known only of emulated rigs and labelled sessions."""
+    """From ``stamp_ns`` on, the person does ``activity``. Only emulated rigs and labelled sessions know it."""
 
     stamp_ns: int
     activity: str
@@ -56,18 +69,18 @@ class Truth:
 
 @dataclass(frozen=True)
 class Tick:
-    """The host's clock reads ``now_ns``; a window that waited too long for a sensor closes on a tick."""
+    """The host's clock reads ``now_ns``. A window that waited too long for a sensor closes on a tick."""
 
     now_ns: int
 
 
-Event = Union[Sample, StateChange, Truth, Tick]
+Event = Union[Sample, StateChange, Correction, Truth, Tick]
 
 
 def host_ns(event: Event) -> int:
-    """What the host's clock read when an event came; -1 of a truth, which may be told at any time."""
+    """When an event came, by the host's clock; -1 for a true activity, which may come at any time."""
     if isinstance(event, Sample):
         return event.arrival_ns
-    if isinstance(event, StateChange):
+    if isinstance(event, (StateChange, Correction)):
         return event.at_ns
     return event.now_ns if isinstance(event, Tick) else -1

@@ -1,4 +1,4 @@
-"""The life cycle that every sensor shares, and what can go wrong in it."""
+"""The life cycle that all sensors share, and its errors."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from sensors.events import Sample
+from cosmo_runtime.sensors.events import Sample
 
 
 class SensorError(Exception):
-    """Something a person can mend: the message names the device, what was wrong and what to do."""
+    """A problem that a person can fix. The message names the device, what was wrong and what to do."""
 
 
 class SensorNotFound(SensorError):
@@ -23,22 +23,24 @@ class SensorLost(SensorError):
 
 
 class SensorEnded(SensorLost):
-    """A recorded device has played to its end; there is nothing to come back."""
+    """A recorded device has played to its end and will not come back."""
 
 
 @dataclass
 class SensorInfo:
-    """What is known of a sensor, readable at any time, connected or not.
+    """Facts about a sensor, readable at any time, connected or not.
 
     Attributes:
         name: the sensor's name in the rig, as in ``Sample.sensor``.
-        device: the device in words: make, port, serial number. Grows more precise once connected.
+        kind: the kind of sensor; the name is the default.
+        device: describes the device by make, port and serial number, in more detail once connected.
         rate_hz: nominal samples (or frames) a second.
-        counts: what passed and what was lost since the first ``connect``: ``samples``, ``lost_samples`` (gaps in
-            the device's own numbering or clock), ``skipped_bytes``, ``bad_checksums`` and whatever else the
+        counts: samples and losses since the first ``connect``: ``samples``, ``lost_samples`` (gaps in
+            the device's own numbering or clock), ``skipped_bytes``, ``bad_checksums`` and anything else the
             driver counts. Names are plural nouns.
         depth_scale_m: metres per step of a depth image; 0 for other sensors.
         intrinsics: width, height (pixels) and fx, fy, cx, cy (pixels) of a depth image; empty for other sensors.
+        latency_ms: what the driver takes off every stamp, as the configuration says.
     """
 
     name: str
@@ -47,32 +49,37 @@ class SensorInfo:
     counts: Counter[str] = field(default_factory=Counter)
     depth_scale_m: float = 0.0
     intrinsics: dict[str, float] = field(default_factory=dict)
+    kind: str = ""
+    latency_ms: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.kind = self.kind or self.name
 
 
 class Sensor(ABC):
-    """A device that yields samples. Use as a context manager, or call ``connect`` and ``disconnect``.
+    """A device that yields samples. Use it as a context manager, or call ``connect`` and ``disconnect``.
 
-    ``connect`` may be called again after ``disconnect`` or after ``read`` raised ``SensorLost``; it cleans up
-    whatever it had opened when it fails.
+    ``connect`` may be called again after ``disconnect``, or after ``read`` raised ``SensorLost``. If it fails, it
+    closes everything that it had opened.
     """
 
     info: SensorInfo
 
     @abstractmethod
     def connect(self) -> None:
-        """Opens and configures the device; returns when it is ready to be read.
+        """Opens and configures the device. Returns when it is ready to be read.
 
         Raises:
-            SensorNotFound: it is not there; within 3 s, but for an IMU, which may be listened for at every usual speed:
-                within 5 s for each port that it may be on.
-            SensorError: it is there and cannot be used.
+            SensorNotFound: the device is not there. This takes up to 3 s; for an IMU, which may have any of the usual
+                speeds, up to 5 s for each port that it may be on.
+            SensorError: the device is there but cannot be used.
         """
 
     @abstractmethod
     def read(self, timeout_s: float) -> list[Sample]:
-        """Returns what has arrived since the last call, oldest first; waits up to ``timeout_s`` for the first.
+        """Returns the samples since the last call, oldest first. Waits up to ``timeout_s`` for the first one.
 
-        An empty list means that nothing came in time. Stamps strictly increase from sample to sample.
+        The list is empty if none came in time. Stamps strictly increase from sample to sample.
 
         Raises:
             SensorLost: the device went away; ``disconnect`` and ``connect`` may bring it back.
@@ -80,7 +87,7 @@ class Sensor(ABC):
 
     @abstractmethod
     def disconnect(self) -> None:
-        """Releases the device. Never raises; harmless when not connected."""
+        """Releases the device. Never raises, and does nothing if not connected."""
 
     def __enter__(self) -> Sensor:
         self.connect()

@@ -1,4 +1,4 @@
-"""The driver of a RealSense depth camera: decimated, range-gated depth images with stamps on the host's clock."""
+"""The driver of RealSense depth cameras: decimated, range-gated depth images with stamps on the host's clock."""
 
 from __future__ import annotations
 
@@ -7,36 +7,44 @@ from typing import Any
 
 import numpy as np
 
-from sensors.clock import DeviceClock
-from sensors.config import DepthConfig
-from sensors.depth import librealsense
-from sensors.depth.sources import CameraSource, FileSource, FrameSource
-from sensors.events import Sample
-from sensors.sensor import Sensor, SensorError, SensorInfo
+from cosmo_runtime.sensors.clock import DeviceClock
+from cosmo_runtime.sensors.config import DepthConfig
+from cosmo_runtime.sensors.depth import librealsense
+from cosmo_runtime.sensors.depth.sources import CameraSource, FileSource, FrameSource
+from cosmo_runtime.sensors.discovery import NO_OTHERS, Others
+from cosmo_runtime.sensors.events import Sample
+from cosmo_runtime.sensors.sensor import Sensor, SensorError, SensorInfo
 
 _TICK_NS = 1000  # librealsense gives milliseconds as a float; a camera's clock counts microseconds
-_HARDWARE_WRAP_TICKS = 2**32  # the D400's counter of microseconds: 71.6 minutes
+_HARDWARE_WRAP_TICKS = 2**32  # the D400 counts microseconds and wraps after 71.6 minutes
 
 
 class DepthCamera(Sensor):
-    """A RealSense camera, or whatever else delivers its frames.
+    """A RealSense camera, or anything else that delivers its frames.
 
-    ``info.counts``: ``samples``; ``lost_samples``, gaps of the camera's frame number; ``clock_domain_changes``,
-    frames whose time stamp was taken by another clock than the one before; ``clock_resets``, steps of that clock.
+    ``info.counts`` holds ``samples``; ``lost_samples``, gaps in the camera's frame numbers; ``clock_domain_changes``,
+    frames stamped by another clock than the previous one; and the counts of ``DeviceClock``.
 
     Args:
         config: mode, decimation, range gate.
-        source: where frames come from instead of the camera or file that ``config`` names; in a mode of its own.
+        source: delivers frames, in its own mode, instead of the camera or file that ``config`` names.
         name: the sensor's name in the rig.
+        others: the rig's other sensors, whose cameras are left alone.
     """
 
-    def __init__(self, config: DepthConfig, source: FrameSource | None = None, name: str = "depth") -> None:
+    def __init__(
+        self,
+        config: DepthConfig,
+        source: FrameSource | None = None,
+        name: str = "depth",
+        others: Others = NO_OTHERS,
+    ) -> None:
         if source is None:
             if config.file:
                 source = FileSource(config.file)
             else:
-                source = CameraSource(config.serial_number, config.width, config.height, config.rate_hz)
-        self.info = SensorInfo(name, source.device, config.rate_hz)
+                source = CameraSource(config.serial_number, config.width, config.height, config.rate_hz, others)
+        self.info = SensorInfo(name, source.device, config.rate_hz, kind="depth", latency_ms=config.latency_ms)
         self._config = config
         self._source = source
         self._decimate: Any = None
@@ -50,17 +58,17 @@ class DepthCamera(Sensor):
         self._arrival_ns = time.monotonic_ns()
         try:
             stream = self._source.start()
-        except RuntimeError as error:  # librealsense's, for example when the camera is unplugged meanwhile
+        except RuntimeError as error:  # from librealsense, for example when the camera is unplugged meanwhile
             self._source.stop()
-            raise SensorError(f"{self.info.device}: librealsense fails to start it ({error})") from error
+            raise SensorError(f"{self.info.device}: librealsense cannot start it ({error})") from error
         self._decimate = librealsense.load().decimation_filter(self._config.decimation).process
         self._clock_domain = self._frame_number = None
         self.info.device = stream.device
         self.info.rate_hz = stream.rate_hz
         self.info.depth_scale_m = stream.depth_scale_m
         self.info.intrinsics = decimated(stream.intrinsics, self._config.decimation)
-        self._nearest = round(self._config.min_m / stream.depth_scale_m)
-        self._farthest = min(round(self._config.max_m / stream.depth_scale_m), 0xFFFF)
+        self._nearest = round(min(self._config.min_m / stream.depth_scale_m, 0xFFFF))
+        self._farthest = round(min(self._config.max_m / stream.depth_scale_m, 0xFFFF))
 
     def read(self, timeout_s: float) -> list[Sample]:
         """As in ``Sensor``."""
@@ -77,7 +85,7 @@ class DepthCamera(Sensor):
         return Sample(self.info.name, stamp_ns, arrival_ns, self._depth(frame))
 
     def _arrivals(self, frames: list[Any]) -> list[int]:
-        """Takes the newest frame to have come just now, and those queued before it as far apart as they were taken."""
+        """Assumes that the newest frame has just arrived, and spaces the queued ones before it as they were taken."""
         now_ns = time.monotonic_ns()
         arrivals_ns = []
         for frame in frames:
@@ -98,19 +106,17 @@ class DepthCamera(Sensor):
             if self._clock_domain is not None:
                 self.info.counts["clock_domain_changes"] += 1
             wraps = domain == librealsense.load().timestamp_domain.hardware_clock
-            self._clock = DeviceClock(_TICK_NS, _HARDWARE_WRAP_TICKS if wraps else None)
+            self._clock = DeviceClock(self.info, _TICK_NS, _HARDWARE_WRAP_TICKS if wraps else None)
             self._clock_domain = domain
-        resets = self._clock.resets
         stamp_ns = self._clock.to_host(round(frame.timestamp * 1000), arrival_ns) - round(self._config.latency_ms * 1e6)
-        self.info.counts["clock_resets"] += self._clock.resets - resets
-        self._stamp_ns = max(stamp_ns, self._stamp_ns + 1)  # a new clock may start behind the old one
+        self._stamp_ns = max(stamp_ns, self._stamp_ns + 1)  # the new clock may start behind the old one
         return self._stamp_ns
 
     def _depth(self, frame: Any) -> np.ndarray:
         if self._config.decimation > 1:
             frame = self._decimate(frame)
         height, width = int(self.info.intrinsics["height"]), int(self.info.intrinsics["width"])
-        depth = np.array(np.asanyarray(frame.get_data())[:height, :width])  # a copy: the buffer is librealsense's
+        depth = np.array(np.asanyarray(frame.get_data())[:height, :width])  # librealsense owns the buffer
         depth[(depth < self._nearest) | (depth > self._farthest)] = 0
         return depth
 

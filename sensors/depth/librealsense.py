@@ -1,4 +1,4 @@
-"""Loads librealsense, whose wheel leaves out libusb, and refuses the one setting in which it takes the process down."""
+"""Loads librealsense. Its wheel lacks libusb, and with an old one it can crash the process, which is prevented here."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import functools
 import importlib
 from typing import Any
 
-from sensors.sensor import SensorError
+from cosmo_runtime.sensors.sensor import SensorError
 
 
 @functools.lru_cache(maxsize=None)
 def load() -> Any:
-    """Returns the module ``pyrealsense2``, loaded with the libusb of ``libusb_package`` where the system has none.
+    """Returns the module ``pyrealsense2``. Where the system has no libusb, that of ``libusb_package`` is loaded.
 
     Raises:
-        SensorError: it is not installed, or cannot work here; the message says what to install.
+        SensorError: it is not installed or cannot work here. The message says what to install.
     """
     try:
         rs = importlib.import_module("pyrealsense2")
@@ -25,7 +25,7 @@ def load() -> Any:
         ) from error
     except ImportError as error:
         if "libusb" not in str(error):
-            raise SensorError(f"pyrealsense2 is installed but does not load: {error}") from error
+            raise SensorError(f"pyrealsense2 is installed but cannot be loaded: {error}") from error
         _preload_libusb()
         rs = importlib.import_module("pyrealsense2")
     if not hasattr(rs, "__version__"):  # before 2.58
@@ -34,7 +34,7 @@ def load() -> Any:
 
 
 def _preload_libusb() -> None:
-    """Makes the symbols of libusb-1.0 visible to whatever is loaded next."""
+    """Makes the symbols of libusb-1.0 visible to libraries that are loaded later."""
     try:
         import libusb_package
     except ImportError as error:
@@ -46,19 +46,19 @@ def _preload_libusb() -> None:
 
 
 def _require_usable_libusb() -> None:
-    """Raises where ``libusb_init`` fails, after which older librealsense dereferences null, even for emulated cameras.
+    """Raises if ``libusb_init`` fails, because older librealsense then crashes, even with emulated cameras.
 
-    It fails where there is no USB bus in the 1.0.26 of ``libusb_package``; no longer in its 1.0.30.
+    libusb 1.0.26 of ``libusb_package`` fails on machines without a USB bus. Its 1.0.30 does not.
     """
     try:
-        libusb = ctypes.CDLL("libusb-1.0.so.0")  # the one that librealsense uses, by now loaded
+        libusb = ctypes.CDLL("libusb-1.0.so.0")  # the one that librealsense has loaded
     except OSError:
         return
     code = libusb.libusb_init(None)
     if code < 0:
         raise SensorError(
-            f"no USB bus on this machine or in this container, of which pyrealsense2 before 2.58 dies together with"
-            f" this libusb (libusb_init: {code}). Install another one: `sudo apt install libusb-1.0-0`, or without root"
+            f"this machine or container has no USB bus, which makes pyrealsense2 before 2.58 crash with this libusb"
+            f" (libusb_init: {code}). Install another one: `sudo apt install libusb-1.0-0`, or without root"
             " `pip install --ignore-requires-python 'libusb-package>=1.0.30' 'importlib_resources<6.5'`"
         )
     libusb.libusb_exit(None)

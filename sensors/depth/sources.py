@@ -1,7 +1,7 @@
-"""Where depth frames come from: a camera on USB, or a recorded file; both are librealsense sensors behind a queue.
+"""Sources of depth frames: a USB camera or a recorded file. Both are librealsense sensors behind a queue.
 
-The sensor interface of librealsense is used rather than its pipeline: ``pipeline.start`` without a camera blocks for
-15 s, and the queue is the same for a live camera, a recording and a software device, so what is tested is what runs.
+This module uses librealsense's sensor interface instead of its pipeline, because ``pipeline.start`` blocks for 15 s
+without a camera. A live camera, a recording and a software device share the queue, so tests run the real code.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from sensors.depth import librealsense
-from sensors.sensor import SensorEnded, SensorError, SensorLost, SensorNotFound
+from cosmo_runtime.sensors.depth import librealsense
+from cosmo_runtime.sensors.discovery import NO_OTHERS, Others
+from cosmo_runtime.sensors.sensor import SensorEnded, SensorError, SensorLost, SensorNotFound
 
-_QUEUE_FRAMES = 16  # as many as librealsense keeps in flight; half a second of a stalled host at 30 Hz
+_QUEUE_FRAMES = 16  # as many as librealsense keeps in flight; covers a stall of half a second at 30 Hz
 _FIRST_FRAME_S = 2.0  # a D400 needs up to a second
 _STOP_DEADLINE_S = 2.0
 _FAILURES_BEFORE_RESET = 2
@@ -28,10 +29,10 @@ class DepthStream(NamedTuple):
     """What a source delivers once started.
 
     Attributes:
-        device: the device in words.
+        device: describes the device.
         rate_hz: nominal frames a second.
         depth_scale_m: metres per step of depth.
-        intrinsics: width, height, fx, fy, cx, cy of the frames as they come, in pixels.
+        intrinsics: width, height, fx, fy, cx, cy of the source's frames, in pixels.
     """
 
     device: str
@@ -41,20 +42,20 @@ class DepthStream(NamedTuple):
 
 
 class FrameSource(Protocol):
-    """Delivers the depth frames of one device; may be started again after it was stopped.
+    """Delivers the depth frames of one device. It can be stopped and started again.
 
     Attributes:
-        device: the device in words, as far as it is known before it is started.
+        device: describes the device, as far as it is known before it is started.
     """
 
     device: str
 
     def start(self) -> DepthStream:
-        """Opens the device; frames gather from now on.
+        """Opens the device. Frames queue up from now on.
 
         Raises:
-            SensorNotFound: it is not there.
-            SensorError: it is there and cannot be used.
+            SensorNotFound: the device is not there.
+            SensorError: the device is there but cannot be used.
         """
         ...
 
@@ -75,28 +76,32 @@ class CameraSource:
     """A RealSense camera on USB.
 
     Args:
-        serial_number: of the camera; the first one with a depth sensor when None.
+        serial_number: the camera's; None takes the first camera with a depth sensor.
         width, height: pixels.
         rate_hz: frames a second.
+        others: the rig's other sensors, whose cameras are left alone.
     """
 
-    def __init__(self, serial_number: str | None, width: int, height: int, rate_hz: int) -> None:
+    def __init__(
+        self, serial_number: str | None, width: int, height: int, rate_hz: int, others: Others = NO_OTHERS
+    ) -> None:
         self.device = f"RealSense camera {serial_number}" if serial_number else "RealSense camera"
         self._serial_number = serial_number
+        self._others = others
         self._mode = (width, height, rate_hz)
         self._camera: Any = None
         self._streaming: _Streaming | None = None
         self._failures = 0
 
     def start(self) -> DepthStream:
-        """Finds the camera, starts its depth stream in exactly the mode asked for, and waits for the first frame.
+        """Finds the camera, starts its depth stream in the requested mode, and waits for the first frame.
 
-        A camera that gave no frame twice in a row, or did not stop, is reset first, and is back seconds later.
+        A camera that twice delivered no frame, or that did not stop, is reset first. It returns seconds later.
 
         Raises:
-            SensorNotFound: no such camera; the message lists those attached.
-            SensorLost: it gives no frames, or was just reset; starting again may help.
-            SensorError: it does not offer the mode (the message lists what it does), or cannot be opened.
+            SensorNotFound: there is no such camera. The message lists the attached ones.
+            SensorLost: the camera delivers no frames or was just reset. Starting again may help.
+            SensorError: the camera lacks the mode (the message lists its modes), or cannot be opened.
         """
         camera, sensor = self._find()
         name = describe(camera)
@@ -106,22 +111,22 @@ class CameraSource:
                 camera.hardware_reset()
             except RuntimeError as error:
                 raise SensorError(
-                    f"{name}: stopped answering, cannot be reset ({error}). Plug it out and in"
+                    f"{name}: stopped answering and cannot be reset ({error}). Unplug it and plug it in again"
                 ) from error
-            raise SensorLost(f"{name}: stopped answering and was reset; it is back in a few seconds")
+            raise SensorLost(f"{name}: stopped answering and was reset; it returns in a few seconds")
         rs = librealsense.load()
         if _usb_type(camera).startswith("2"):
-            _log.warning("%s: runs at USB 2 speed, with fewer modes; use a USB 3 port and a USB 3 cable", name)
+            _log.warning("%s: runs at USB 2 speed, with fewer modes; use a USB 3 port and cable", name)
         profile = self._profile(sensor, name)
         if sensor.supports(rs.option.global_time_enabled):
-            # librealsense's own mapping to the host's wall clock can step by seconds; the driver maps the raw clock.
+            # librealsense's own mapping to the host's clock can step by seconds, so the driver maps the raw clock.
             sensor.set_option(rs.option.global_time_enabled, 0)
         self._streaming = _Streaming(sensor, profile, name)
         self._camera = camera
         if not self._streaming.wait_for_first(_FIRST_FRAME_S):
             self._failures += 1
             self.stop()
-            raise SensorLost(f"{name}: started, but gave no frame in {_FIRST_FRAME_S:g} s")
+            raise SensorLost(f"{name}: started, but delivered no frame in {_FIRST_FRAME_S:g} s")
         self._failures = 0
         return _stream(name, sensor, profile)
 
@@ -138,11 +143,11 @@ class CameraSource:
         """As in ``FrameSource``."""
         streaming, self._streaming, self._camera = self._streaming, None, None
         if streaming is not None and not streaming.close():
-            _log.warning("%s: did not stop within %g s; left behind", self.device, _STOP_DEADLINE_S)
+            _log.warning("%s: did not stop within %g s and was abandoned", self.device, _STOP_DEADLINE_S)
             self._failures = _FAILURES_BEFORE_RESET
 
     def _attached(self) -> list[Any]:
-        """Returns the ``rs.device``s that are there now."""
+        """Returns the ``rs.device``s that are attached now."""
         return list(librealsense.load().context().query_devices())
 
     def _is_attached(self, camera: Any) -> bool:
@@ -153,11 +158,12 @@ class CameraSource:
         attached = self._attached()
         for camera in attached:
             sensor = _depth_sensor(camera)
-            if sensor and self._serial_number in (None, _serial_number(camera)):
+            number = _serial_number(camera)
+            if sensor and self._serial_number in (None, number) and number not in self._others.serial_numbers:
                 return camera, sensor
         there = ", ".join(describe(camera) for camera in attached) or "none"
         raise SensorNotFound(
-            f"{self.device}: not found on USB; RealSense devices attached: {there}. Is it plugged in, and are"
+            f"{self.device}: not found on USB; attached RealSense devices: {there}. Is it plugged in, and are"
             " librealsense's udev rules installed?"
         )
 
@@ -181,10 +187,10 @@ class CameraSource:
 
 
 class FileSource:
-    """A recording of a RealSense camera, played once at its own pace: what a busy host has no time for is lost.
+    """A recording of a RealSense camera, played once at its own pace. A host that is too busy loses frames.
 
     Args:
-        path: a ``.bag``, or from pyrealsense2 2.58 on a ``.db3``.
+        path: a ``.bag``; or a ``.db3``, which needs pyrealsense2 2.58.
     """
 
     def __init__(self, path: Path) -> None:
@@ -197,7 +203,7 @@ class FileSource:
         """Plays the file from its beginning.
 
         Raises:
-            SensorNotFound: no such file.
+            SensorNotFound: the file does not exist.
             SensorError: this librealsense cannot play it, or it holds no depth.
         """
         rs = librealsense.load()
@@ -222,7 +228,7 @@ class FileSource:
             raise SensorLost(f"{self.device}: not connected")
         frames = self._streaming.read(timeout_s)
         if not frames and self._playback.current_status() == librealsense.load().playback_status.stopped:
-            frames = self._streaming.read(0)  # what came between the time-out and the end
+            frames = self._streaming.read(0)  # frames that came between the time-out and the end
             if not frames:
                 raise SensorEnded(f"{self.device}: has ended")
         return frames
@@ -239,7 +245,7 @@ class _Streaming:
 
     def __init__(self, sensor: Any, profile: Any, name: str) -> None:
         self._sensor = sensor
-        self._early: list[Any] = []  # frames that came while the first one was waited for
+        self._early: list[Any] = []  # frames that came during the wait for the first one
         self._queue = librealsense.load().frame_queue(_QUEUE_FRAMES)
         try:
             sensor.open(profile)
@@ -261,7 +267,7 @@ class _Streaming:
         return frames
 
     def close(self) -> bool:
-        """Stops the sensor; tells whether it did stop, which a camera in trouble may never do."""
+        """Stops the sensor. Returns whether it stopped, because a faulty camera may never do so."""
         stopper = threading.Thread(target=self._stop, daemon=True)
         stopper.start()
         stopper.join(_STOP_DEADLINE_S)
@@ -276,7 +282,7 @@ class _Streaming:
 
 
 def _depth_sensor(device: Any) -> Any:
-    """Returns the device's depth sensor, None without one."""
+    """Returns the device's depth sensor, or None if it has none."""
     return next((sensor.as_depth_sensor() for sensor in device.query_sensors() if sensor.is_depth_sensor()), None)
 
 
@@ -297,7 +303,7 @@ def _stream(name: str, sensor: Any, profile: Any) -> DepthStream:
 
 
 def describe(device: Any) -> str:
-    """A RealSense device in words: its name, serial number and speed, as far as it tells them."""
+    """Describes a RealSense device: its name, serial number and speed, as far as it reports them."""
     rs = librealsense.load()
     name = device.get_info(rs.camera_info.name) if device.supports(rs.camera_info.name) else "RealSense device"
     usb_type = _usb_type(device)

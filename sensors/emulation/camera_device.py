@@ -1,4 +1,4 @@
-"""An emulated RealSense camera: librealsense's software device behind the driver's own way to a camera on USB."""
+"""An emulated RealSense camera: librealsense's software device in place of a camera on USB."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from sensors.depth import librealsense
-from sensors.depth.sources import CameraSource
-from sensors.emulation.motion import Camera
+from cosmo_runtime.sensors.depth import librealsense
+from cosmo_runtime.sensors.depth.sources import CameraSource
+from cosmo_runtime.sensors.simulation.motion import Camera
 
 _SERIAL_NUMBER = "EMULATED"
 _HARDWARE_WRAP_US = 2**32  # as in the D400
 
 
 class EmulatedCamera(CameraSource):
-    """A camera that shows what is pushed into it; the ``FrameSource`` of a ``DepthCamera``, already plugged in.
+    """A camera that shows the frames pushed into it. It is a ``FrameSource`` for a ``DepthCamera``, already plugged in.
 
-    ``push``, ``plug`` and ``unplug`` may be called from other threads than the one that reads.
+    Other threads than the reading one may call ``push``, ``plug`` and ``unplug``.
 
     Args:
         camera: its lens, rate and depth scale.
@@ -40,14 +40,14 @@ class EmulatedCamera(CameraSource):
         self.plug()
 
     def plug(self) -> None:
-        """Plugs the cable in: the camera starts anew, and its frame numbers from 1."""
+        """Plugs the cable in. The camera restarts and numbers its frames from 1."""
         with self._lock:
             if self._plugged is None:
                 self._plugged, self._sensor, self._stream_profile = _software_device(self._lens)
                 self._number = 0
 
     def unplug(self) -> None:
-        """Pulls the cable: the driver loses the camera, and finds none until it is plugged in again."""
+        """Pulls the cable. The driver loses the camera and finds none until ``plug``."""
         with self._lock:
             self._plugged = None
 
@@ -55,8 +55,8 @@ class EmulatedCamera(CameraSource):
         """Sends a frame to the host.
 
         Args:
-            frame: (height, width) uint16 in steps of the camera's depth scale; copied.
-            time_s: the camera's clock when it was taken.
+            frame: (height, width) uint16 in steps of the camera's depth scale. It is copied.
+            time_s: when the frame was taken, on the camera's clock.
         """
         if frame.shape != (self._lens.height, self._lens.width) or frame.dtype != np.uint16:
             raise ValueError(
@@ -72,7 +72,7 @@ class EmulatedCamera(CameraSource):
     def _video_frame(self, frame: np.ndarray, time_s: float) -> Any:
         rs = librealsense.load()
         video = rs.software_video_frame()
-        video.pixels = np.ascontiguousarray(frame)  # copied now, and freed by librealsense with its frame
+        video.pixels = np.ascontiguousarray(frame)  # a copy, which librealsense frees with its frame
         video.stride = 2 * self._lens.width
         video.bpp = 2
         video.depth_units = self._lens.depth_scale_m

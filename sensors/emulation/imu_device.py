@@ -1,4 +1,4 @@
-"""An emulated IMU: plays a motion through a serial cable in the bytes of a real device."""
+"""An emulated IMU: plays a motion through a serial cable, byte for byte like a real device."""
 
 from __future__ import annotations
 
@@ -10,35 +10,37 @@ from typing import Iterator
 
 import numpy as np
 
-from sensors.emulation.motion import Motion
-from sensors.emulation.pty import PtyPort
-from sensors.imu import witmotion, xsens
-from sensors.imu.stream import ByteStream
+from cosmo_runtime.sensors.emulation.pty import PtyPort
+from cosmo_runtime.sensors.imu import witmotion, xsens
+from cosmo_runtime.sensors.imu.stream import ByteStream
+from cosmo_runtime.sensors.simulation.motion import Motion
 
-_CLOCK_DRIFT = 20e-6  # of the device's clock against the host's
-_BLOCK_S = 0.25  # of motion, computed at once
+_CLOCK_DRIFT = 20e-6  # the device's clock against the host's
+_BLOCK_S = 0.25  # this much motion is computed at a time
 
 
 class EmulatedImu:
     """A WitMotion or Xsens IMU that measures a motion.
 
     Args:
-        port: its end of the cable.
+        port: the device's end of the cable.
         motion: what it measures, at ``motion.imu_rate_hz`` until a host asks for another rate.
+        place: where the IMU is worn, one of ``motion.imu_places``.
         protocol: ``witmotion`` or ``xsens``.
     """
 
-    def __init__(self, port: PtyPort, motion: Motion, protocol: str) -> None:
+    def __init__(self, port: PtyPort, motion: Motion, place: str, protocol: str) -> None:
         self._port = port
+        self._place = place
         self._motion = motion
         firmware = _WitMotion if protocol == "witmotion" else _Xsens
         self._firmware: _WitMotion | _Xsens = firmware(port, motion.imu_rate_hz)
 
     def run(self, stop: threading.Event, start_ns: int) -> None:
-        """Sends each measurement when its time has come, until the motion ends; late ones as fast as the line carries.
+        """Sends each measurement at its time until the motion ends, and late ones as fast as the line allows.
 
         Args:
-            stop: ends it early.
+            stop: ends the motion early.
             start_ns: when the motion starts, in nanoseconds of the host's monotonic clock.
         """
         for time_s, values in self._measurements():
@@ -54,13 +56,13 @@ class EmulatedImu:
             self._port.write(self._firmware.encode(values, time_s))
 
     def _measurements(self) -> Iterator[tuple[float, np.ndarray]]:
-        """Yields time (s) and values (9,) at the firmware's rate, which may change between any two."""
+        """Yields time (s) and values (9,) at the firmware's rate, which may change at any time."""
         start_s = 0.0
         while start_s <= self._motion.duration_s:
             rate_hz = self._firmware.rate_hz
             times_s = start_s + np.arange(max(1, round(_BLOCK_S * rate_hz))) / rate_hz
             times_s = times_s[times_s <= self._motion.duration_s]
-            for time_s, values in zip(times_s, self._motion.imu(times_s)):
+            for time_s, values in zip(times_s, self._motion.imu(times_s, self._place)):
                 yield time_s, values
                 start_s = time_s + 1 / self._firmware.rate_hz
                 if self._firmware.rate_hz != rate_hz:
@@ -68,7 +70,7 @@ class EmulatedImu:
 
 
 class _WitMotion:
-    """Sends and obeys as a WitMotion device does; one that was set up to send its clock."""
+    """The protocol of a WitMotion device that is set up to send its clock."""
 
     def __init__(self, port: PtyPort, rate_hz: float) -> None:
         self.rate_hz = rate_hz
@@ -96,7 +98,7 @@ class _WitMotion:
 
 
 class _Xsens:
-    """Sends and obeys as an Xsens device of the 600 series does."""
+    """The protocol of an Xsens device of the 600 series."""
 
     def __init__(self, port: PtyPort, rate_hz: float) -> None:
         self.rate_hz = rate_hz

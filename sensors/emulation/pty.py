@@ -1,4 +1,4 @@
-"""The far end of an emulated serial cable: a pseudo-terminal paced at a baud rate, with the faults of real cables."""
+"""The device's end of an emulated serial cable: a pseudo-terminal with a baud rate and the faults of real cables."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _PIECE_BYTES = 256
 
 
 class PtyPort:
-    """A serial device's own end of a cable; the host opens ``link`` as if it were ``/dev/ttyUSB0``.
+    """The device's end of a serial cable. The host opens ``link`` as if it were ``/dev/ttyUSB0``.
 
-    One thread may write, one read and any pull the cable meanwhile.
+    One thread may write and one may read, while any thread pulls the cable.
 
     Args:
-        link: a path made to point at the pseudo-terminal, and moved along when it is plugged in again.
-        baud: bits a second; ``write`` takes as long as the line would, and a host that set another speed hears noise.
+        link: a symbolic link to the pseudo-terminal. It is updated when the cable is plugged in again.
+        baud: bits a second. ``write`` takes as long as a real line would. A host at another speed reads noise.
 
     Attributes:
-        corrupt_share: share of the bytes to the host that are replaced by random ones.
+        corrupt_share: share of the bytes to the host that random ones replace.
         overrun_bytes: bytes lost because the host did not read them.
     """
 
@@ -37,21 +37,21 @@ class PtyPort:
         self.overrun_bytes = 0
         self._rng = np.random.default_rng(0)
         self._free_at = 0.0
-        self._lock = threading.Lock()  # no descriptor is used once closed, when its number may be another's
+        self._lock = threading.Lock()  # a closed descriptor's number may be reused, so none is used after closing
         self._master = self._slave = -1
         self.plug()
 
     @property
     def plugged(self) -> bool:
-        """Whether the cable is in."""
+        """Whether the cable is plugged in."""
         return self._master >= 0
 
     def plug(self) -> None:
-        """Plugs the cable in; a fresh pseudo-terminal appears behind ``link``."""
+        """Plugs the cable in. ``link`` then points at a fresh pseudo-terminal."""
         with self._lock:
             if self.plugged:
                 return
-            self._master, self._slave = os.openpty()  # our own slave keeps the line up while no host listens
+            self._master, self._slave = os.openpty()  # our own slave end keeps the line up while no host listens
             tty.setraw(self._slave)
             _set_speed(self._slave, self.baud)
             os.set_blocking(self._master, False)
@@ -60,7 +60,7 @@ class PtyPort:
             self.link.symlink_to(os.ttyname(self._slave))
 
     def unplug(self) -> None:
-        """Pulls the cable: the host's next read fails as it does on a real unplug."""
+        """Pulls the cable. The host's next read fails, as with a real cable."""
         with self._lock:
             if not self.plugged:
                 return
@@ -70,7 +70,7 @@ class PtyPort:
             self._master = self._slave = -1
 
     def write(self, data: bytes) -> None:
-        """Sends bytes at the line's speed; what nobody reads is dropped once the host's buffer is full."""
+        """Sends bytes at the line's speed. Once the host's buffer is full, unread bytes are dropped."""
         self._free_at = max(self._free_at, time.monotonic())
         for start in range(0, len(data), _PIECE_BYTES):
             piece = data[start : start + _PIECE_BYTES]
@@ -86,7 +86,7 @@ class PtyPort:
                 self.overrun_bytes += len(piece) - sent
 
     def read(self, timeout_s: float) -> bytes:
-        """Returns what the host has sent, waiting up to ``timeout_s``."""
+        """Returns what the host has sent. Waits up to ``timeout_s`` for it."""
         if not self.plugged:
             time.sleep(timeout_s)
             return b""
@@ -98,7 +98,7 @@ class PtyPort:
             return b""
 
     def _as_heard(self, data: bytes, corrupt_share: float) -> bytes:
-        """Returns the bytes as the other end makes them out: with errors, or as noise when the speeds differ."""
+        """Returns the bytes that the other end receives: with errors, or noise if the speeds differ."""
         heard_at = termios.tcgetattr(self._slave)[5]
         if heard_at != getattr(termios, f"B{self.baud}", heard_at):
             corrupt_share = 1.0
@@ -111,7 +111,7 @@ class PtyPort:
 
 
 def _set_speed(terminal: int, baud: int) -> None:
-    """Sets the speed that a terminal starts with, for hosts that open it without setting one."""
+    """Sets a terminal's initial speed, for hosts that open it without setting one."""
     attributes = termios.tcgetattr(terminal)
     attributes[4] = attributes[5] = getattr(termios, f"B{baud}", attributes[5])
     termios.tcsetattr(terminal, termios.TCSANOW, attributes)

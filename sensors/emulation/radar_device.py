@@ -6,14 +6,14 @@ import math
 import threading
 import time
 
-from sensors.emulation.motion import Motion
-from sensors.emulation.pty import PtyPort
-from sensors.radar.frames import encode_frame
+from cosmo_runtime.sensors.emulation.pty import PtyPort
+from cosmo_runtime.sensors.radar.frames import encode_frame
+from cosmo_runtime.sensors.simulation.motion import Motion
 
 _PROMPT = b"mmwDemo:/>"
-_MAX_LATE_S = 0.5  # frames later than this are dropped, as a radar does whose line is too slow for them
+_MAX_LATE_S = 0.5  # frames later than this are dropped, like on a radar whose line is too slow
 _LONGEST_LINE = 256
-_ARGUMENTS = {  # the commands of the mmw demo of SDK 3.5 and how many arguments they take
+_ARGUMENTS = {  # the commands of SDK 3.5's mmw demo, and how many arguments each takes
     "sensorStart": (0, 1),
     "sensorStop": (0,),
     "flushCfg": (0,),
@@ -48,13 +48,13 @@ _NEEDED = ("channelCfg", "profileCfg", "chirpCfg", "frameCfg", "guiMonitor", "cf
 class EmulatedRadar:
     """A radar that sees a motion.
 
-    It starts and stops as its command line says, with the frame period it was told, and forgets its configuration
-    when it is unplugged. Frame k is what the motion shows at k periods after its start, whether it was sent or not.
+    Its command line starts and stops it and sets its frame period. Unplugging it erases its configuration. Frame k
+    shows the motion k periods after the radar's start, whether or not earlier frames were sent.
 
     Args:
-        cli: cable of the command line.
-        data: cable of the frames.
-        motion: what it sees.
+        cli: the cable of the command line.
+        data: the cable of the frames.
+        motion: what the radar sees.
     """
 
     def __init__(self, cli: PtyPort, data: PtyPort, motion: Motion) -> None:
@@ -70,8 +70,8 @@ class EmulatedRadar:
         """Serves both cables until ``stop``.
 
         Args:
-            stop: ends it.
-            start_ns: the motion's time zero on the host's monotonic clock.
+            stop: ends the service.
+            start_ns: when the motion starts, on the host's monotonic clock.
         """
         self._start_ns = start_ns
         line = b""
@@ -89,7 +89,7 @@ class EmulatedRadar:
         self._stop()
 
     def _answer(self, command: str) -> list[str]:
-        """Returns the lines that the firmware answers."""
+        """Returns the lines of the firmware's answer."""
         if not command:
             return []
         if command.startswith("%"):
@@ -119,18 +119,19 @@ class EmulatedRadar:
                 "Error -1",
             ]
         try:
+            frames = int(self._configured["frameCfg"][3])
             period_s = float(self._configured["frameCfg"][4]) * 1e-3
         except ValueError:
-            period_s = 0.0
+            frames, period_s = 0, 0.0
         if period_s <= 0:
             return ["Error: Invalid frame periodicity", "Error -1"]
         self._halt.clear()
-        self._sender = threading.Thread(target=self._send, args=(period_s,), daemon=True)
+        self._sender = threading.Thread(target=self._send, args=(period_s, frames), daemon=True)
         self._sender.start()
         return ["Debug: Init Calibration Status = 0x1ffe", "Done"]
 
     def _stop(self) -> bool:
-        """Lets the frame that is being sent end; returns whether there was one to stop."""
+        """Lets the current frame finish. Returns whether the radar was running."""
         if not self._sender:
             return False
         self._halt.set()
@@ -138,10 +139,11 @@ class EmulatedRadar:
         self._sender = None
         return True
 
-    def _send(self, period_s: float) -> None:
-        """Sends each frame when its time has come."""
+    def _send(self, period_s: float, frames: int) -> None:
+        """Sends each frame at its time: ``frames`` of them, or without end if ``frames`` is 0."""
         number = math.ceil(self._now_s() / period_s)
-        while number * period_s <= self._motion.duration_s:
+        end = number + frames if frames else math.inf
+        while number < end and number * period_s <= self._motion.duration_s:
             if self._halt.wait(max(0.0, number * period_s - self._now_s())):
                 return
             self._data.write(encode_frame(number, self._motion.radar(number * period_s)))

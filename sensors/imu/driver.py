@@ -1,65 +1,55 @@
-"""The inertial sensor: finds it, tells its protocol and speed by listening, and stamps what it measures."""
+"""The driver of inertial sensors: finds the device and its speed, and stamps its measurements."""
 
 from __future__ import annotations
 
-import math
 import time
-from typing import Collection, Union
 
-from sensors.clock import DeviceClock
-from sensors.config import ImuConfig
-from sensors.discovery import imu_ports
-from sensors.events import Sample
-from sensors.imu.stream import Reading
-from sensors.imu.witmotion import WitMotionParser
-from sensors.imu.xsens import GO_TO_MEASUREMENT, XsensParser, encode_message
-from sensors.sensor import Sensor, SensorError, SensorInfo, SensorLost, SensorNotFound
-from sensors.serial_port import SerialPort
+from cosmo_runtime.sensors.clock import DeviceClock
+from cosmo_runtime.sensors.config import ImuConfig
+from cosmo_runtime.sensors.discovery import NO_OTHERS, Others, imu_ports
+from cosmo_runtime.sensors.events import Sample
+from cosmo_runtime.sensors.imu.stream import Measurements, Reading
+from cosmo_runtime.sensors.imu.tuning import PARSERS, Heard, Parser, listen
+from cosmo_runtime.sensors.imu.xsens import GO_TO_MEASUREMENT, encode_message
+from cosmo_runtime.sensors.sensor import Sensor, SensorError, SensorInfo, SensorLost, SensorNotFound
+from cosmo_runtime.sensors.serial_port import SerialPort
 
-_Parser = Union[WitMotionParser, XsensParser]
-_PARSERS: dict[str, type[_Parser]] = {"witmotion": WitMotionParser, "xsens": XsensParser}
-_BAUDS = (115200, 9600, 230400, 921600, 460800)  # the likeliest first: 9600 is WitMotion's default, 115200 Xsens'
-_RATES_HZ = (10, 20, 50, 100, 200, 400)
-_LISTEN_S = 0.8  # time for the five measurements at 10 Hz that it takes to be sure of protocol and rate
-_SURE = 3  # readings; WitMotion's parser needs two measurements before the first
-_SPREAD_NS = 100_000_000  # arrivals so far apart tell a rate, though adapters hold bytes back for up to 16 ms
-_SILENCE_S = 0.5  # a device that measures is never silent for so long; at a wrong speed it is heard as noise
-_NOISE_BYTES = 2000  # so many bytes hold enough measurements, if any
-_COMMAND_PAUSE_S = 0.1  # WitMotion devices miss commands that follow each other faster
+_BAUDS = (115200, 9600, 230400, 921600, 460800)  # the likeliest first: 9600 is WitMotion's default, 115200 is Xsens'
+_COMMAND_PAUSE_S = 0.1  # WitMotion devices miss commands that come faster
 
 
 class Imu(Sensor):
     """A WitMotion or Xsens IMU on a serial port.
 
     Args:
-        config: where it is and how to set it up; what is not given is found out.
-        name: of the sensor in its samples.
-        taken: serial ports of other sensors, where it is not looked for.
+        config: where it is and how to set it up. The driver finds out what is not given.
+        name: the sensor's name in the rig.
+        others: the rig's other sensors, whose devices are left alone.
     """
 
-    def __init__(self, config: ImuConfig, name: str = "imu", taken: Collection[str] = ()) -> None:
+    def __init__(self, config: ImuConfig, name: str = "imu", others: Others = NO_OTHERS) -> None:
         self._config = config
-        self._taken = taken
+        self._others = others
         where = config.port or f"the serial port {config.serial_number or 'where one is heard'}"
-        self.info = SensorInfo(name, f"IMU on {where}", config.rate_hz)
+        self.info = SensorInfo(name, f"IMU on {where}", config.rate_hz, kind="imu", latency_ms=config.latency_ms)
         self._port: SerialPort | None = None
-        self._baud: int | None = None  # of the latest connection, the first to try at the next
-        self._parser: _Parser
+        self._baud: int | None = None  # of the latest connection; the next one tries it first
+        self._parser: Parser
         self._clock: DeviceClock
         self._unread: list[Reading] = []
-        self._heard_bytes = 0  # while tuning in
+        self._measurements = Measurements()
         self._stamp_ns = 0
 
     def connect(self) -> None:
-        """Finds the device, sets it up if asked to, and waits for its first measurement.
+        """Finds the device, configures it if the configuration says so, and waits for its first measurement.
 
         Raises:
-            SensorNotFound: there is no port, or no IMU is heard on it.
-            SensorError: the port cannot be used, or the device does not obey its configuration.
+            SensorNotFound: there is no port, or no IMU on it.
+            SensorError: the port cannot be used, or the device ignores its configuration.
         """
         self.disconnect()
         port, serial_number = self._config.port, self._config.serial_number
-        self._open_any([port] if port else imu_ports(serial_number, self._taken))
+        self._open_any([port] if port else imu_ports(serial_number, self._others))
 
     def read(self, timeout_s: float) -> list[Sample]:
         """Returns the samples that have arrived; see ``Sensor.read``.
@@ -86,7 +76,7 @@ class Imu(Sensor):
         self._port = None
 
     def _open_any(self, paths: list[str]) -> None:
-        """Opens the first port on which an IMU is heard."""
+        """Opens the first port with an IMU on it."""
         failures = []
         for path in paths:
             try:
@@ -97,112 +87,98 @@ class Imu(Sensor):
         raise failures[0] if len(failures) == 1 else SensorNotFound(" ".join(map(str, failures)))
 
     def _open(self, path: str) -> None:
-        """Opens a port and tries speeds until an IMU is heard, then configures it if asked to."""
-        # A device that is configured may still have the speed that it was raised to.
+        """Opens a port, tries speeds until an IMU is heard, then configures it if the configuration says so."""
+        # A device that was configured before may still have the higher speed that it was set to.
         usual = _BAUDS if self._config.configure or not self._config.baud else ()
         bauds = [baud for baud in dict.fromkeys((self._baud, self._config.baud, *usual)) if baud]
         port = self._port = SerialPort(path, bauds[0], "IMU")
-        self._heard_bytes = 0
-        baud = self._tuned(port, bauds)
-        if baud is None and not self._heard_bytes:
-            raise SensorNotFound(f"IMU on {path}: nothing is heard. Is it powered, and does it measure?")
-        if baud is None:
-            protocols = " or ".join(self._protocols())
-            raise SensorNotFound(
-                f"IMU on {path}: bytes arrive, but no {protocols} measurements at {', '.join(map(str, bauds))} baud."
-                " Is it another device?"
-            )
-        self._baud = self._configure(port, baud) if self._config.configure else baud
-        self._parser.counts = self.info.counts  # what was skipped while tuning in was not lost
-        self._clock = DeviceClock(self._parser.tick_ns, self._parser.wrap_ticks)
-        rates_hz = [] if self._config.configure else self._rates_hz()
+        heard = self._tuned(port, bauds)
+        if self._config.configure:
+            heard = self._configured(port, heard)
+        self._baud, self._parser, self._unread = heard.baud, heard.parser, heard.readings
+        self._parser.counts = self.info.counts  # bytes skipped while tuning in are no losses
+        rates_hz = [] if self._config.configure else heard.rates_hz()
         self.info.rate_hz = next(iter(rates_hz), self._config.rate_hz)
         self.info.device = f"IMU on {path}, {self._parser.name}, {self._baud} baud"
+        self._clock = DeviceClock(self.info, self._parser.tick_ns, self._parser.wrap_ticks)
+        self._measurements = Measurements()
 
-    def _protocols(self) -> list[str]:
-        return list(_PARSERS) if self._config.protocol == "auto" else [self._config.protocol]
+    def _tuned(self, port: SerialPort, bauds: list[int]) -> Heard:
+        """Tries speeds until an IMU is heard.
 
-    def _tuned(self, port: SerialPort, bauds: list[int]) -> int | None:
-        """Returns the first speed at which an IMU is heard; None if it is at none."""
+        Raises:
+            SensorNotFound: no IMU is heard. The message names what is heard instead.
+        """
+        attempts: list[Heard] = []
         for baud in bauds:
-            if self._hears(port, baud):
-                return baud
-            if not self._heard_bytes:  # not even the noise of a wrong speed
+            attempts.append(listen(port, baud))
+            if self._is_usable(attempts[-1]):
+                return attempts[-1]
+            if not any(heard.byte_count for heard in attempts):  # not even noise, as at a wrong speed
                 break
-        if self._config.configure and self._config.protocol == "xsens" and not self._heard_bytes:
-            for baud in bauds:  # it may have been left in its configuration mode, where it is silent
+        if self._config.configure and self._config.protocol == "xsens" and not attempts[-1].byte_count:
+            for baud in bauds:  # it may be in its configuration mode, where it is silent
                 port.set_baud(baud)
                 port.write(encode_message(GO_TO_MEASUREMENT))
-                if self._hears(port, baud):
-                    return baud
-        return None
+                heard = listen(port, baud)
+                if self._is_usable(heard):
+                    return heard
+        raise SensorNotFound(f"IMU on {port.path}: {self._what_is_wrong(attempts)}")
 
-    def _hears(self, port: SerialPort, baud: int) -> bool:
-        """Listens for measurements in any protocol that may be; keeps the parser and what it read."""
-        port.set_baud(baud)
-        heard: list[tuple[_Parser, list[Reading]]] = [(_PARSERS[protocol](), []) for protocol in self._protocols()]
-        deadline = time.monotonic() + _LISTEN_S
-        heard_bytes = 0
-        while heard_bytes < _NOISE_BYTES:
-            left_s = deadline - time.monotonic()
-            data = port.read(min(left_s, _SILENCE_S)) if left_s > 0 else b""
-            if not data:
-                break
-            heard_bytes += len(data)
-            self._heard_bytes += len(data)
-            arrival_ns = time.monotonic_ns()
-            for self._parser, self._unread in heard:
-                self._unread += self._parser.feed(data, arrival_ns)
-                if len(self._unread) >= _SURE and _spread_ns(self._unread) >= _SPREAD_NS:
-                    return True
-        self._parser, self._unread = max(heard, key=lambda each: len(each[1]))
-        return len(self._unread) >= _SURE
+    def _is_usable(self, heard: Heard) -> bool:
+        """Whether a device of the right protocol was heard that measures, or can be set to measure."""
+        can_be_configured = self._config.configure and heard.parser.unusable()
+        return self._config.protocol in ("auto", heard.protocol) and bool(heard.measures or can_be_configured)
 
-    def _rates_hz(self) -> list[int]:
-        """Tells the device's rate from what was heard: first by its clock, then by the arrivals, where these can tell.
+    def _what_is_wrong(self, attempts: list[Heard]) -> str:
+        if not any(heard.byte_count for heard in attempts):
+            return "nothing is heard. Is it powered, and is it measuring?"
+        for heard in attempts:
+            if heard.measures:
+                return (
+                    f"bytes come, but they are those of a {heard.parser.name} IMU at {heard.baud} baud, and [imu] has"
+                    f' protocol = "{self._config.protocol}". Set it to "{heard.protocol}" or "auto".'
+                )
+            if heard.parser.unusable():
+                return f"bytes come, but {heard.parser.unusable()}, or set configure = true in [imu]."
+        protocols = " or ".join(PARSERS if self._config.protocol == "auto" else [self._config.protocol])
+        bauds = ", ".join(str(heard.baud) for heard in attempts)
+        only = self._config.baud and not self._config.configure
+        remedy = "Remove baud from [imu], so that the usual speeds are tried." if only else "Is it another device?"
+        return f"bytes arrive, but no {protocols} measurements at {bauds} baud. {remedy}"
 
-        A coarse clock may show too long a step, a line that loses readings too few arrivals; hardly ever both at once.
+    def _configured(self, port: SerialPort, heard: Heard) -> Heard:
+        """Configures the device and returns what is heard after that.
+
+        Raises:
+            SensorError: the device ignores its configuration.
         """
-        ticks = [reading.ticks for reading in self._unread if reading.ticks is not None]
-        steps = [later - earlier for earlier, later in zip(ticks, ticks[1:]) if later > earlier]
-        measured_hz = [1e9 / (min(steps) * self._parser.tick_ns)] if steps else []
-        spread_ns = _spread_ns(self._unread)
-        if spread_ns >= _SPREAD_NS:
-            later = sum(reading.arrival_ns > self._unread[0].arrival_ns for reading in self._unread)
-            measured_hz.append(later / spread_ns * 1e9)
-        return [min(_RATES_HZ, key=lambda rate_hz: abs(math.log(rate_hz / each_hz))) for each_hz in measured_hz]
-
-    def _configure(self, port: SerialPort, baud: int) -> int:
-        """Sets the device up and returns the speed at which it speaks from then on."""
-        commands, baud = self._parser.configuration(self._config.rate_hz, baud)
+        commands, baud = heard.parser.configuration(self._config.rate_hz, heard.baud)
         for command in commands:
             port.write(command)
             time.sleep(_COMMAND_PAUSE_S)
-        if not self._hears(port, baud):
+        heard = listen(port, baud)
+        if not heard.measures:
             raise SensorError(f"IMU on {port.path}: no measurements after it was set to {self._config.rate_hz} Hz.")
-        rates_hz = self._rates_hz()
+        rates_hz = heard.rates_hz()
         if rates_hz and self._config.rate_hz not in rates_hz:
             raise SensorError(
                 f"IMU on {port.path}: was set to {self._config.rate_hz} Hz but measures at {rates_hz[0]} Hz. Set"
-                " rate_hz to what it can do, or configure = false to take it as it is."
+                " rate_hz to a rate that it can do, or configure = false to use it as it is."
             )
-        if all(reading.ticks is None for reading in self._unread):
+        if heard.parser.has_clock and all(reading.ticks is None for reading in heard.readings):
             raise SensorError(
-                f"IMU on {port.path}: was set to send its time but sends none. Set configure = false to take it so."
+                f"IMU on {port.path}: was set to send its time but sends none. Set configure = false to use it without."
             )
-        return baud
+        return heard
 
     def _sample(self, reading: Reading) -> Sample:
-        stamp_ns = reading.arrival_ns
-        if reading.ticks is not None:
-            resets = self._clock.resets
-            stamp_ns = self._clock.to_host(reading.ticks, reading.arrival_ns)
-            self.info.counts["clock_resets"] += self._clock.resets - resets
-        self._stamp_ns = max(stamp_ns - round(self._config.latency_ms * 1e6), self._stamp_ns + 1)
+        if self._measurements.begins(reading):
+            stamp_ns = reading.arrival_ns
+            if reading.ticks is not None:
+                stamp_ns = self._clock.to_host(reading.ticks, reading.arrival_ns)
+            self._stamp_ns = max(stamp_ns - round(self._config.latency_ms * 1e6), self._stamp_ns + 1)
+        else:
+            self._stamp_ns += 1  # measured at the same time, but stamps must strictly increase
         self.info.counts["samples"] += 1
         return Sample(self.info.name, self._stamp_ns, reading.arrival_ns, reading.values, reading.raw)
-
-
-def _spread_ns(readings: list[Reading]) -> int:
-    """Returns the time from the first arrival to the last."""
-    return readings[-1].arrival_ns - readings[0].arrival_ns

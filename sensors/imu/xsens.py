@@ -1,8 +1,8 @@
 """The Xsens Xbus protocol with MTData2 messages, after the MT Low Level Communication Protocol.
 
-A message is ``FA FF MID LEN data CS``, big-endian; with LEN = FF two bytes of length follow. All bytes after FA sum to
-0 modulo 256. MTData2 holds packets ``id (uint16) | length | payload``; the last hexadecimal digit of an id tells the
-number format and the coordinate system of its payload.
+A message is ``FA FF MID LEN data CS``, big-endian. After LEN = FF, two bytes of length follow. All bytes after FA sum
+to 0 modulo 256. MTData2 holds packets ``id (uint16) | length | payload``. The last hexadecimal digit of an id gives the
+number format and the coordinate system of the payload.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from typing import Iterator, NamedTuple
 
 import numpy as np
 
-from sensors.imu.stream import BITS_PER_BYTE, ByteStream, Reading
-from sensors.sensor import SensorError
+from cosmo_runtime.sensors.imu.stream import BITS_PER_BYTE, RECOGNISED, ByteStream, Reading
+from cosmo_runtime.sensors.sensor import SensorError
 
-GO_TO_MEASUREMENT, GO_TO_CONFIG, MT_DATA2, SET_OUTPUT = 0x10, 0x30, 0x36, 0xC0  # message identifiers; an answer has +1
+GO_TO_MEASUREMENT, GO_TO_CONFIG, MT_DATA2, SET_OUTPUT = 0x10, 0x30, 0x36, 0xC0  # message ids; an answer's is 1 more
+MT_DATA = 0x32  # identifier of the older format, which does not describe its content
 PACKET_COUNTER, SAMPLE_TIME, ACCELERATION, ANGULAR_RATE, MAGNETIC_FIELD = 0x1020, 0x1060, 0x4020, 0x8020, 0xC020  # ids
 
 _PREAMBLE, _MASTER = 0xFA, 0xFF
 _EXTENDED = 0xFF
 _LONGEST = 2048
-_EARTH_FIELD_UT = 49.0  # devices give the field relative to the earth's where they were calibrated
-_VECTORS = (  # id, where in a sample, unit
+_EARTH_FIELD_UT = 49.0  # devices give the field relative to the earth's at the place of calibration
+_VECTORS = (  # id, its place in a sample, unit
     (ACCELERATION, slice(0, 3), 1.0),  # m/s²
     (ANGULAR_RATE, slice(3, 6), 1.0),  # rad/s
     (MAGNETIC_FIELD, slice(6, 9), _EARTH_FIELD_UT),
@@ -36,11 +37,11 @@ _NUMBER_FORMATS = (  # float32, fixed point 12.20 and 16.32, float64
 )
 _TICKS_PER_S = 10_000
 _LONGEST_GAP_TICKS = 10 * _TICKS_PER_S
-_WRAPS = (2**32, 864_000_000)  # of SampleTimeFine: 1 and 600 series, 10 and 100 series
+_WRAPS = (2**32, 864_000_000)  # wrap of SampleTimeFine: 1 and 600 series, 10 and 100 series
 
 
 class Message(NamedTuple):
-    """A message with a good checksum; ``arrival_ns`` is that of its first byte."""
+    """A message with a correct checksum. ``arrival_ns`` is the arrival of its first byte."""
 
     identifier: int
     data: bytes
@@ -48,7 +49,7 @@ class Message(NamedTuple):
 
 
 def messages(stream: ByteStream, counts: Counter[str]) -> Iterator[Message]:
-    """Takes the whole messages from a stream; counts ``skipped_bytes`` and ``bad_checksums``."""
+    """Reads whole messages from a stream, and counts ``skipped_bytes`` and ``bad_checksums``."""
     pending = stream.pending
     while pending:
         if pending[0] != _PREAMBLE or pending[1:2] not in (b"", bytes([_MASTER])):
@@ -80,12 +81,12 @@ def encode_message(identifier: int, data: bytes = b"") -> bytes:
 
 
 def encode_sample(values: np.ndarray, counter: int, clock_ticks: int) -> bytes:
-    """Returns the MTData2 message of one measurement; a vector that is NaN is left out.
+    """Returns the MTData2 message of one measurement, without vectors that are NaN.
 
     Args:
         values: (9,) as in ``sensors.events.Sample``.
-        counter: of the measurement; sent modulo 2^16.
-        clock_ticks: the device's clock in 0.1 ms; sent modulo 2^32.
+        counter: the measurement's number, sent modulo 2^16.
+        clock_ticks: the device's clock in 0.1 ms, sent modulo 2^32.
     """
     data = struct.pack(">HBHHBI", PACKET_COUNTER, 2, counter % 2**16, SAMPLE_TIME, 4, clock_ticks % 2**32)
     for identifier, where, unit in _VECTORS:
@@ -95,34 +96,37 @@ def encode_sample(values: np.ndarray, counter: int, clock_ticks: int) -> bytes:
 
 
 class XsensParser:
-    """Makes readings of an Xbus byte stream; any split of the bytes gives the same.
+    """Parses an Xbus byte stream. The readings do not depend on how the bytes are split.
 
     Attributes:
-        counts: ``skipped_bytes``, ``bad_checksums``, ``malformed_messages`` (good checksum, broken inside) and
-            ``lost_samples`` (missing from the device's packet counter).
+        counts: ``skipped_bytes``, ``bad_checksums``, ``malformed_messages`` (correct checksum, but broken inside) and
+            ``lost_samples`` (gaps in the device's packet counter).
     """
 
     name = "xsens"
+    has_clock = True
     tick_ns = 1e9 / _TICKS_PER_S
-    wrap_ticks = None  # unwrapped here, where the two ways to wrap are known
+    wrap_ticks = None  # unwrapped here, because only this parser knows both wraps
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self._stream = ByteStream()
         self._last_counter: int | None = None
         self._last_ticks = 0
-        self._turned_ticks = 0  # ticks of the turns that the clock has made
+        self._turned_ticks = 0  # ticks of the clock's full turns so far
+        self._identifiers: Counter[int] = Counter()  # counts of all messages by MID
+        self._packets: set[int] = set()  # counts of all packets in MTData2 by id
 
     @staticmethod
     def configuration(rate_hz: int, baud: int) -> tuple[list[bytes], int]:
-        """Plans how to switch on counter, clock and nine axes.
+        """Plans how to switch on the counter, the clock and all nine axes.
 
         Args:
             rate_hz: measurements a second.
-            baud: the speed of the line, which stays: a device takes another only by a reset.
+            baud: the speed of the line. It stays, because a device changes it only at a reset.
 
         Returns:
-            The messages, in order, and the speed of the line.
+            The messages in order, and the speed of the line.
 
         Raises:
             SensorError: the line is too slow.
@@ -130,18 +134,39 @@ class XsensParser:
         needed = rate_hz * len(encode_sample(np.zeros(9), 0, 0)) * BITS_PER_BYTE
         if needed > baud:
             raise SensorError(
-                f"Xsens IMU: {rate_hz} Hz needs {needed} baud, the device is set to {baud}; raise it with MT Manager."
+                f"Xsens IMU: {rate_hz} Hz needs {needed} baud, but the device has {baud}; raise it with MT Manager."
             )
-        outputs = [(PACKET_COUNTER, 0xFFFF), (SAMPLE_TIME, 0xFFFF)]  # as often as there is a message
+        outputs = [(PACKET_COUNTER, 0xFFFF), (SAMPLE_TIME, 0xFFFF)]  # once in every message
         outputs += [(identifier, rate_hz) for identifier, _, _ in _VECTORS]
         data = b"".join(struct.pack(">HH", *output) for output in outputs)
         return [encode_message(GO_TO_CONFIG), encode_message(SET_OUTPUT, data), encode_message(GO_TO_MEASUREMENT)], baud
 
+    def unusable(self) -> str:
+        """Explains why a recognised device gives no measurements; empty if it gives some, or none was recognised."""
+        if sum(self._identifiers.values()) < RECOGNISED or self._packets & {ACCELERATION, ANGULAR_RATE}:
+            return ""
+        if MT_DATA2 in self._identifiers:
+            packets = ", ".join(f"{packet:#06x}" for packet in sorted(self._packets)) or "nothing"
+            return (
+                f"an Xsens device sends MTData2 with {packets}, but neither acceleration ({ACCELERATION:#06x}) nor"
+                f" angular rate ({ANGULAR_RATE:#06x}). Switch both on with MT Manager"
+            )
+        if MT_DATA in self._identifiers:
+            return (
+                "an Xsens device sends the older format MTData (MID 0x32). Change its output to MTData2 with MT Manager"
+            )
+        identifiers = ", ".join(f"{identifier:#04x}" for identifier in sorted(self._identifiers))
+        return (
+            f"an Xsens device sends messages of MID {identifiers}, but no MTData2 (0x36). Set its output up with MT"
+            " Manager"
+        )
+
     def feed(self, data: bytes, arrival_ns: int) -> list[Reading]:
-        """Takes the bytes that arrived at ``arrival_ns`` and returns the readings that they complete."""
+        """Parses the bytes that arrived at ``arrival_ns``, and returns the readings that they complete."""
         self._stream.append(data, arrival_ns)
         readings = []
         for message in messages(self._stream, self.counts):
+            self._identifiers[message.identifier] += 1
             if message.identifier == MT_DATA2:
                 reading = self._reading(message)
                 if reading is not None:
@@ -152,6 +177,7 @@ class XsensParser:
         values = np.full(9, np.nan, np.float32)
         try:
             packets = _packets(message.data)
+            self._packets |= packets.keys()
             for identifier, where, unit in _VECTORS:
                 if identifier in packets:
                     values[where] = _vector(*packets[identifier]) * unit
@@ -160,7 +186,7 @@ class XsensParser:
             return None
         if PACKET_COUNTER in packets:
             self._count_lost(int.from_bytes(packets[PACKET_COUNTER][0], "big"))
-        if np.isnan(values[:6]).all():
+        if np.isnan(values).all():
             return None
         ticks = self._unwrapped(int.from_bytes(packets[SAMPLE_TIME][0], "big")) if SAMPLE_TIME in packets else None
         return Reading(message.arrival_ns, ticks, values, self._stream.cut(self._stream.position))
@@ -168,7 +194,7 @@ class XsensParser:
     def _count_lost(self, counter: int) -> None:
         if self._last_counter is not None:
             lost = (counter - self._last_counter - 1) % 2**16
-            self.counts["lost_samples"] += lost if lost < 2**15 else 0  # backwards: the device was reset
+            self.counts["lost_samples"] += lost if lost < 2**15 else 0  # it went backwards: the device was reset
         self._last_counter = counter
 
     def _unwrapped(self, ticks: int) -> int:
@@ -180,7 +206,7 @@ class XsensParser:
 
 
 def _packets(data: bytes) -> dict[int, tuple[bytes, int]]:
-    """Returns the payload and number format of each packet of an MTData2 message by its id without these.
+    """Returns the payload and number format of each packet in an MTData2 message, by the base of its id.
 
     Raises:
         ValueError: the packets do not fill the message.
@@ -198,10 +224,10 @@ def _packets(data: bytes) -> dict[int, tuple[bytes, int]]:
 
 
 def _vector(payload: bytes, number_format: int) -> np.ndarray:
-    """Returns the (3,) float64 of a payload.
+    """Returns a payload as (3,) float64.
 
     Raises:
-        ValueError: not three numbers.
+        ValueError: the payload is not three numbers.
     """
     numbers: np.ndarray = np.frombuffer(payload, _NUMBER_FORMATS[number_format])
     if len(numbers) != 3:

@@ -1,21 +1,22 @@
 """What a chirp configuration (.cfg) means: what the radar can see, how often, and whether its UART can carry it.
 
-Followed: TI mmWave SDK 3.5 user guide, section 3.4 (configuration file format); V. Dham, "Programming Chirp Parameters
-in TI Radar Devices", TI SWRA553A, 2020.
+References: TI mmWave SDK 3.5 user guide, section 3.4 (configuration file format); V. Dham, "Programming Chirp
+Parameters in TI Radar Devices", TI SWRA553A, 2020.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
-from typing import Sequence
+from typing import NamedTuple, Sequence
 
-from sensors.sensor import SensorError
+from cosmo_runtime.sensors.sensor import SensorError
 
 _LIGHT_MPS = 299_792_458.0
 _BITS_PER_BYTE = 10  # start, eight data, stop
-_BUSY_FRAME_POINTS = 200  # several people close by; the firmware would send up to 500
-_OUTPUTS = (  # arguments of guiMonitor, in its order, after the subframe that SDK 1 did not have
+_BUSY_FRAME_POINTS = 200  # several people nearby; the firmware would send up to 500
+_OUTPUTS = (  # arguments of guiMonitor in order, after the subframe, which SDK 1 does not have
     "detectedObjects",
     "logMagRange",
     "noiseProfile",
@@ -23,25 +24,93 @@ _OUTPUTS = (  # arguments of guiMonitor, in its order, after the subframe that S
     "rangeDopplerHeatMap",
     "statsInfo",
 )
+_LOW_POWER = (
+    "is a command of low-power radars (xWRL1432, xWRL6432), which this runtime cannot drive. Use a board with the"
+    " mmWave SDK's firmware, xWR14xx to xWR68xx, and its configuration"
+)
+_SUBFRAMES = (
+    "splits frames into subframes, which this runtime cannot read. Use a configuration with `dfeDataOutputMode 1` and"
+    " one frameCfg; TI's mmWave Demo Visualizer writes such files"
+)
+_OTHER_KINDS = {
+    "chirpComnCfg": _LOW_POWER,
+    "chirpTimingCfg": _LOW_POWER,
+    "advFrameCfg": _SUBFRAMES,
+    "subFrameCfg": _SUBFRAMES,
+}
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
+class _Argument(NamedTuple):
+    """The range of a number in a command: wider than any TI radar accepts, but without meaningless values."""
+
+    name: str
+    least: float
+    most: float
+    whole: bool = True
+
+
+_ANY = _Argument("argument", -1e9, 1e9, whole=False)
+_OUTPUT = _Argument("output", -1, 255)
+_COMMANDS = {  # the arguments that are read, in order
+    "dfeDataOutputMode": [_Argument("mode", 0, 255)],
+    "channelCfg": [_Argument("mask of receivers", 1, 0xFFFF), _Argument("mask of transmitters", 1, 0xFFFF)],
+    "profileCfg": [
+        _Argument("profile", 0, 255),
+        _Argument("start frequency in GHz", 10, 200, whole=False),
+        _Argument("idle time in us", 0, 1e5, whole=False),
+        _Argument("start of sampling in us", 0, 1e5, whole=False),
+        _Argument("end of the ramp in us", 0.01, 1e5, whole=False),
+        _ANY,
+        _ANY,
+        _Argument("slope in MHz/us", 1e-3, 1e4, whole=False),
+        _ANY,
+        _Argument("number of samples", 1, 65535),
+        _Argument("sampling rate in ksps", 1, 1e6, whole=False),
+        _ANY,
+        _ANY,
+        _ANY,
+    ],
+    "chirpCfg": [
+        _Argument("first chirp", 0, 65535),
+        _Argument("last chirp", 0, 65535),
+        _Argument("profile", 0, 255),
+        _ANY,
+        _ANY,
+        _ANY,
+        _ANY,
+        _Argument("mask of transmitters", 0, 0xFFFF),
+    ],
+    "frameCfg": [
+        _Argument("first chirp", 0, 65535),
+        _Argument("last chirp", 0, 65535),
+        _Argument("number of loops", 1, 65535),
+        _Argument("number of frames", 0, 65535),
+        _Argument("period in ms", 0.1, 10_000, whole=False),
+    ],
+    "guiMonitor": [_OUTPUT] * len(_OUTPUTS),
+}
 
 
 @dataclass(frozen=True)
 class Chirp:
-    """What a radar was told to do.
+    """The measurement that a radar is configured for.
 
     Attributes:
         frame_period_s: from one frame's start to the next one's.
+        frame_count: how many frames the radar sends before it stops; 0 for no end.
         range_resolution_m: c / 2B, with B the bandwidth that is sampled.
         max_range_m: where the beat frequency reaches the (complex) sampling rate: fs c / 2S, with S the slope.
         max_velocity_mps: wavelength / 4 T, with T the duration of one loop; faster ones are aliased.
-        virtual_antennas: transmitters that take part x receivers.
-        range_bins: of a range profile, and rows of a range-Doppler map.
+        virtual_antennas: used transmitters x receivers.
+        range_bins: bins of a range profile, and rows of a range-Doppler map.
         doppler_bins: columns of a range-Doppler map.
-        outputs: what ``guiMonitor`` asks the firmware to send, by the name of the argument; 0 is off, as are all of the
-            firmware for people counting, which is not asked.
+        outputs: what ``guiMonitor`` makes the firmware send, by the argument's name; 0 is off. Firmware for people
+            counting has no ``guiMonitor``, so all are 0.
     """
 
     frame_period_s: float
+    frame_count: int
     range_resolution_m: float
     max_range_m: float
     max_velocity_mps: float
@@ -57,21 +126,34 @@ class Chirp:
 
     @property
     def busy_frame_bytes(self) -> int:
-        """Size of a frame with all that ``guiMonitor`` asks for and 200 points."""
-        detected = self.outputs["detectedObjects"]  # 2: points without their SNR
+        """Size of a frame with every output that is on and 200 points."""
+        detected = self.outputs["detectedObjects"]  # 2: points without SNR
         tlvs = {
             "detectedObjects": [16 * _BUSY_FRAME_POINTS] + [4 * _BUSY_FRAME_POINTS] * (detected == 1),
             "logMagRange": [2 * self.range_bins],
             "noiseProfile": [2 * self.range_bins],
             "rangeAzimuthHeatMap": [4 * self.range_bins * self.virtual_antennas],
             "rangeDopplerHeatMap": [2 * self.range_bins * self.doppler_bins],
-            "statsInfo": [24, 28],  # times and loads, temperatures
+            "statsInfo": [24, 28],  # timing and load, temperatures
         }
         sizes = [size for name, sizes in tlvs.items() if self.outputs[name] for size in sizes]
         return math.ceil((40 + sum(8 + size for size in sizes)) / 32) * 32
 
+    def warnings(self, data_baud: int) -> list[str]:
+        """Lists the settings that will lose frames, and what to change."""
+        found = [self.uart_warning(data_baud), self._count_warning()]
+        return [warning for warning in found if warning]
+
+    def _count_warning(self) -> str | None:
+        if not self.frame_count:
+            return None
+        return (
+            f"frameCfg stops the radar after {self.frame_count} frames,"
+            f" {self.frame_count * self.frame_period_s:.3g} s. Set its fourth number to 0, so that it runs without end."
+        )
+
     def uart_warning(self, data_baud: int) -> str | None:
-        """Says that the data port is too slow for the configuration, and what to change; None if it is not."""
+        """Explains that the data port is too slow for the configuration, and what to change; None if it is not."""
         busy_ms = self.busy_frame_bytes * _BITS_PER_BYTE / data_baud * 1e3
         period_ms = self.frame_period_s * 1e3
         if busy_ms <= period_ms:
@@ -85,45 +167,37 @@ class Chirp:
 
 
 def parse_chirp(lines: Sequence[str], source: str) -> Chirp:
-    """Reads the lines of a .cfg.
+    """Reads the lines of a .cfg. Those before the last ``flushCfg`` have no effect.
 
     Args:
-        lines: as they stand in the file.
+        lines: the file's lines.
         source: the file's name, for messages.
 
     Raises:
-        SensorError: a command is missing or malformed, or nothing would start the radar.
+        SensorError: a command is missing, malformed or not supported, or no command would start the radar.
     """
-    if not any(line.split()[:1] == ["sensorStart"] for line in lines):
-        raise SensorError(f"{source}: no sensorStart; without it the radar sends nothing.")
-    first_chirp, last_chirp, loops, _, period_ms = _arguments(lines, source, "frameCfg", 5)[0][:5]
-    chirps = [
-        values
-        for values in _arguments(lines, source, "chirpCfg", 8)
-        if values[0] <= last_chirp and values[1] >= first_chirp
-    ]
-    profiles = [
-        values for values in _arguments(lines, source, "profileCfg", 14) if chirps and values[0] == chirps[0][2]
-    ]
+    commands = _Commands(lines, source)
+    first_chirp, last_chirp, loops, frames, period_ms = commands.latest("frameCfg")[:5]
+    if last_chirp < first_chirp:
+        raise SensorError(f"{source}: the last chirp of frameCfg comes before its first one.")
+    chirps = [values for values in commands.all("chirpCfg") if values[0] <= last_chirp and values[1] >= first_chirp]
+    profiles = [values for values in commands.all("profileCfg") if chirps and values[0] == chirps[0][2]]
     if not profiles:
-        raise SensorError(f"{source}: frameCfg uses a chirpCfg or a profileCfg that is not there.")
-    receivers, transmitters = (int(mask) for mask in _arguments(lines, source, "channelCfg", 2)[0][:2])
-    _, start_ghz, idle_us, adc_start_us, ramp_end_us, _, _, slope, _, samples, rate_ksps, *_ = profiles[0]
-    sampled_us = samples / rate_ksps * 1e3 if rate_ksps > 0 else 0
+        raise SensorError(f"{source}: frameCfg uses a chirpCfg or a profileCfg that is missing.")
+    receivers, transmitters = (int(mask) for mask in commands.latest("channelCfg")[:2])
+    _, start_ghz, idle_us, adc_start_us, ramp_end_us, _, _, slope, _, samples, rate_ksps, *_ = profiles[-1]
+    sampled_us = samples / rate_ksps * 1e3
     loop_s = (last_chirp - first_chirp + 1) * (idle_us + ramp_end_us) * 1e-6
-    if min(loops, period_ms, slope, sampled_us, loop_s) <= 0:
-        raise SensorError(
-            f"{source}: loops, period, slope, samples and times of profileCfg and frameCfg must be positive."
-        )
 
     wavelength_m = _LIGHT_MPS / (start_ghz * 1e9 + slope * 1e6 * (adc_start_us + sampled_us / 2))
     sending = 0
     for chirp in chirps:
         sending |= int(chirp[7])
-    monitored = any(line.split()[:1] == ["guiMonitor"] for line in lines)  # people counting has no such command
-    monitor = _arguments(lines, source, "guiMonitor", 6)[0] if monitored else [0.0] * len(_OUTPUTS)
+    # Firmware for people counting has no guiMonitor.
+    monitor = commands.latest("guiMonitor") if commands.has("guiMonitor") else [0.0] * len(_OUTPUTS)
     return Chirp(
         frame_period_s=period_ms * 1e-3,
+        frame_count=int(frames),
         range_resolution_m=_LIGHT_MPS / (2 * slope * 1e6 * sampled_us),
         max_range_m=rate_ksps * 1e3 * _LIGHT_MPS / (2 * slope * 1e12),
         max_velocity_mps=wavelength_m / (4 * loop_s),
@@ -134,22 +208,58 @@ def parse_chirp(lines: Sequence[str], source: str) -> Chirp:
     )
 
 
-def _arguments(lines: Sequence[str], source: str, name: str, count: int) -> list[list[float]]:
-    """Returns the arguments of each command of that name."""
-    found = []
-    for number, line in enumerate(lines, start=1):
-        words = line.split()
-        if words[:1] != [name]:
-            continue
-        try:
-            found.append([float(word) for word in words[1:]])
-        except ValueError as error:
-            raise SensorError(f"{source}, line {number}: {error} in `{line.strip()}`.") from error
-        if len(found[-1]) < count:
-            raise SensorError(f"{source}, line {number}: `{line.strip()}` needs {count} numbers or more.")
-    if not found:
-        raise SensorError(f"{source}: no {name}; a whole configuration of TI's mmw demo is needed.")
-    return found
+class _Commands:
+    """The commands of a configuration that are in effect when the radar starts."""
+
+    def __init__(self, lines: Sequence[str], source: str) -> None:
+        self._source = source
+        self._lines = [(number, line.split()) for number, line in enumerate(lines, start=1) if line.strip()]
+        flushed = max((i for i, (_, words) in enumerate(self._lines) if words[0] == "flushCfg"), default=-1)
+        self._lines = self._lines[flushed + 1 :]
+        for number, words in self._lines:
+            if words[0] in _OTHER_KINDS:
+                raise SensorError(f"{source}, line {number}: `{words[0]}` {_OTHER_KINDS[words[0]]}.")
+        if self.has("dfeDataOutputMode") and self.latest("dfeDataOutputMode")[0] != 1:
+            raise SensorError(f"{source}: `dfeDataOutputMode` must be 1, frames of one kind; others cannot be read.")
+        switches = [words[0] for _, words in self._lines if words[0] in ("sensorStart", "sensorStop")]
+        if switches[-1:] != ["sensorStart"]:
+            raise SensorError(f"{source}: no sensorStart at its end; without it the radar sends nothing.")
+
+    def has(self, name: str) -> bool:
+        """Whether the configuration has a command of that name."""
+        return any(words[0] == name for _, words in self._lines)
+
+    def latest(self, name: str) -> list[float]:
+        """Returns the arguments of the last command of that name, which replaces the earlier ones."""
+        return self.all(name)[-1]
+
+    def all(self, name: str) -> list[list[float]]:
+        """Returns the arguments of each command of that name."""
+        found = [self._numbers(number, words) for number, words in self._lines if words[0] == name]
+        if not found:
+            raise SensorError(f"{self._source}: no {name}; use a complete configuration of TI's mmw demo.")
+        return found
+
+    def _numbers(self, number: int, words: list[str]) -> list[float]:
+        """Returns the arguments of one command, checked against their ranges."""
+        place = f"{self._source}, line {number}: `{' '.join(words)}`"
+        name, *texts = words
+        bounds = _COMMANDS[name]
+        if len(texts) < len(bounds):
+            raise SensorError(f"{place} needs at least {len(bounds)} numbers.")
+        values = []
+        for text, argument in zip(texts, [*bounds, *[_ANY] * (len(texts) - len(bounds))]):
+            if not _NUMBER.fullmatch(text):
+                raise SensorError(f"{place}: {text!r} is not a number.")
+            value = float(text)
+            if not argument.least <= value <= argument.most or (argument.whole and value != int(value)):
+                kind = "a whole number" if argument.whole else "a number"
+                raise SensorError(
+                    f"{place}: the {argument.name} must be {kind} from {argument.least:g} to {argument.most:g}, not"
+                    f" {text}."
+                )
+            values.append(value)
+        return values
 
 
 def _next_power_of_two(value: float) -> int:

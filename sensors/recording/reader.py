@@ -1,173 +1,187 @@
-"""Reads a recording back: events in the order of the run, also from a file that was cut."""
+"""Reads a recording: events in the order of the run, even from a file that was cut off, and across segments."""
 
 from __future__ import annotations
 
-import io
-import json
-import os
-import struct
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, Iterator, List, Tuple
+from types import MappingProxyType
+from typing import Any, Callable, Container, Dict, Iterator, List, Mapping, Optional, Tuple
 
-from mcap.data_stream import ReadDataStream
-from mcap.exceptions import McapError
-from mcap.opcode import Opcode
-from mcap.records import Channel, Chunk, Metadata
-from mcap.records import Message as McapMessage
-from mcap.stream_reader import breakup_chunk
-from mcap.writer import MCAP0_MAGIC
-from zstandard import ZstdError
-
-from sensors.events import Event
-from sensors.recording.messages import (
-    EVENT_TOPICS,
-    FORMAT_VERSION,
-    SENSOR_METADATA,
+from cosmo_runtime.sensors.events import Correction, Event, StateChange, Truth
+from cosmo_runtime.sensors.recording.course import Course
+from cosmo_runtime.sensors.recording.messages import (
     Message,
+    RecordingDamaged,
     RecordingError,
-    decode,
-    decode_info,
-    decode_raw,
+    decode_clocks,
+    decode_json,
 )
-from sensors.sensor import SensorInfo
+from cosmo_runtime.sensors.recording.part import Part
+from cosmo_runtime.sensors.recording.segments import segments_of
+from cosmo_runtime.sensors.recording.spelling import EventReader
+from cosmo_runtime.sensors.recording.wall_clock import WallClock
+from cosmo_runtime.sensors.sensor import SensorInfo
 
-_RECORD_HEAD = struct.Struct("<BQ")  # of every MCAP record: opcode, length of what follows
-_CHUNK_TIMES = struct.Struct("<QQ")  # first and last log time, at the start of a chunk
-_DAMAGE = (McapError, ZstdError, struct.error, ValueError, LookupError, OverflowError, MemoryError)
+Aside = Callable[[Dict[str, Any]], None]
+"""Takes the content of a message. It may raise ``ValueError`` with a reason."""
 
 
 class Recording:
-    """A recording on disk. It is read anew, from its start, by every call of ``events`` and ``messages``.
+    """A recording on disk: a file or a folder of segments. Each call of ``events`` and ``messages`` reads it again.
 
     Attributes:
-        path: the file.
-        metadata: what the run told of itself.
-        infos: of the sensors, by name, without counts.
-        cut: the file ends before its end, because the run was killed or the disk was full (or it is still being
-            written); all before the cut is there.
-        dropped: events that the run could not record because the disk was too slow; 0 of a file that was cut.
-        start_ns: monotonic time of the first thing recorded, where viewers begin to count; 0 of an empty file.
-        duration_s: from the first thing recorded to the last.
-        wall_offset_ns: what to add to its monotonic times for the wall clock's.
+        path: the file or the folder.
+        files: the file, or the folder's segments.
+        metadata: facts about the run.
+        infos: the sensors' infos by name, without counts.
+        cut: whether the file was cut off, because the run was killed, the disk was full, or it is still being written.
+            Everything before the cut is there.
+        holes: the file and the byte behind which nothing is read, of each file that was not cut off but is damaged.
+        dropped: events that the run could not record because the disk was too slow; 0 for a file that was cut off.
+        start_ns: monotonic time of the first message, where viewers begin to count; 0 for an empty file.
+        duration_s: time from the first message to the last.
+        wall_offset_ns: the offset that was added to monotonic times in the file. The wall clock may have been set
+            later; ``wall_ns`` and ``host_ns`` take that into account.
 
     Raises:
-        RecordingError: no such file, no recording, or one of another version.
+        RecordingError: the file is missing, is not a recording, or has another version.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.metadata: Dict[str, str] = {}
+        self.files = _open(path)
+        first = self.files[0]
+        self.metadata = first.metadata
         self.infos: Dict[str, SensorInfo] = {}
-        self.cut = True
-        self.dropped = 0
-        self.start_ns = 0
-        self.duration_s = 0.0
-        self._chunks: List[int] = []  # offsets in the file
-        try:
-            with path.open("rb") as file:
-                self._scan(file)
-        except OSError as error:
-            raise RecordingError(f"{path} cannot be read: {error.strerror}") from error
+        for part in self.files:
+            self.infos.update(part.infos)
+        self.cut = any(part.cut for part in self.files)
+        self.holes = [f"{part.path.name} at byte {part.hole}" for part in self.files if part.hole is not None]
+        self.dropped = sum(part.dropped for part in self.files)
+        self.wall_offset_ns = first.wall_offset_ns
+        begins = [part.first_ns for part in self.files if part.first_ns is not None]
+        ends = [part.last_ns for part in self.files if part.last_ns is not None]
+        self.start_ns = min(begins, default=0)
+        self.duration_s = (max(ends, default=0) - self.start_ns) / 1e9
+        self._clock: Optional[WallClock] = None
 
-    def events(self) -> Iterator[Event]:
+    def events(self, raw: bool = True, aside: Mapping[str, Aside] = MappingProxyType({})) -> Iterator[Event]:
         """Yields the events in the order in which they were written.
 
+        Args:
+            raw: whether to read the devices' own bytes, too. Only who writes the events again needs them.
+            aside: takes the content of each message of other topics, all JSON, in its place between the events.
+
         Raises:
-            RecordingError: the file is damaged here; the events before are sound.
+            RecordingError: the file is damaged here, or holds an impossible event. The events before it are sound.
         """
-        raw: Dict[str, bytes] = {}  # by sensor, for its next sample
-        for message in self._messages():
-            sensor = message.topic.split("/")[1]
-            if message.topic.endswith("/raw"):
-                raw[sensor] = decode_raw(message.data)
-            elif message.topic in EVENT_TOPICS:
-                yield decode(message, raw.pop(sensor, b""))
+        course = Course(self.infos)
+        reader = EventReader(self.infos, raw)
+        counts = dict.fromkeys([*reader.topics, *aside], 0)
+        latest: Dict[Tuple[str, str], object] = {}
+        for message in self._messages(counts):
+            counts[message.topic] += 1
+            try:
+                if message.topic in aside:
+                    aside[message.topic](decode_json(message.data))
+                    continue
+                event = reader.read(message)
+                if event is None:
+                    continue
+                course.check(event)
+            except ValueError as error:
+                raise self._refused(message.topic, counts[message.topic], str(error)) from error
+            if len(self.files) > 1 and _repeats(event, latest):
+                continue
+            yield event
 
     def messages(self, topic: str) -> Iterator[Tuple[int, Dict[str, Any]]]:
-        """Yields monotonic time in ns and content of the messages of a JSON topic, for example ``/predictions``.
+        """Yields monotonic time in ns and content of the messages of a JSON topic, for example ``/windows``.
 
         Raises:
-            RecordingError: the file is damaged here; the messages before are sound.
+            RecordingDamaged: the file is damaged here. The messages before that are sound. Damage in between, where
+                none of these messages is, may stay unseen.
+            RecordingError: a message is not a JSON object.
         """
-        for message in self._messages():
-            if message.topic == topic:
-                yield message.at_ns, json.loads(message.data)
-
-    def _scan(self, file: BinaryIO) -> None:
-        """Reads the metadata and finds the whole chunks, passing over what is in them."""
-        if file.read(len(MCAP0_MAGIC)) != MCAP0_MAGIC:
-            raise RecordingError(f"{self.path} is no MCAP file")
-        size = os.fstat(file.fileno()).st_size
-        metadata: Dict[str, Dict[str, str]] = {}
-        times: List[int] = []
-        begin = file.tell()
-        while self.cut and begin + _RECORD_HEAD.size <= size:
-            opcode, length = _RECORD_HEAD.unpack(file.read(_RECORD_HEAD.size))
-            end = begin + _RECORD_HEAD.size + length
-            if opcode == 0 or end > size:  # after a loss of power a file may end in zeros
-                break
+        for number, message in enumerate(self._messages([topic], few=True), 1):
             try:
-                if opcode == Opcode.METADATA:
-                    record = Metadata.read(ReadDataStream(io.BytesIO(file.read(length))))
-                    metadata[record.name] = record.metadata
-                elif opcode == Opcode.CHUNK:
-                    times += _CHUNK_TIMES.unpack(file.read(min(length, _CHUNK_TIMES.size)))
-                    self._chunks.append(begin)
-                elif opcode == Opcode.DATA_END:
-                    self.cut = False
-            except _DAMAGE as error:
-                raise self._damaged(begin) from error
-            begin = end
-            file.seek(begin)
+                content = decode_json(message.data)
+            except ValueError as error:
+                raise self._refused(topic, number, str(error)) from error
+            yield message.at_ns, content
+
+    def wall_ns(self, host_ns: int) -> int:
+        """The wall clock's time at a monotonic time."""
+        return self._wall_clock().wall_ns(host_ns)
+
+    def host_ns(self, wall_ns: int) -> int:
+        """The monotonic time at which the wall clock showed a time, which may lie outside the recording.
+
+        Raises:
+            WallTimeError: the wall clock was set so that it never showed this time, or showed it twice.
+            RecordingError: a reading of the clocks is invalid.
+        """
+        return self._wall_clock().host_ns(wall_ns)
+
+    def _wall_clock(self) -> WallClock:
+        """Reads the readings of both clocks, once."""
+        if self._clock is None:
+            end_ns = self.start_ns + round(self.duration_s * 1e9)
+            self._clock = WallClock(self.wall_offset_ns, self.start_ns, end_ns, self._clock_readings())
+        return self._clock
+
+    def _clock_readings(self) -> List[Tuple[int, int]]:
+        """The readings of both clocks, up to damage if there is any. Reading the events reports the damage."""
+        readings: List[Tuple[int, int]] = []
+        latest_ns = -1
         try:
-            self._take(metadata)
-        except _DAMAGE as error:
-            raise RecordingError(f"{self.path} is damaged in its metadata") from error
-        if times:
-            self.start_ns = min(times) - self.wall_offset_ns
-            self.duration_s = (max(times) - min(times)) / 1e9
+            for message in self._messages(["/clock"], few=True):
+                reading = decode_clocks(message)
+                if reading[0] <= latest_ns:
+                    if len(self.files) > 1:  # a segment may be finished after the next one has begun
+                        continue
+                    raise ValueError("its time is not after that of the previous one")
+                latest_ns = reading[0]
+                readings.append(reading)
+        except RecordingDamaged:
+            pass
+        except ValueError as error:
+            raise self._refused("/clock", len(readings) + 1, str(error)) from error
+        return readings
 
-    def _take(self, metadata: Dict[str, Dict[str, str]]) -> None:
-        head = metadata.get("cosmo-runtime")
-        if head is None:
-            raise RecordingError(f"{self.path} is no recording of cosmo-runtime")
-        if head["format"] != FORMAT_VERSION:
-            raise RecordingError(
-                f"{self.path} has version {head['format']} of the recording format, and this cosmo-runtime reads "
-                f"version {FORMAT_VERSION}: use the one that wrote it"
-            )
-        self.wall_offset_ns = int(head["wall_offset_ns"])
-        self.metadata = metadata.get("cosmo-runtime.run", {})
-        for name, fields in metadata.items():
-            if name.startswith(SENSOR_METADATA):
-                sensor = name[len(SENSOR_METADATA) :]
-                self.infos[sensor] = decode_info(sensor, fields)
-        self.dropped = int(metadata.get("cosmo-runtime.end", {}).get("dropped", 0))
+    def _refused(self, topic: str, number: int, reason: str) -> RecordingError:
+        return RecordingError(f"{self.path}: message {number} on {topic}: {reason}; everything before it can be read")
 
-    def _messages(self) -> Iterator[Message]:
-        """Yields all messages in the order of the file, which is not the order of their times."""
-        topics: Dict[int, str] = {}
-        with self.path.open("rb") as file:
-            for offset in self._chunks:
-                file.seek(offset + _RECORD_HEAD.size)
-                try:
-                    messages = self._read_chunk(file, topics)
-                except _DAMAGE as error:
-                    if self.cut and offset == self._chunks[-1]:
-                        return
-                    raise self._damaged(offset) from error
-                yield from messages
+    def _messages(self, topics: Container[str], few: bool = False) -> Iterator[Message]:
+        """Yields the messages of some topics in the order of the files, which is not the order of their times."""
+        for part in self.files:
+            yield from part.messages(topics, few)
 
-    def _read_chunk(self, file: BinaryIO, topics: Dict[int, str]) -> List[Message]:
-        messages = []
-        for record in breakup_chunk(Chunk.read(ReadDataStream(file)), validate_crc=True):
-            if isinstance(record, McapMessage):
-                at_ns = record.log_time - self.wall_offset_ns
-                stamp_ns = record.publish_time - self.wall_offset_ns
-                messages.append(Message(topics[record.channel_id], at_ns, stamp_ns, record.data))
-            elif isinstance(record, Channel):
-                topics[record.id] = record.topic
-        return messages
 
-    def _damaged(self, offset: int) -> RecordingError:
-        return RecordingError(f"{self.path} is damaged at byte {offset}; what stands before can be read")
+def _repeats(event: Event, latest: Dict[Tuple[str, str], object]) -> bool:
+    """Whether an event only says what was so already, as each segment does at its beginning. Notes what is new."""
+    value: object
+    if isinstance(event, StateChange):
+        key, value = ("state", event.sensor), event.state
+    elif isinstance(event, Correction):
+        key, value = ("correction", event.sensor), event.taken_off_ns
+    elif isinstance(event, Truth):
+        key, value = ("truth", ""), event.activity
+    else:
+        return False
+    before, latest[key] = latest.get(key), value
+    return before == value
+
+
+def _open(path: Path) -> List[Part]:
+    """The parts of a recording. A last segment that a kill left without a head is skipped."""
+    files = segments_of(path)
+    if not files:
+        return [Part(path)]
+    parts = [Part(file) for file in files[:-1]]
+    try:
+        parts.append(Part(files[-1]))
+    except RecordingError:
+        if not parts:
+            raise
+        parts[-1].cut = True
+    return parts

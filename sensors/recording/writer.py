@@ -1,74 +1,88 @@
-"""Writes a recording while a run goes on, and never holds the run up."""
+"""Writes a recording during a run, without ever delaying the run."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
 import time
 from collections import deque
 from pathlib import Path
-from typing import Any, Deque, Dict, Mapping, Optional, Union
+from typing import Any, Deque, Dict, Mapping, NamedTuple, Optional, Tuple, Union
 
-from mcap.writer import CompressionType, Writer
-
-from sensors.events import Event, Sample
-from sensors.recording.messages import (
-    FORMAT_VERSION,
-    SENSOR_METADATA,
+from cosmo_runtime.disk import sync_folder
+from cosmo_runtime.sensors.events import Event, Sample
+from cosmo_runtime.sensors.recording.head_and_end import begin, finish
+from cosmo_runtime.sensors.recording.messages import (
     Message,
     RecordingError,
-    encode,
-    encode_geometry,
-    encode_info,
     encode_json,
+    encode_numbers,
+    encode_text,
     register_channel,
 )
-from sensors.sensor import SensorInfo
+from cosmo_runtime.sensors.recording.sensor_info import SENSOR_METADATA, encode_geometry, encode_info
+from cosmo_runtime.sensors.recording.spelling import encode
+from cosmo_runtime.sensors.sensor import SensorInfo
 
-_QUEUE_LENGTH = 2000  # some 10 s of an IMU at 100 Hz, a camera at 30, a radar at 20 and what the run adds
-_BATCH_S = 0.05  # waking for every event would cost nearly three times the CPU
-_FLUSH_S = 0.25  # half of what a kill may take
+_QUEUE_LENGTH = 2000  # about 10 s of an IMU at 100 Hz, a camera at 30, a radar at 20 and the run's messages
+_BATCH_S = 0.05  # waking up for every event would cost nearly three times the CPU
+_FLUSH_S = 0.25  # half of what a kill may lose
+_SYNC_S = 2.0  # most of what a power cut may lose; each costs an SD card about 20 ms
 _CLOCK_NS = 10**9
+_STEP_NS = 10**7  # both clocks are read within this
 _GEOMETRY_NS = 10 * 10**9
 
 _log = logging.getLogger(__name__)
 
 
 class RecordingWriter:
-    """Records events from the moment it is made until it is closed; use as a context manager.
+    """Records events from its creation until it is closed. Use it as a context manager.
 
-    ``write`` only hands over to a thread that encodes and writes, so the disk never holds the caller up: when the
-    disk is slow, events are dropped and counted; when it is full or gone, recording stops, says so once in the log
-    and in ``failure``, and the caller goes on. A kill loses what came in the last half second.
+    ``write`` only passes the event to a thread that encodes and writes it, so the disk never delays the caller. If the
+    disk is slow, events are dropped and counted. If it is full or gone, recording stops, reports it once in the log and
+    in ``failure``, and the caller continues. A kill loses the last half second. The file is synced every two seconds,
+    so a power cut loses the last two seconds, and what came while the disk was writing those.
 
     Args:
         path: the new file.
-        infos: of the sensors by name; what changes in them later is recorded too.
-        metadata: what is to be known of the run.
+        infos: the sensors' infos by name. Later changes in them are recorded too.
+        metadata: facts about the run.
+        after_failure: what becomes of the recording after it has stopped, for the message.
 
     Attributes:
-        failure: why recording stopped before it was closed; None while all is well.
-        wall_offset_ns: wall clock minus the host's monotonic clock in the file.
+        failure: why recording stopped early; None while all is well.
+        still_s: 0, because a file that has stopped does not go on.
+        wall_offset_ns: wall clock minus the host's monotonic clock when recording began. It is added to all times in
+            the file.
 
     Raises:
-        RecordingError: the file exists already, or cannot be made.
+        RecordingError: the file exists already or cannot be created.
     """
 
     failure: Optional[RecordingError] = None
+    still_s = 0.0
 
     def __init__(
-        self, path: Path, infos: Mapping[str, SensorInfo], metadata: Optional[Mapping[str, str]] = None
+        self,
+        path: Path,
+        infos: Mapping[str, SensorInfo],
+        metadata: Optional[Mapping[str, str]] = None,
+        after_failure: str = "nothing more is recorded",
     ) -> None:
         self.path = path
+        self._after_failure = after_failure
         self._infos = infos
-        self.wall_offset_ns = time.time_ns() - time.monotonic_ns()
-        self._channels: Dict[str, int] = {}
+        self._clocks = _read_clocks()
+        self.wall_offset_ns = self._clocks.offset_ns
+        self._channels: Dict[Tuple[str, str], int] = {}
         self._recorded_infos: Dict[str, Dict[str, str]] = {}
         self._next_geometry_ns = dict.fromkeys(infos, 0)
-        self._next_clock_ns = 0
-        self._refused = 0  # counted by the caller's thread: the queue was full, or recording has stopped
-        self._unflushed = 0  # counted by the writing thread: not yet safe in the file
+        self._next_clock_ns = self._clocks.monotonic_ns + round(_FLUSH_S * 1e9)
+        self._recorded_clocks = self._clocks
+        self._refused = 0  # counted by the caller's thread, when the queue is full or recording has stopped
+        self._unflushed = 0  # counted by the writing thread, not yet safe in the file
         self._queue: Deque[Union[Event, Message]] = deque()
         self._closed = threading.Event()
         try:
@@ -78,10 +92,11 @@ class RecordingWriter:
         except OSError as error:
             raise RecordingError(f"{path} cannot be written: {error.strerror}") from error
         try:
-            self._mcap = Writer(self._file, compression=CompressionType.ZSTD)
-            self._start(metadata or {})
+            self._mcap = begin(self._file, metadata or {}, self.wall_offset_ns)
+            self._add_changed_infos()
+            self._mcap.flush()
         except OSError as error:
-            with contextlib.suppress(OSError):  # closing tries once more to write what is buffered
+            with contextlib.suppress(OSError):  # closing tries once more to write the buffer
                 self._file.close()
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -91,25 +106,43 @@ class RecordingWriter:
 
     @property
     def dropped(self) -> int:
-        """Events and messages that are not in the file, because the disk was too slow or recording stopped."""
+        """Events and messages missing from the file, because the disk was too slow or recording stopped."""
         return self._refused + (self._unflushed + len(self._queue) if self.failure else 0)
+
+    @property
+    def file(self) -> Path:
+        """The file that is being written."""
+        return self.path
+
+    @property
+    def queued(self) -> int:
+        """Events and messages that are waiting to be written."""
+        return len(self._queue)
 
     def write(self, event: Event) -> None:
         """Records an event. The array of a sample must not change afterwards."""
         self._put(event)
 
     def write_json(self, topic: str, at_ns: int, content: Dict[str, Any]) -> None:
-        """Records something that is no event, for example a prediction on ``/predictions``.
+        """Records something other than an event, for example a prediction on ``/predictions``.
 
         Args:
-            topic: its name in the recording; begins with ``/`` and is none of the events' topics.
-            at_ns: the time of the monotonic clock that it belongs to.
-            content: whatever ``json`` can spell.
+            topic: its topic in the recording, which begins with ``/`` and is not one of the events' topics.
+            at_ns: the monotonic time that it belongs to.
+            content: anything that ``json`` can encode.
         """
         self._put(encode_json(topic, at_ns, content))
 
+    def write_text(self, topic: str, at_ns: int, text: str, source: str) -> None:
+        """Records a line of text, which viewers list by time. ``source`` says where it comes from."""
+        self._put(encode_text(topic, at_ns, text, source, self.wall_offset_ns))
+
+    def write_numbers(self, topic: str, at_ns: int, values: Mapping[str, float]) -> None:
+        """Records named numbers. Viewers draw a line for each."""
+        self._put(encode_numbers(topic, at_ns, values))
+
     def close(self) -> None:
-        """Writes what is still queued and finishes the file. Never raises; ``failure`` tells how it went."""
+        """Writes what is still queued and finishes the file. Never raises; see ``failure``."""
         self._closed.set()
         self._thread.join()
 
@@ -125,39 +158,44 @@ class RecordingWriter:
         else:
             self._queue.append(item)
 
-    def _start(self, metadata: Mapping[str, str]) -> None:
-        self._mcap.start()
-        version = {"format": FORMAT_VERSION, "wall_offset_ns": str(self.wall_offset_ns)}
-        self._mcap.add_metadata("cosmo-runtime", version)
-        self._mcap.add_metadata("cosmo-runtime.run", dict(metadata))
-        self._add_changed_infos()
-        self._mcap.flush()
-
     def _run(self) -> None:
         try:
             self._write_until_closed()
-        except Exception as error:  # recognition outlives whatever befalls its recording
+        except Exception as error:  # recognition goes on whatever happens to its recording
             reason = error.strerror if isinstance(error, OSError) else repr(error)
-            self.failure = RecordingError(f"{self.path}: recording stopped: {reason}; what was written before is kept")
+            self.failure = RecordingError(
+                f"{self.path}: recording stopped: {reason}; what came before is in the file; {self._after_failure}"
+            )
             _log.error("%s", self.failure)
             with contextlib.suppress(OSError):
                 self._file.close()
 
     def _write_until_closed(self) -> None:
-        flush_at = time.monotonic() + _FLUSH_S
-        while not self._closed.wait(_BATCH_S):
+        self._sync()
+        sync_folder(self.path.parent)
+        flush_at, sync_at = time.monotonic() + _FLUSH_S, time.monotonic() + _SYNC_S
+        while not self._closed.wait(0 if len(self._queue) > _QUEUE_LENGTH // 2 else _BATCH_S):
             self._write_queued()
+            self._add_clock()
             if time.monotonic() >= flush_at:
                 flush_at = time.monotonic() + _FLUSH_S
-                self._add_clock()
                 self._add_changed_infos()
                 self._mcap.flush()
                 self._unflushed = 0
+            if time.monotonic() >= sync_at:
+                sync_at = time.monotonic() + _SYNC_S
+                self._sync()
         self._write_queued()
+        self._add_clock()
         self._add_changed_infos()
-        self._mcap.add_metadata("cosmo-runtime.end", {"dropped": str(self._refused)})
-        self._mcap.finish()
+        finish(self._mcap, self._refused)
+        self._sync()
         self._file.close()
+
+    def _sync(self) -> None:
+        """Waits until flushed data is on the disk. Python's global lock is free meanwhile, so no other thread waits."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
 
     def _write_queued(self) -> None:
         for _ in range(len(self._queue)):
@@ -172,14 +210,15 @@ class RecordingWriter:
             self._next_geometry_ns[item.sensor] = item.arrival_ns + _GEOMETRY_NS
             for message in encode_geometry(self._infos[item.sensor], item.stamp_ns, self.wall_offset_ns):
                 self._add(message)
-        for message in encode(item, self.wall_offset_ns):
+        for message in encode(item, self._infos, self.wall_offset_ns):
             self._add(message)
 
     def _add(self, message: Message) -> None:
-        if message.topic not in self._channels:
-            self._channels[message.topic] = register_channel(self._mcap, message.topic)
+        kind = message.topic, message.schema
+        if kind not in self._channels:
+            self._channels[kind] = register_channel(self._mcap, *kind)
         self._mcap.add_message(
-            self._channels[message.topic],
+            self._channels[kind],
             log_time=message.at_ns + self.wall_offset_ns,
             publish_time=message.stamp_ns + self.wall_offset_ns,
             data=message.data,
@@ -193,7 +232,32 @@ class RecordingWriter:
                 self._mcap.add_metadata(SENSOR_METADATA + name, fields)
 
     def _add_clock(self) -> None:
-        now_ns = time.monotonic_ns()
-        if now_ns >= self._next_clock_ns:
-            self._next_clock_ns = now_ns + _CLOCK_NS
-            self._add(encode_json("/clock", now_ns, {"monotonic_ns": now_ns, "wall_ns": time.time_ns()}))
+        """Records both clocks once a second, and before and after the wall clock was set."""
+        before, self._clocks = self._clocks, _read_clocks()
+        was_set = abs(self._clocks.offset_ns - before.offset_ns) > _STEP_NS
+        if was_set and before.monotonic_ns > self._recorded_clocks.monotonic_ns:
+            self._add_reading(before)
+        if was_set or self._clocks.monotonic_ns >= self._next_clock_ns:
+            self._add_reading(self._clocks)
+
+    def _add_reading(self, clocks: _Clocks) -> None:
+        self._recorded_clocks = clocks
+        self._next_clock_ns = clocks.monotonic_ns + _CLOCK_NS
+        content = {"monotonic_ns": clocks.monotonic_ns, "wall_ns": clocks.monotonic_ns + clocks.offset_ns}
+        self._add(encode_json("/clock", clocks.monotonic_ns, content))
+
+
+class _Clocks(NamedTuple):
+    """A reading of both clocks: the monotonic time, and how far the wall clock is ahead of it."""
+
+    monotonic_ns: int
+    offset_ns: int
+
+
+def _read_clocks() -> _Clocks:
+    """Reads both clocks, and tries again if the process was interrupted in between. The last try always counts."""
+    for _ in range(5):
+        before_ns, wall_ns, after_ns = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
+        if after_ns - before_ns < 10**6:
+            break
+    return _Clocks(before_ns, wall_ns - before_ns)

@@ -1,7 +1,7 @@
-"""An articulated body: joint angles in, capsules and joint frames in the room out.
+"""An articulated body: turns joint angles into capsules and joint frames in the room.
 
 Room coordinates are metres: x to the right of the rig, y away from it, z up, the floor at z = 0. The body's own frame
-is the same with the person facing +y, so a person who faces the rig has a heading of pi.
+is the same, with the person facing +y, so a person who faces the rig has a heading of pi.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-# Channels of a motion: where the person stands, then three angles a joint.
+# Channels of a motion: where the person stands, then three angles for each joint.
 X, Y, HEADING, LIFT, PLANTED = range(5)
 JOINTS = 15
 CHANNELS = 5 + 3 * JOINTS
@@ -22,15 +22,16 @@ LEFT, RIGHT = 0, 1
 FLEX, ABDUCT, TURN = 0, 1, 2
 
 _PARENT = (-1, PELVIS, CHEST, CHEST, CHEST, 3, 4, 5, 6, PELVIS, PELVIS, 9, 10, 11, 12)
-_SOFTNESS_M = 0.02  # how softly the weight passes from one foot to the other
-_SOLES = 4  # ends of capsules that bear someone who stands
+_SOFTNESS_M = 0.02  # how gradually the weight passes from one foot to the other
+_SOLES = 4  # capsule ends that carry a standing person
 
 
 def channel(joint: int, axis: int) -> int:
     """Column of a joint's angle (``FLEX``, ``ABDUCT`` or ``TURN``) in a motion.
 
     Flexion bends forward (knees: backward, as knees do), abduction lifts sideways away from the body (trunk and head:
-    to the right), turning rolls about the bone, limbs inward (trunk and head: to the left). Radians, 0 when standing.
+    to the right), turning rolls about the bone, limbs inward (trunk and head: to the left). Angles are radians, 0 when
+    standing.
     """
     return 5 + 3 * joint + axis
 
@@ -47,7 +48,7 @@ class Body:
     """Bones and flesh of one person, in the proportions of Winter, *Biomechanics and Motor Control*, table 4.1.
 
     Args:
-        height_m: stature.
+        height_m: the person's height.
         girth: 1 for the average, more for a stouter person.
 
     Attributes:
@@ -98,8 +99,8 @@ class Body:
     def frames(self, motion: np.ndarray) -> Frames:
         """Poses the body in the room.
 
-        Whatever part is lowest rests on the floor (``LIFT`` metres above it). With ``PLANTED`` at 1 the point midway
-        between the ankles is at ``X``, ``Y``; at 0 the pelvis is.
+        The lowest part rests on the floor (``LIFT`` metres above it). With ``PLANTED`` at 1, the point midway between
+        the ankles is at ``X``, ``Y``; at 0 the pelvis is.
 
         Args:
             motion: (n, CHANNELS).

@@ -1,17 +1,18 @@
-"""A depth camera in a furnished room, by casting rays; with the faults of active stereo cameras."""
+"""Ray casting of a depth camera in a furnished room, with the errors of active stereo cameras."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from sensors.emulation.motion import Camera
+from cosmo_runtime.sensors.simulation.motion import Camera
 
 _NOISE_PER_M2 = 0.0038  # standard deviation in metres at 1 m; grows with the square: 34 mm at 3 m
 _BASELINE_M = 0.05  # between the two imagers of a RealSense D435
 _MAX_RANGE_M = 6.5
+_NOTHING_M = 60.0
 _DROPOUT_SHARE = 0.002
 _TEXTURE_MARGIN = 64
 
@@ -25,23 +26,37 @@ class Box(NamedTuple):
 
 
 class DepthCamera:
-    """Casts the depth images of a person, made of capsules, in front of a room that stands still.
+    """Casts depth images of a person, made of capsules, in a static room.
 
     Args:
-        camera: its pixels.
-        height_m: of the camera above the floor; it looks level along +y from (0, 0, height).
-        room: a box seen from inside.
+        camera: the camera's pixels.
+        height_m: the camera's height above the floor. It looks along +y from (0, 0, height).
+        room: a box seen from inside; None for nothing behind the person.
         furniture: boxes seen from outside.
-        seed: of the sensor's noise.
+        seed: seed of the sensor's noise.
+        down: matrix (3, 3) from level axes to those of the camera, which may look down or up.
+        grain: how noisy and ragged the images are; 1 for a RealSense D435.
     """
 
-    def __init__(self, camera: Camera, height_m: float, room: Box, furniture: list[Box], seed: int) -> None:
+    def __init__(
+        self,
+        camera: Camera,
+        height_m: float,
+        room: Optional[Box],
+        furniture: list[Box],
+        seed: int,
+        down: Optional[np.ndarray] = None,
+        grain: float = 1.0,
+    ) -> None:
         self._camera = camera
+        self._grain = np.float32(grain)
         self._eye = np.array([0.0, 0.0, height_m])
+        self._down = np.eye(3) if down is None else down
         self._across = ((np.arange(camera.width) - camera.cx) / camera.fx).astype(np.float32)
         self._up = ((camera.cy - np.arange(camera.height)) / camera.fy).astype(np.float32)
         self._squared = self._across**2 + 1 + self._up[:, None] ** 2
-        self._room = self._slabs(room)[1]
+        nothing = np.full((camera.height, camera.width), _NOTHING_M, np.float32)
+        self._room = self._slabs(room)[1] if room else nothing
         for box in furniture:
             near, far = self._slabs(box)
             hit = (near < far) & (near > 0)
@@ -59,13 +74,13 @@ class DepthCamera:
         Args:
             capsules: (n, 2, 3) ends in the room, metres.
             radii: (n,) metres.
-            rng: of this image's noise.
+            rng: draws this image's noise.
 
         Returns:
             (height, width) uint16 in steps of the camera's depth scale; 0 where nothing was measured.
         """
         depth = self._room.copy()
-        for ends, radius in zip(capsules - self._eye, radii):
+        for ends, radius in zip((capsules - self._eye) @ self._down.T, radii):
             self._cast(depth, ends[0], ends[1], radius)
         return self._measure(depth, rng)
 
@@ -73,7 +88,10 @@ class DepthCamera:
         """Depths at which each pixel's ray enters and leaves a box."""
         cos, sin = np.cos(box.yaw), np.sin(box.yaw)
         turn = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
-        rays = np.stack(np.broadcast_arrays(self._across, np.float32(1), self._up[:, None]), axis=-1) @ turn.T
+        rays = (
+            np.stack(np.broadcast_arrays(self._across, np.float32(1), self._up[:, None]), axis=-1)
+            @ (turn @ self._down.T).T
+        )
         rays = np.where(np.abs(rays) < 1e-9, 1e-9, rays)
         origin = turn @ (self._eye - box.centre)
         one, other = (-np.array(box.half) - origin) / rays, (np.array(box.half) - origin) / rays
@@ -129,18 +147,19 @@ class DepthCamera:
         seen_at = np.arange(c.width, dtype=np.float32) - np.float32(c.fx * _BASELINE_M) / depth  # by the other imager
         hidden = np.minimum.accumulate(seen_at[:, ::-1], axis=1)[:, -2::-1] < seen_at[:, :-1]  # behind a nearer one
 
-        jump = np.abs(np.diff(depth, axis=1)) > 0.08
+        edge_m = 0.08 * max(1.0, 240 / c.width)  # a coarse image has larger steps along a wall, too
+        jump = np.abs(np.diff(depth, axis=1)) > edge_m
         ragged = np.zeros(depth.shape, bool)
         ragged[:, 1:] |= jump
         ragged[:, :-1] |= jump
-        jump = np.abs(np.diff(depth, axis=0)) > 0.08
+        jump = np.abs(np.diff(depth, axis=0)) > edge_m
         ragged[1:] |= jump
         ragged[:-1] |= jump
 
         chance = self._dropout[texture]
-        holes = (ragged & (chance < 0.5)) | (chance < _DROPOUT_SHARE) | (depth > _MAX_RANGE_M)
+        holes = (ragged & (chance < 0.5 * self._grain)) | (chance < _DROPOUT_SHARE) | (depth > _MAX_RANGE_M)
         holes[:, :-1] |= hidden
-        depth += self._texture[texture] * np.float32(_NOISE_PER_M2) * depth * depth
+        depth += self._texture[texture] * (self._grain * np.float32(_NOISE_PER_M2)) * depth * depth
         depth[holes] = 0
         depth *= np.float32(1 / c.depth_scale_m)
         return (depth + np.float32(0.5)).astype(np.uint16)

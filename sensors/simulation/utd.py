@@ -1,4 +1,4 @@
-"""UTD-MHAD as a motion: the real IMU and depth of its trials, and radar synthesised from their real skeletons.
+"""UTD-MHAD as a motion: real IMU and depth data, and radar synthesised from the real skeletons.
 
 Chen, Jafari, Kehtarnavaz, "UTD-MHAD: A Multimodal Dataset for Human Action Recognition Utilizing a Depth Camera and a
 Wearable Inertial Sensor", ICIP 2015. The data set has no radar: what ``UtdMotion.radar`` returns is simulated.
@@ -7,24 +7,21 @@ Wearable Inertial Sensor", ICIP 2015. The data set has no radar: what ``UtdMotio
 from __future__ import annotations
 
 import re
-import zlib
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, Sequence
+from typing import NamedTuple, Sequence, Tuple
 
 import numpy as np
-import scipy.io
 from scipy.interpolate import CubicSpline
-from scipy.io.matlab import MatReadError
 from scipy.ndimage import gaussian_filter1d
 
-from sensors.emulation.inertial import GRAVITY
-from sensors.emulation.motion import ActivityStart, Camera
-from sensors.emulation.returns import detect
-from sensors.sensor import SensorError, SensorNotFound
+from cosmo_runtime.names import NONE
+from cosmo_runtime.sensors.data_files import TO_SI, read_inertial, read_matrix, refuse_implausible
+from cosmo_runtime.sensors.sensor import SensorNotFound
+from cosmo_runtime.sensors.simulation.motion import ActivityStart, Camera, noise_at
+from cosmo_runtime.sensors.simulation.returns import detect
 
 IMU_RATE_HZ = 50.0
-REST = "none"
 ACTIVITIES = {
     1: "swipe left",
     2: "swipe right",
@@ -56,7 +53,7 @@ ACTIVITIES = {
 }
 """Published names of the actions a1 to a27."""
 
-_KEYS = {"inertial": "d_iner", "skeleton": "d_skel", "depth": "d_depth"}
+_NAME = "UTD-MHAD"
 
 # Bones of the Kinect v1 skeleton as capsules: two joints, radius in metres.
 _BONES = np.array(
@@ -73,7 +70,7 @@ _RADII = np.array([0.09, 0.14, 0.14, *_ARM, *_ARM, *_LEG, *_LEG])
 
 
 class Trial(NamedTuple):
-    """One trial on the motion's time axis; ``name`` is that of its files: ``a1_s7_t1``."""
+    """One trial on the motion's time axis. ``name`` is that of its files: ``a1_s7_t1``."""
 
     name: str
     start_s: float
@@ -81,64 +78,51 @@ class Trial(NamedTuple):
     action: str
 
 
-def parse_subjects(text: str) -> tuple[int, ...]:
-    """Reads ``7,8`` or ``1-6`` or ``1-3,7``.
-
-    Raises:
-        SensorError: anything else.
-    """
-    subjects: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
-        if not match:
-            raise SensorError(f"subjects {text!r}: expected numbers such as 7,8 or 1-6")
-        subjects += range(int(match[1]), int(match[2] or match[1]) + 1)
-    return tuple(subjects)
-
-
 def frame_times(frames: int, seconds: float) -> np.ndarray:
-    """When each of a trial's camera frames was taken, spread evenly over the trial."""
+    """The times of a trial's camera frames, spread evenly over the trial."""
     return (np.arange(frames) + 0.5) * seconds / frames
 
 
 def load(folder: Path, kind: str, name: str) -> np.ndarray:
-    """Reads one trial of one modality as the data set has it.
+    """Reads one modality of one trial, as it is in the data set.
 
     Args:
-        folder: of the data set, with Inertial, Skeleton and Depth in it.
+        folder: the data set's folder, with Inertial, Skeleton and Depth in it.
         kind: ``inertial`` (T, 6) in g and deg/s, ``skeleton`` (20, 3, frames) in metres, ``depth``
             (240, 320, frames) in millimetres.
         name: for example ``a1_s7_t1``.
 
     Raises:
-        SensorNotFound: the file is missing or is none of UTD-MHAD's.
+        SensorNotFound: the file is missing or is not one of UTD-MHAD's.
     """
     path = folder / kind.capitalize() / f"{name}_{kind}.mat"
-    try:
-        return scipy.io.loadmat(str(path))[_KEYS[kind]]
-    except FileNotFoundError:
-        raise SensorNotFound(
-            f"{path}: no such file. UTD-MHAD has Inertial, Skeleton and Depth of every trial."
-        ) from None
-    except (KeyError, ValueError, TypeError, OSError, zlib.error, NotImplementedError, MatReadError) as error:
-        raise SensorNotFound(f"{path}: not a file of UTD-MHAD ({error}). Fetch the data set again.") from error
+    if kind == "inertial":
+        return read_inertial(path, "d_iner", _NAME)
+    if kind == "skeleton":
+        joints = read_matrix(path, "d_skel", (20, 3, None), _NAME)
+        refuse_implausible(path, "its joints", joints, -10, 10, "metres")
+        return joints
+    images = read_matrix(path, "d_depth", (240, 320, None), _NAME)
+    refuse_implausible(path, "its distances", images, 0, 10_000, "millimetres")
+    refuse_implausible(path, "the largest of its distances", images.max(), 500, 10_000, "millimetres, and not metres")
+    return images.astype(np.uint16, copy=False)
 
 
 def trial_names(
     folder: Path, subjects: Sequence[int], actions: Sequence[int] | None = None, repeats: Sequence[int] | None = None
 ) -> list[str]:
-    """Lists the trials of a data set, by action, subject and repeat; None takes all there are.
+    """Lists the trials of a data set by action, subject and repeat. None stands for all.
 
     Raises:
-        SensorNotFound: the folder is not there, or holds no such trial.
+        SensorNotFound: the folder is missing or holds no such trial.
     """
     inertial = folder / "Inertial"
     if not inertial.is_dir():
         raise SensorNotFound(
-            f"{inertial}: no such folder. Give the folder of UTD-MHAD that holds Inertial, Skeleton and Depth."
+            f"{inertial}: no such folder. Name the folder of UTD-MHAD that holds Inertial, Skeleton and Depth."
         )
-    found = [re.fullmatch(r"a(\d+)_s(\d+)_t(\d+)_inertial", path.stem) for path in inertial.glob("*.mat")]
-    numbers = sorted((int(m[1]), int(m[2]), int(m[3])) for m in found if m)
+    matches = [re.fullmatch(r"a(\d+)_s(\d+)_t(\d+)_inertial", path.stem) for path in inertial.glob("*.mat")]
+    numbers = sorted((int(m[1]), int(m[2]), int(m[3])) for m in matches if m)
     chosen = [
         f"a{action}_s{subject}_t{repeat}"
         for action, subject, repeat in numbers
@@ -154,15 +138,16 @@ def trial_names(
 
 
 def joint_paths(folder: Path, name: str, seconds: float) -> CubicSpline:
-    """Smoothed joint positions of a trial over its own seconds.
+    """Smoothed joint positions during a trial.
 
     Args:
-        folder: of the data set.
-        name: of the trial.
-        seconds: how long it lasts.
+        folder: the data set's folder.
+        name: the trial's name.
+        seconds: how long the trial lasts.
 
     Returns:
-        From times (n,) within its frames' to (n, 20, 3) as the radar has them: x right, y away, z up; metres.
+        A function from times (n,) within its frames to positions (n, 20, 3) in the radar's axes: x right, y away, z
+        up, in metres.
 
     Raises:
         SensorNotFound: the skeleton's file is missing or broken.
@@ -173,13 +158,13 @@ def joint_paths(folder: Path, name: str, seconds: float) -> CubicSpline:
 
 
 def simulated_radar(paths: CubicSpline, time_s: float, moving: bool, rng: np.random.Generator) -> np.ndarray:
-    """What a radar would detect of a trial's person, **simulated** from the skeleton.
+    """What a radar would detect in a trial, **simulated** from the skeleton.
 
     Args:
-        paths: from ``joint_paths``.
-        time_s: the trial's own time; before its first frame the body is that of the first one, likewise at the end.
-        moving: False for someone who keeps the pose.
-        rng: of this frame's noise.
+        paths: the result of ``joint_paths``.
+        time_s: the trial's own time. Before the first frame the body has the first pose, after the last frame the last.
+        moving: False for someone who holds the pose.
+        rng: draws this frame's noise.
 
     Returns:
         (n, 5) float32: x, y, z (m), radial speed (m/s), SNR (dB).
@@ -190,29 +175,30 @@ def simulated_radar(paths: CubicSpline, time_s: float, moving: bool, rng: np.ran
 
 
 class UtdMotion:
-    """Trials of UTD-MHAD one after another, with a rest before, between and after; implements ``motion.Motion``.
+    """Trials of UTD-MHAD one after another, with rests before, between and after. Implements ``motion.Motion``.
 
-    IMU: the real samples at exactly their times (50 Hz), straight lines between; the magnetic field is NaN. Actions 1
-    to 21 have it on the right wrist, 22 to 27 on the right thigh. Depth: the real frames of the Kinect v1, background
-    0 as published; a trial lasts as long as its IMU samples, and its frames are spread evenly over that, since the
-    camera dropped some. **Radar is simulated** from the real skeleton's motion. In a rest the sensors of the trials on
-    either side pass into each other: the IMU smoothly, the images half-way, the radar sees nothing move.
+    IMU: the real samples at their exact times (50 Hz), linearly interpolated. The magnetic field is NaN. In actions 1
+    to 21 the IMU is worn on the right wrist, in 22 to 27 on the right thigh. Depth: the real frames of the Kinect v1,
+    with background 0 as published. A trial lasts as long as its IMU samples, and its frames are spread evenly over
+    that, because the camera dropped some. **Radar is simulated** from the real skeleton's motion. During a rest the IMU
+    passes smoothly from one trial to the next, the images switch half-way, and the radar sees no motion.
 
     Args:
         path: the folder with Inertial, Skeleton and Depth.
-        subjects: whose trials.
-        actions, repeats: which of them; all when None.
-        rest_s: the rest's length.
-        seed: of the order of the trials and of the radar's noise; None keeps the order of the files.
+        subjects: the people whose trials to play.
+        actions, repeats: which trials to play; None plays all.
+        rest_s: the length of a rest.
+        seed: seed of the trials' order and of the radar's noise; None keeps the order of the files.
 
     Attributes:
-        trials: every trial with its times.
+        trials: all trials with their times.
 
     Raises:
-        SensorNotFound: a folder or file is missing or unreadable, or no trial is left.
+        SensorNotFound: a folder or file is missing or unreadable, or no trial remains.
     """
 
     camera = Camera(320, 240, 285.6, 285.6, 159.5, 119.5, 15.0, 0.001)
+    imu_places: Tuple[str, ...] = ("imu",)  # wrist or thigh, whichever the action's trials have
     imu_rate_hz = IMU_RATE_HZ
     radar_rate_hz = 20.0
 
@@ -236,7 +222,7 @@ class UtdMotion:
         for name in names:
             for kind in ("Skeleton", "Depth"):
                 if not (self._folder / kind / f"{name}_{kind.lower()}.mat").is_file():
-                    load(self._folder, kind.lower(), name)  # says what is missing
+                    load(self._folder, kind.lower(), name)  # raises if something is missing
             samples = load(self._folder, "inertial", name)
             end_s = now_s + len(samples) / IMU_RATE_HZ
             self.trials.append(Trial(name, now_s, end_s, ACTIVITIES[int(name[1 : name.index("_")])]))
@@ -245,14 +231,14 @@ class UtdMotion:
             now_s = end_s + rest_s
         self.duration_s = now_s
         self._times_s = np.concatenate(times)
-        self._imu = np.concatenate(values) * np.repeat([GRAVITY, np.pi / 180], 3)
+        self._imu = np.concatenate(values) * TO_SI
         self._switch_s = np.array([trial.start_s - rest_s / 2 for trial in self.trials[1:]])
         self._images = lru_cache(maxsize=2)(lambda name: load(self._folder, "depth", name))
         self._paths = lru_cache(maxsize=4)(
             lambda trial: joint_paths(self._folder, trial.name, trial.end_s - trial.start_s)
         )
 
-    def imu(self, times_s: np.ndarray) -> np.ndarray:
+    def imu(self, times_s: np.ndarray, place: str = "imu") -> np.ndarray:
         """Returns (n, 9): specific force in m/s², angular rate in rad/s, magnetic field NaN."""
         times_s = np.clip(times_s, self._times_s[0], self._times_s[-1])
         left = (np.searchsorted(self._times_s, times_s, side="right") - 1).clip(0, len(self._times_s) - 2)
@@ -274,14 +260,13 @@ class UtdMotion:
         """Returns (n, 5) float32, simulated from the skeleton: x, y, z (m), radial speed (m/s), SNR (dB)."""
         trial = self._trial_at(time_s)
         moving = trial.start_s <= time_s < trial.end_s
-        rng = np.random.default_rng((self._seed, 51, round(time_s * 1e6) & 0xFFFFFFFFFFFF))
-        return simulated_radar(self._paths(trial), time_s - trial.start_s, moving, rng)
+        return simulated_radar(self._paths(trial), time_s - trial.start_s, moving, noise_at(self._seed, 51, time_s))
 
     def activities(self, until_s: float) -> list[ActivityStart]:
         """Returns every action and rest that starts before ``until_s``, oldest first."""
-        starts = [ActivityStart(0.0, REST)]
+        starts = [ActivityStart(0.0, NONE)]
         for trial in self.trials:
-            starts += [ActivityStart(trial.start_s, trial.action), ActivityStart(trial.end_s, REST)]
+            starts += [ActivityStart(trial.start_s, trial.action), ActivityStart(trial.end_s, NONE)]
         return [start for start in starts if start.start_s < until_s]
 
     def _trial_at(self, time_s: float) -> Trial:

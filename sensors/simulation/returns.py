@@ -1,7 +1,7 @@
-"""What a mmWave radar with three transmit and four receive antennas detects of a body made of capsules.
+"""How a mmWave radar with three transmit and four receive antennas detects a body made of capsules.
 
-Resolutions and limits are those of a TI IWR6843 with the shipped ``iwr6843_people_20hz.cfg`` and the out-of-box
-processing: static clutter removal, CFAR detection on the range-Doppler map, one direction of arrival a cell.
+Resolutions and limits are those of a TI IWR6843 with the shipped ``iwr6843_people_20hz.cfg`` and the processing of
+TI's demo: static clutter removal, CFAR detection on the range-Doppler map, one direction of arrival for each cell.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MAX_RANGE_M = 6.4
 MAX_POINTS = 64
 
 _MIN_SNR_DB = 13.0
-_SNR_DB = 58.0  # of 1 m² at 1 m
+_SNR_DB = 58.0  # SNR of 1 m² at 1 m
 _REFLECTIVITY = 0.9  # radar cross-section per area that faces the radar; a standing adult sums to about 0.5 m²
 _CLUTTER_REMOVAL_DB = 45.0
 _POINTS_PER_M = 40.0
@@ -29,9 +29,9 @@ def detect(capsules: np.ndarray, velocities: np.ndarray, radii: np.ndarray, rng:
 
     Args:
         capsules: (n, 2, 3) ends relative to the radar, metres: x right, y away, z up.
-        velocities: (n, 2, 3) of the ends, m/s.
+        velocities: (n, 2, 3) velocities of the ends, m/s.
         radii: (n,) metres.
-        rng: of this frame's noise.
+        rng: draws this frame's noise.
 
     Returns:
         (m, 5) float32, m <= 64, strongest first: x, y, z (m), radial speed (m/s, positive: receding, aliased into
@@ -86,3 +86,8 @@ def detect(capsules: np.ndarray, velocities: np.ndarray, radii: np.ndarray, rng:
     flat = ranges * np.cos(elevation)
     columns = [flat * np.sin(azimuth), flat * np.cos(azimuth), ranges * np.sin(elevation), radials, snr]
     return np.stack(columns, axis=1)[order].astype(np.float32)
+
+
+def false_alarms(rng: np.random.Generator) -> np.ndarray:
+    """One frame in which nothing moves, in the form of ``detect``. ``rng`` draws the frame's noise."""
+    return detect(np.empty((0, 2, 3)), np.empty((0, 2, 3)), np.empty(0), rng)

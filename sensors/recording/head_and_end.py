@@ -1,0 +1,30 @@
+"""How each file of a recording begins and ends, whoever writes it."""
+
+from __future__ import annotations
+
+from typing import IO, Any, Mapping
+
+from mcap.writer import CompressionType, Writer
+
+from cosmo_runtime.sensors.recording.part import FORMATS
+
+
+def begin(file: IO[bytes], metadata: Mapping[str, Any], wall_offset_ns: int) -> Writer:
+    """Writes the head of a recording to an empty file.
+
+    Args:
+        file: open for writing.
+        metadata: facts about the run.
+        wall_offset_ns: wall clock minus monotonic clock, which is added to every time in the file.
+    """
+    mcap = Writer(file, compression=CompressionType.ZSTD)
+    mcap.start()
+    mcap.add_metadata("cosmo-runtime", {"format": FORMATS[-1], "wall_offset_ns": str(wall_offset_ns)})
+    mcap.add_metadata("cosmo-runtime.run", dict(metadata))
+    return mcap
+
+
+def finish(mcap: Writer, dropped: int = 0) -> None:
+    """Writes the end. ``dropped`` counts the events that came too fast for the disk."""
+    mcap.add_metadata("cosmo-runtime.end", {"dropped": str(dropped)})
+    mcap.finish()

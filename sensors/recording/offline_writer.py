@@ -1,0 +1,84 @@
+"""Writes a recording of what is past: event by event, without a queue, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Dict, Iterable, Mapping, Set, Tuple
+
+from mcap.writer import Writer
+
+from cosmo_runtime.sensors.events import Event, Sample
+from cosmo_runtime.sensors.recording.course import Course
+from cosmo_runtime.sensors.recording.head_and_end import begin, finish
+from cosmo_runtime.sensors.recording.messages import Message, RecordingError, register_channel
+from cosmo_runtime.sensors.recording.sensor_info import SENSOR_METADATA, encode_geometry, encode_info
+from cosmo_runtime.sensors.recording.spelling import encode
+from cosmo_runtime.sensors.sensor import SensorInfo
+
+
+def write_events(
+    path: Path,
+    events: Iterable[Event],
+    infos: Mapping[str, SensorInfo],
+    metadata: Mapping[str, str],
+    wall_offset_ns: int,
+) -> None:
+    """Writes events to a new file.
+
+    Args:
+        path: the new file; its folder exists.
+        events: in the order of their arrival.
+        infos: of the sensors; what is known of them when the events have ended is recorded.
+        metadata: what is to be known of the recording.
+        wall_offset_ns: wall clock minus the clock of the events.
+
+    Raises:
+        RecordingError: the file exists, cannot be written, or the events are none that a rig brings.
+    """
+    fresh = path.with_name(f".{path.name}.new")
+    if path.exists():
+        raise RecordingError(f"{path} exists already: choose another name, or move it away")
+    try:
+        with fresh.open("wb") as file:
+            mcap = begin(file, metadata, wall_offset_ns)
+            _write(mcap, events, infos, wall_offset_ns)
+            for name, info in infos.items():
+                mcap.add_metadata(SENSOR_METADATA + name, encode_info(info))
+            finish(mcap)
+        fresh.rename(path)
+    except OSError as error:
+        raise RecordingError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            fresh.unlink()
+
+
+def _write(mcap: Writer, events: Iterable[Event], infos: Mapping[str, SensorInfo], wall_offset_ns: int) -> None:
+    course = Course(infos)
+    channels: Dict[Tuple[str, str], int] = {}
+    placed: Set[str] = set()
+
+    def add(message: Message) -> None:
+        kind = message.topic, message.schema
+        if kind not in channels:
+            channels[kind] = register_channel(mcap, *kind)
+        mcap.add_message(
+            channels[kind],
+            log_time=message.at_ns + wall_offset_ns,
+            publish_time=message.stamp_ns + wall_offset_ns,
+            data=message.data,
+        )
+
+    for event in events:
+        try:
+            course.check(event)  # else it could be written, and not read
+        except ValueError as error:
+            sensor = f"{event.sensor}: " if isinstance(event, Sample) else ""
+            raise RecordingError(f"{sensor}an event cannot be recorded: {error}") from error
+        if isinstance(event, Sample) and event.sensor not in placed:
+            placed.add(event.sensor)
+            for message in encode_geometry(infos[event.sensor], event.stamp_ns, wall_offset_ns):
+                add(message)
+        for message in encode(event, infos, wall_offset_ns):
+            add(message)

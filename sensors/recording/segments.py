@@ -1,0 +1,72 @@
+"""A recording as a folder of segments, each a recording by itself, named by number and by the time of its start.
+
+``000002-20261128T121000Z.mcap`` follows ``000001-20261128T120000Z.mcap``. A segment begins with the state of each
+sensor, so that it can be played without the earlier ones, which may have been deleted.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Iterator, List, Tuple
+
+_NAME = re.compile(r"\d{6}-\d{8}T\d{6}Z\.mcap")
+
+
+def is_segment(path: Path) -> bool:
+    """Whether a file is a segment in a recording that is a folder."""
+    return bool(_NAME.fullmatch(path.name))
+
+
+def segments_of(path: Path) -> List[Path]:
+    """The segments of a recording that is a folder, oldest first; empty for anything else."""
+    if not os.path.isdir(path):  # noqa: PTH112  returns False for impossible paths
+        return []
+    return sorted(file for file in path.iterdir() if is_segment(file))
+
+
+def deleted_before(path: Path) -> int:
+    """How many segments at the beginning of a recording that is a folder are deleted; 0 for anything else."""
+    segments = segments_of(path)
+    return int(segments[0].name[:6]) - 1 if segments else 0
+
+
+def size_and_change(path: Path) -> Tuple[int, int]:
+    """Bytes in a recording, and when it was last written to, in ns since 1970; a folder does not tell by itself.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    states = [file.stat() for file in segments_of(path) or [path]]
+    return sum(state.st_size for state in states), max(state.st_mtime_ns for state in states)
+
+
+def delete_recording(path: Path) -> None:
+    """Deletes a recording. Of a folder of segments, whatever else somebody put into it stays, and so does the folder.
+
+    Raises:
+        OSError: it cannot be deleted, or not all of it.
+    """
+    segments = [] if path.is_symlink() else segments_of(path)
+    if not segments:
+        path.unlink()
+        return
+    for segment in segments:
+        segment.unlink()
+    with suppress(OSError):  # it holds something else
+        path.rmdir()
+
+
+def recordings_below(path: Path) -> Iterator[Path]:
+    """All recordings in a folder and below it, by name: files and folders of segments. A file returns itself."""
+    if not path.is_dir():
+        yield path
+        return
+    seen = set()
+    for file in sorted(path.rglob("*.mcap")):
+        recording = file.parent if is_segment(file) else file
+        if recording not in seen:
+            seen.add(recording)
+            yield recording

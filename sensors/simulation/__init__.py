@@ -1,0 +1,1 @@
+"""Motions, and what each sensor would measure when it sees them."""
