@@ -1,1 +1,1 @@
-"""What a model is: its spec, its bundle on disk, its features (numpy) and its networks (torch)."""
+"""Models: the spec, the bundle on disk, features (numpy) and networks (torch)."""

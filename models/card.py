@@ -1,12 +1,13 @@
-"""The model card that lies beside a model's files: what it is for, from what, how good, and where it ends."""
+"""The model card: a page beside a model's files with its purpose, data, quality and limits."""
 
 from __future__ import annotations
 
 from typing import Any, Mapping
 
-from models.spec import ModelSpec
+from cosmo_runtime.models.spec import ModelSpec
 
 FILE = "README.md"
+_QUALITY = "Quality is the fixed part of a sensor's weight in the fusion. The rest depends on the window."
 
 
 def model_card(
@@ -15,25 +16,26 @@ def model_card(
     """The card as Markdown.
 
     Args:
-        name: of the model's folder.
-        spec: what the model takes and answers.
-        provenance: how it came to be; ``about``, ``data``, ``licence``, ``limits`` and ``command`` are given room.
-        metrics: sets of windows by name, with ``windows``, ``accuracy`` and ``macro_f1``; others are left to
+        name: the name of the model's folder.
+        spec: the model's inputs and outputs.
+        provenance: how the model was made. The card shows ``about``, ``data``, ``licence``, ``limits``, ``found``
+            (sentences) and ``command``.
+        metrics: sets of windows by name, with ``windows``, ``accuracy`` and ``macro_f1``. Others are only in
             ``model.json``.
-        classifies: False for encoders alone, which know neither activities nor how far a modality can be trusted.
+        classifies: False for encoders only, which have neither activities nor a quality for each modality.
     """
-    told = {
+    facts = {
         key: provenance.get(key, "not recorded") for key in ("data", "licence", "limits", "command", "method", "seed")
     }
-    if not isinstance(told["data"], str):
-        told["data"] = ", ".join(told["data"])
-    rows = [["modality", "steps", "shape"]]
+    if not isinstance(facts["data"], str):
+        facts["data"] = ", ".join(facts["data"])
+    rows = [["sensor", "samples", "shape"]]
     rows += [[m.sensor, f"{m.rate_hz:g} a second", " × ".join(map(str, m.shape))] for m in spec.modalities]
     if classifies:
         rows = [[*row, quality] for row, quality in zip(rows, ["quality", *(f"{q:.2f}" for q in spec.quality)])]
     head, *inputs = [f"| {' | '.join(row)} |" for row in rows]
     table = "\n".join([head, "|" + "---|" * len(rows[0]), *inputs])
-    answers = f"\nActivities: {', '.join(spec.classes)}.\n" if classifies else ""
+    answers = f"\n{_QUALITY}\n\nActivities: {', '.join(spec.classes)}.\n" if classifies else ""
     measured = "\n".join(
         f"| {part} | {scores['windows']} | {scores['accuracy']:.1%} | {scores['macro_f1']:.1%} |"
         for part, scores in metrics.items()
@@ -42,13 +44,14 @@ def model_card(
     figures = (
         f"\n## Measured\n\n| | windows | accuracy | macro F1 |\n|---|---|---|---|\n{measured}\n" if measured else ""
     )
+    figures += "".join(f"\n- {sentence}" for sentence in provenance.get("found", ())) + "\n" * ("found" in provenance)
     return f"""# {name}
 
 {provenance.get("about", "A model of cosmo-runtime.")}
 
-- **Data**: {told["data"]}
-- **Licence of the data**: {told["licence"]}
-- **Limits**: {told["limits"]}
+- **Data**: {facts["data"]}
+- **Licence of the data**: {facts["licence"]}
+- **Limits**: {facts["limits"]}
 
 ## {"Inputs and answers" if classifies else "Inputs"}
 
@@ -59,8 +62,8 @@ Windows of {spec.window_s:g} s, one every {spec.hop_s:g} s.
 ## How it was made
 
 ```sh
-{told["command"]}
+{facts["command"]}
 ```
 
-{told["method"]}; seed {told["seed"]}. The weights and this page come from that command alone.
+{facts["method"]}; seed {facts["seed"]}. The weights and this page come from that command alone.
 """

@@ -1,12 +1,12 @@
-"""One small encoder a modality, from a window of features to one embedding of a common dimension.
+"""One small encoder per modality. It maps a window of features to an embedding of a common dimension.
 
-Sizes are chosen for a TX2 and for training on two cores: strides come early, and the operators are those of
-TensorRT 8.2 (convolutions, batch normalisation, ReLU, reductions). Inputs are normalised inside the graph by buffers
-that ``fit`` takes from training data, so that a bundle needs no preprocessing of its own. Embeddings have length 1:
-the fusion's attention scores are products of them, and grow without bound otherwise.
+The sizes suit a TX2 and training on two cores. Strides come early, and all operators exist in TensorRT 8.2
+(convolutions, batch normalisation, ReLU, reductions). The graph normalises its inputs with buffers that ``fit``
+computes from training data, so a bundle needs no other preprocessing. Embeddings have length 1, because the fusion's
+attention scores are products of them and would otherwise grow without bound.
 
-What the graph clamps has two bounds: torch 1.11 exports a single one without shapes, and in half precision
-onnxruntime 1.19 takes an upper bound that is not there for 0.
+Every clamp in the graph has two bounds, because torch 1.11 exports a single bound without shapes, and onnxruntime 1.19
+treats a missing upper bound as 0 in half precision.
 """
 
 from __future__ import annotations
@@ -14,20 +14,27 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.spec import ModalitySpec
-
 SHOULDER_CENTRE, HIP_CENTRE = 1, 3  # joints of the Kinect v1 skeleton, counted from 0
 
 
-def encoder_for(modality: ModalitySpec, dim: int) -> nn.Module:
-    """The encoder of a modality: its features (N, steps, *shape) -> embedding (N, dim) of length 1."""
-    if modality.sensor == "skeleton":
-        return SkeletonEncoder(modality.shape[0], dim)
-    if modality.sensor == "depth":
-        return DepthEncoder(modality.shape[0], modality.shape[1], dim)
-    if modality.sensor == "radar":
-        return RadarEncoder(dim)
-    return InertialEncoder(modality.shape[0], dim)
+def inertial_encoder(shape: tuple[int, ...], dim: int) -> nn.Module:
+    """An encoder for an IMU, or an accelerometer or gyroscope alone: steps of (channels,)."""
+    return InertialEncoder(shape[0], dim)
+
+
+def skeleton_encoder(shape: tuple[int, ...], dim: int) -> nn.Module:
+    """An encoder for steps of (joints, 3)."""
+    return SkeletonEncoder(shape[0], dim)
+
+
+def depth_encoder(shape: tuple[int, ...], dim: int) -> nn.Module:
+    """An encoder for steps of (rows, columns)."""
+    return DepthEncoder(shape[0], shape[1], dim)
+
+
+def radar_encoder(shape: tuple[int, ...], dim: int) -> nn.Module:
+    """An encoder for steps of (points, 5), with any number of points."""
+    return RadarEncoder(dim)
 
 
 class InertialEncoder(nn.Module):
@@ -46,7 +53,7 @@ class InertialEncoder(nn.Module):
         self.temporal = _TemporalTail(64, dim)
 
     def fit(self, x: Tensor) -> None:
-        """Take the normalisation from windows (N, steps, channels)."""
+        """Computes the normalisation from windows (N, steps, channels)."""
         self.mean.copy_(x.mean((0, 1)))
         self.std.copy_(x.std((0, 1)).clamp(min=1e-3))
 
@@ -59,8 +66,8 @@ class InertialEncoder(nn.Module):
 class SkeletonEncoder(nn.Module):
     """Body-normalised joints and their velocities, two convolutions over time, the temporal tail.
 
-    Joints are relative to the hip centre of their frame and in units of the torso's length, so that neither where a
-    person stands nor how tall they are matters; how the hip itself moves stays, as a joint of its own.
+    Joints are relative to the frame's hip centre, in units of the torso's length, so that neither the place nor the
+    height of a person matters. The motion of the hip itself is added as one more joint.
     """
 
     mean: Tensor
@@ -77,7 +84,7 @@ class SkeletonEncoder(nn.Module):
         self.temporal = _TemporalTail(96, dim)
 
     def fit(self, x: Tensor) -> None:
-        """Take the normalisation from windows (N, steps, joints, 3)."""
+        """Computes the normalisation from windows (N, steps, joints, 3)."""
         motion = self.body_motion(x)
         self.mean.copy_(motion.mean((0, 1)))
         self.std.copy_(motion.std((0, 1)).clamp(min=1e-2))
@@ -100,10 +107,10 @@ class SkeletonEncoder(nn.Module):
 
 
 class DepthEncoder(nn.Module):
-    """Three strided 2-D convolutions a frame, then the temporal tail over the frames.
+    """Three strided 2-D convolutions per frame, then the temporal tail over the frames.
 
-    A frame is seen as closeness, in units of the depth's spread: 0 where it is far or nothing was measured, larger
-    the nearer; its second channel is the change since the frame before, which the room behind a person has none of.
+    The first channel is closeness in units of the depth's spread: larger when nearer, and 0 where it is far or nothing
+    was measured. The second channel is the change since the previous frame, which is 0 for the room behind a person.
     """
 
     far: Tensor
@@ -128,7 +135,7 @@ class DepthEncoder(nn.Module):
         self.temporal = _TemporalTail(64, dim)
 
     def fit(self, x: Tensor) -> None:
-        """Take the normalisation from windows (N, steps, rows, columns): far is two deviations beyond the mean."""
+        """Computes the normalisation from windows (N, steps, rows, columns). Far is two deviations beyond the mean."""
         measured = x[x > 0]
         if len(measured) > 1:
             self.std.copy_(measured.std().clamp(min=0.05))
@@ -145,7 +152,7 @@ class DepthEncoder(nn.Module):
 
 
 class RadarEncoder(nn.Module):
-    """A perceptron shared by all points, the maximum over a frame's points, then the temporal tail (PointNet, 2017)."""
+    """A perceptron for each point, the maximum over a frame's points, the temporal tail (PointNet, 2017)."""
 
     mean: Tensor
     std: Tensor
@@ -159,7 +166,7 @@ class RadarEncoder(nn.Module):
         self.temporal = _TemporalTail(64, dim)
 
     def fit(self, x: Tensor) -> None:
-        """Take the normalisation from the points there are in windows (N, steps, points, 5)."""
+        """Computes the normalisation from the points that exist in windows (N, steps, points, 5)."""
         points = x[x.abs().sum(-1) > 0]
         if len(points) > 1:
             self.mean.copy_(points.mean(0))
@@ -168,7 +175,7 @@ class RadarEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Windows (N, steps, points, 5) -> embeddings (N, dim).
 
-        A point is x, y, z in m, radial speed in m/s, SNR in dB; all zero where there is none.
+        A point is x, y, z in m, radial speed in m/s, SNR in dB. A missing point is all zero.
         """
         is_point = (x.abs().sum(-1, keepdim=True) > 0).to(x.dtype)
         # ReLU ends the perceptron, so a missing point, masked to 0, never wins the maximum.
@@ -177,9 +184,9 @@ class RadarEncoder(nn.Module):
 
 
 class _TemporalTail(nn.Module):
-    """A residual block of two convolutions over time, mean and maximum over time, a linear map, length 1.
+    """A residual block of two convolutions over time, mean and maximum over time, a linear map, scaling to length 1.
 
-    Pooling over time makes the embedding indifferent to when in the window an action happens.
+    Pooling makes it irrelevant when in the window an action happens.
     """
 
     def __init__(self, channels: int, dim: int):

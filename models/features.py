@@ -1,36 +1,56 @@
-"""From a window's raw arrays to the network's inputs, in numpy: the same code live and in training."""
+"""Turns what sensors measured into the network's inputs. Live runs and training share this numpy code."""
 
 from __future__ import annotations
 
-from typing import Mapping, Sequence, Union
+from typing import TYPE_CHECKING, Dict, Mapping, Sequence, Union
 
 import numpy as np
 
-from models.spec import ModalitySpec, ModelSpec
+if TYPE_CHECKING:
+    from cosmo_runtime.models.spec import ModelSpec
 
 WindowArray = Union[np.ndarray, Sequence[np.ndarray]]
 
 
-def features(spec: ModelSpec, arrays: Mapping[str, WindowArray], depth_scale_m: float) -> dict[str, np.ndarray]:
-    """The network's inputs for one window.
+def features(spec: ModelSpec, arrays: Mapping[str, WindowArray]) -> Dict[str, np.ndarray]:
+    """Returns the network's inputs for one window.
 
     Args:
-        spec: what the model asks for.
-        arrays: the window's raw array by sensor, as ``ModalitySpec`` describes; an absent sensor has no entry.
-        depth_scale_m: metres in one step of the raw depth.
+        spec: the model's spec.
+        arrays: the features of each sensor in the window. An absent sensor has no entry.
 
     Returns:
         For each modality of the spec, in its order, float32 (steps, *shape); zeros where the sensor is absent.
     """
     return {
-        m.sensor: _modality_features(m, spec.steps(m), arrays.get(m.sensor), depth_scale_m) for m in spec.modalities
+        m.sensor: np.asarray(
+            arrays[m.sensor] if m.sensor in arrays else np.zeros((spec.steps(m), *m.shape)), np.float32
+        )
+        for m in spec.modalities
     }
 
 
-def depth_features(depth: np.ndarray, shape: tuple[int, int], depth_scale_m: float) -> np.ndarray:
-    """Mean depth of each block over the pixels that measured something.
+def random_inputs(spec: ModelSpec, random: np.random.Generator, windows: int = 1) -> Dict[str, np.ndarray]:
+    """Returns windows of noise to try a model with. Every sensor is present.
 
-    Where the image is not a whole number of blocks high or wide, each block takes evenly spread pixels instead.
+    Args:
+        spec: the model's spec.
+        random: draws the noise, which is positive like depth.
+        windows: how many windows.
+
+    Returns:
+        For each modality of the spec, in its order, float32 (windows, steps, *shape); then ``presence``.
+    """
+    inputs = {
+        m.sensor: random.uniform(0, 3, (windows, spec.steps(m), *m.shape)).astype(np.float32) for m in spec.modalities
+    }
+    return {**inputs, "presence": np.ones((windows, len(spec.modalities)), np.float32)}
+
+
+def depth_features(depth: np.ndarray, shape: tuple[int, int], depth_scale_m: float) -> np.ndarray:
+    """Returns the mean depth of each block, over the pixels that measured something.
+
+    If the image is not a whole number of blocks high or wide, each block uses evenly spaced pixels instead.
 
     Args:
         depth: (steps, height, width) uint16, 0 where nothing was measured.
@@ -45,44 +65,41 @@ def depth_features(depth: np.ndarray, shape: tuple[int, int], depth_scale_m: flo
         if size % blocks:
             spread = blocks * max(1, size // blocks)
             depth = depth.take((2 * np.arange(spread) + 1) * size // (2 * spread), axis=axis)
-    steps, height, width = depth.shape
-    rows, columns = shape
-
-    def block_sum(image: np.ndarray) -> np.ndarray:
-        by_row = image.reshape(steps, rows, height // rows, width).sum(axis=2, dtype=np.uint32)
-        return by_row.reshape(steps, rows, columns, width // columns).sum(axis=3)
-
-    mean = block_sum(depth) / np.maximum(block_sum(depth != 0), 1)
+    if not depth.size:
+        return np.zeros((len(depth), *shape), np.float32)
+    height, width = depth.shape[1] // shape[0], depth.shape[2] // shape[1]  # of a block
+    mean = _block_sum(depth, height, width) / np.maximum(_block_sum(depth != 0, height, width), 1)
     return (mean * depth_scale_m).astype(np.float32)
 
 
+def _block_sum(images: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The sum of each block of (steps, height, width). Adding whole rows takes half as long as numpy's own sum."""
+    by_row = images[:, ::height].astype(np.uint32)
+    for row in range(1, height):
+        by_row += images[:, row::height]
+    total = by_row[:, :, ::width].astype(np.uint64)
+    for column in range(1, width):
+        total += by_row[:, :, column::width]
+    return total
+
+
 def radar_features(frames: Sequence[np.ndarray], points: int) -> np.ndarray:
-    """The strongest points of each frame.
+    """Returns the strongest points of each frame.
 
     Args:
-        frames: arrays (n, 5): x, y, z, radial speed, SNR; a NaN SNR counts as 0 dB.
-        points: how many are kept of each frame.
+        frames: arrays (n, 5): x, y, z, radial speed, SNR; a speed or an SNR that is NaN counts as 0.
+        points: how many points to return for each frame.
 
     Returns:
         (frames, points, 5) float32, strongest first, zeros where a frame has fewer points.
     """
     strongest = np.zeros((len(frames), points, 5), np.float32)
-    for kept, frame in zip(strongest, frames):
-        snr = np.nan_to_num(frame[:, 4], nan=0.0)
+    for strongest_points, frame in zip(strongest, frames):
+        snr = frame[:, 4]
+        if not np.isfinite(snr).all():
+            snr = np.nan_to_num(snr, nan=0.0)
         order = np.argsort(-snr, kind="stable")[:points]
-        kept[: len(order)] = frame[order]
-        kept[: len(order), 4] = snr[order]
+        strongest_points[: len(order)] = frame[order]
+        strongest_points[: len(order), 3][np.isnan(strongest_points[: len(order), 3])] = 0.0
+        strongest_points[: len(order), 4] = snr[order]
     return strongest
-
-
-def _modality_features(
-    modality: ModalitySpec, steps: int, raw: Union[WindowArray, None], depth_scale_m: float
-) -> np.ndarray:
-    if raw is None:
-        return np.zeros((steps, *modality.shape), np.float32)
-    if modality.sensor == "imu":
-        return np.asarray(raw, np.float32)[:, : modality.shape[0]]
-    if modality.sensor == "depth":
-        rows, columns = modality.shape
-        return depth_features(np.asarray(raw), (rows, columns), depth_scale_m)
-    return radar_features(list(raw), modality.shape[0])

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 
 class QualityGuidedAttention(nn.Module):
-    """How far each modality of a window is trusted.
+    """Computes the weight of each modality in a window.
 
     With embeddings z_j: mu_j = tanh(W z_j + b), attention = softmax over j of mu_j . z_j, and the weights are
-    beta = (1 - lambda) attention + lambda quality. Absent modalities are taken out of both terms, which each sum to 1
-    over those present; with nothing present all weights are 0.
+    beta = (1 - lambda) attention + lambda quality. Both terms ignore absent modalities and sum to 1 over the present
+    ones. If none is present, all weights are 0.
     """
 
     quality: Tensor
@@ -21,7 +21,7 @@ class QualityGuidedAttention(nn.Module):
     def __init__(self, dim: int, quality: Sequence[float], quality_share: float):
         super().__init__()
         self.project = nn.Linear(dim, dim)
-        # The score is a sum over `dim` products: from small weights the softmax starts near even and not saturated.
+        # The score sums `dim` products, so small weights make the softmax start near even instead of saturated.
         nn.init.normal_(self.project.weight, std=0.1 / dim)
         nn.init.zeros_(self.project.bias)
         self.register_buffer("quality", torch.tensor(quality, dtype=torch.float32))
@@ -32,7 +32,7 @@ class QualityGuidedAttention(nn.Module):
         score = (torch.tanh(self.project(z)) * z).sum(2)
         attention = torch.softmax(score - 1e4 * (1 - presence), dim=1) * presence  # 1e4 fits into half precision
         quality = self.quality * presence
-        quality = quality / quality.sum(1, keepdim=True).clamp(1e-6, 1e4)  # two bounds as in models.encoders
+        quality = quality / quality.sum(1, keepdim=True).clamp(1e-6, 1e4)  # two bounds, as in models.encoders
         return (1 - self.quality_share) * attention + self.quality_share * quality
 
 

@@ -5,28 +5,28 @@ from __future__ import annotations
 from typing import Mapping, Union
 
 import torch
-from safetensors.torch import load
 from torch import Tensor, nn
 
-from models.bundle import Bundle, BundleError
-from models.encoders import encoder_for
-from models.fusion import ConcatAttn, QualityGuidedAttention, SumAttn
-from models.spec import ModelSpec
+from cosmo_runtime.models.bundle import Bundle, BundleError
+from cosmo_runtime.models.fusion import ConcatAttn, QualityGuidedAttention, SumAttn
+from cosmo_runtime.models.nearest import NearestExamples
+from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.models.tensors import TensorsError, read_tensors
 
 EMBEDDING = 64
 FUSIONS: dict[str, Union[type[ConcatAttn], type[SumAttn]]] = {"concat": ConcatAttn, "sum": SumAttn}
 
 
 class Encoders(nn.Module):
-    """One encoder for each modality of a spec; stage 1 trains these."""
+    """One encoder for each modality of a spec. Stage 1 trains these."""
 
     def __init__(self, spec: ModelSpec, dim: int = EMBEDDING):
         super().__init__()
         self.dim = dim
-        self.by_sensor = nn.ModuleDict({m.sensor: encoder_for(m, dim) for m in spec.modalities})
+        self.by_sensor = nn.ModuleDict({m.sensor: m.kind_row.make_encoder(m.shape, dim) for m in spec.modalities})
 
     def fit(self, features: Mapping[str, Tensor], presence: Tensor) -> None:
-        """Take each input's normalisation from windows (N, steps, ...) where presence (N, M) has the sensor."""
+        """Computes each input's normalisation from windows (N, steps, ...) in which presence (N, M) has the sensor."""
         for j, (sensor, encoder) in enumerate(self.by_sensor.items()):
             there = presence[:, j] > 0
             if there.any():
@@ -56,17 +56,25 @@ class FusionClassifier(nn.Module):
     def forward(self, z: Tensor, presence: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings (N, M, D) and presence (N, M) -> logits (N, classes) and fusion weights (N, M)."""
         weights = self.attention(z, presence)
-        fused = self.fuse(z, weights) * self.scale  # as large as a linear layer's first weights are made for
+        fused = self.fuse(z, weights) * self.scale  # the input size that a linear layer's initial weights are made for
         return self.classify(fused), weights
 
 
 class CosmoNetwork(nn.Module):
-    """Encoders and fusion classifier as one network, in the form that is exported."""
+    """Encoders and classifier as one network, in the form that is exported.
 
-    def __init__(self, spec: ModelSpec, fusion: str = "concat", dim: int = EMBEDDING):
+    The classifier is trained, or it compares with so many ``examples``.
+    """
+
+    classifier: Union[FusionClassifier, NearestExamples]
+
+    def __init__(self, spec: ModelSpec, fusion: str = "concat", dim: int = EMBEDDING, examples: int = 0):
         super().__init__()
         self.encoders = Encoders(spec, dim)
-        self.classifier = FusionClassifier(spec, fusion, dim)
+        if examples:
+            self.classifier = NearestExamples(len(spec.classes), len(spec.modalities), dim, examples)
+        else:
+            self.classifier = FusionClassifier(spec, fusion, dim)
         self.sensors, self.fusion = spec.sensors, fusion
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,23 +90,31 @@ class CosmoNetwork(nn.Module):
 
 
 def load_network(bundle: Bundle) -> CosmoNetwork:
-    """A bundle's network with its weights, in eval mode.
+    """Returns a bundle's network with its weights, in eval mode.
 
     Raises:
-        BundleError: its weights are of other networks than this version's.
+        BundleError: its weights are damaged, or do not fit this version's networks.
     """
-    weights = load(bundle.weights.read_bytes())
     try:
-        width = weights["classifier.classify.0.weight"].shape[1]
-        network = CosmoNetwork(bundle.spec, "sum" if width == EMBEDDING else "concat")
+        weights = read_tensors(bundle.weights.read_bytes())
+        network = _network_for(bundle.spec, weights)
         network.load_state_dict(weights)
-    except (KeyError, RuntimeError) as error:
-        raise BundleError(f"{bundle.weights} does not fit this version's networks; train the bundle anew") from error
+    except (KeyError, IndexError, RuntimeError) as error:
+        raise BundleError(f"{bundle.weights} does not fit this version's networks; train the bundle again") from error
+    except TensorsError as error:
+        raise BundleError(f"{bundle.weights} is damaged ({error}); copy or train the bundle again") from error
     return network.eval()
 
 
+def _network_for(spec: ModelSpec, weights: Mapping[str, Tensor]) -> CosmoNetwork:
+    if "classifier.shares" in weights:
+        return CosmoNetwork(spec, examples=len(weights["classifier.shares"]))
+    width = weights["classifier.classify.0.weight"].shape[1]
+    return CosmoNetwork(spec, "sum" if width == EMBEDDING else "concat")
+
+
 class ProjectionHeads(nn.Module):
-    """r_j = Norm(h_j(z_j)): one perceptron a modality into the space where stage 1 contrasts; dropped afterwards."""
+    """r_j = Norm(h_j(z_j)): one perceptron per modality, into the space of stage 1. Not needed afterwards."""
 
     def __init__(self, modalities: int, dim: int = EMBEDDING, output: int = 128):
         super().__init__()

@@ -1,10 +1,10 @@
-"""The bundles that a device holds, and which of them is in use.
+"""The bundles on a device, and which of them is in use.
 
-person-2026-11-24-1/  a bundle, see ``models.bundle``; its name is the folder's
-in-use.json           {"history": [names]}: the last one is in use, the one before it is where a rollback leads
+person-2026-11-24-1/  a bundle, see ``models.bundle``, named after its folder
+in-use.json           {"history": [names]}: the last one is in use; a rollback returns to the previous one
 
-The bundles that ship with the package are on every shelf, and the first is in use until another one is. Processes may
-use a shelf at once: changes take turns by a lock, and readers see the file before or after a change, never in between.
+The shipped bundles are on every shelf, and one of them is in use at first. Several processes may use a shelf at once. A
+lock makes changes take turns, and readers see the file before or after a change, never in between.
 """
 
 from __future__ import annotations
@@ -14,21 +14,28 @@ import itertools
 import json
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional
+from typing import Dict, Iterator, List, Optional, Sequence
 
-from models.bundle import MANIFEST, Bundle, BundleError, load_bundle
-from models.files import write_whole
+from cosmo_runtime.models.bundle import MANIFEST, Bundle, BundleError, has_controls, load_bundle
+from cosmo_runtime.models.files import write_whole
+from cosmo_runtime.models.folders import sweep
 
 SHIPPED = Path(__file__).parent / "bundles"
-SHIPPED_BUNDLE = SHIPPED / "person"
+SHIPPED_BUNDLE = SHIPPED / "everyday"
+"""In use until a person chooses another: it knows real people."""
+SIMULATED_BUNDLE = SHIPPED / "person"
+"""Used instead for the simulated person, whom it knows better and exclusively."""
+SHIPPED_ENCODERS = Path(__file__).parent / "pretrained"
+"""Folders of encoders after stage 1, from which ``finetune`` starts. These are not bundles."""
 
 _STATE = "in-use.json"
 _LOCK = ".lock"
 _HISTORY_KEPT = 100
+_NO_HOME = Path("/nonexistent")  # Debian's name for it, which this package uses if there is no other
 
 
 @dataclass(frozen=True)
@@ -36,11 +43,11 @@ class Shelved:
     """A bundle on the shelf.
 
     Attributes:
-        name: of its folder.
+        name: its folder's name.
         path: its folder.
-        shipped: it came with the package, and nothing writes to it.
-        bundle: what it holds; None when it is damaged.
-        damage: why it cannot be used; empty when it is whole.
+        shipped: whether it came with the package. Nothing writes to it then.
+        bundle: the bundle; None if it is damaged.
+        damage: why it cannot be used; empty if it is complete.
     """
 
     name: str
@@ -54,40 +61,57 @@ class Shelf:
     """A folder of bundles.
 
     Args:
-        folder: made when something is first written to it; ``default_folder()`` when left out.
+        folder: created when something is first written to it; ``default_folder()`` by default.
+        motion: what an emulated rig plays, in the form of ``--emulate``. ``person`` has a shipped bundle of its own.
     """
 
-    def __init__(self, folder: Optional[Path] = None) -> None:
+    def __init__(self, folder: Optional[Path] = None, motion: Optional[str] = None) -> None:
         self.folder = folder or default_folder()
+        simulated = (motion or "").split(":")[0] == "person"
+        self._first = (SIMULATED_BUNDLE if simulated else SHIPPED_BUNDLE).name
 
     @property
     def in_use(self) -> Path:
-        """The folder of the bundle in use; whether it holds one shows when it is loaded.
+        """The folder of the bundle in use. It is checked when it is loaded, not here.
 
         Raises:
-            BundleError: the file that says so is damaged.
+            BundleError: the file that names it is damaged.
         """
         return self._path(self._history()[-1])
 
     def bundles(self) -> List[Shelved]:
-        """Returns all bundles by name, the damaged ones too; what a killed writer left half done is none."""
+        """Returns all bundles by name, including damaged ones, but not a killed writer's leftovers."""
         return [_look_at(path) for path in self._paths().values()]
 
     def find(self, asked: str) -> Path:
-        """Returns the folder that a person means: by its path, or else by its name in ``bundles``."""
+        """Returns the folder that a path, a name in ``bundles`` or a name of shipped encoders refers to."""
         path = Path(asked)
-        return path if path.exists() else self._paths().get(asked, path)
+        if path.exists():
+            return path
+        encoders = {folder.name: folder for folder in SHIPPED_ENCODERS.iterdir()} if SHIPPED_ENCODERS.is_dir() else {}
+        return {**encoders, **self._paths()}.get(asked, path)
 
-    def use(self, name: str) -> Bundle:
+    def sweep(self) -> None:
+        """Removes the leftovers of killed processes, and puts back what they had moved aside."""
+        if not self.folder.is_dir():
+            return
+        sweep(self.folder)
+        with suppress(BundleError, OSError), self._change():  # no other process is writing the file now
+            for left in self.folder.glob(f".{_STATE}.*.new"):
+                left.unlink()
+
+    def use(self, asked: str) -> Bundle:
         """Puts a bundle in use.
 
+        Args:
+            asked: its name, or an unambiguous beginning of the name.
+
         Raises:
-            BundleError: there is none of this name, or it is damaged; the one in use stays in use.
+            BundleError: no bundle has this name, or it is damaged. The current one stays in use.
         """
         with self._change():
             paths = self._paths()
-            if name not in paths:
-                raise BundleError(f"no bundle is called {name}; there are: {', '.join(paths)}")
+            name = _named(asked, list(paths))
             bundle = load_bundle(paths[name])
             history = self._history()
             if history[-1] != name:
@@ -95,27 +119,27 @@ class Shelf:
         return bundle
 
     def rollback(self) -> Bundle:
-        """Puts the bundle in use that was in use before.
+        """Puts the previous bundle in use.
 
         Raises:
-            BundleError: there was none, or it is damaged or gone; the one in use stays in use.
+            BundleError: there was none, or it is damaged or gone. The current one stays in use.
         """
         with self._change():
             history = self._history()
             if len(history) < 2:
-                raise BundleError(f"{history[-1]} has been in use from the beginning; there is nothing to go back to")
+                raise BundleError(f"{history[-1]} is the first model; there is none before it")
             try:
                 bundle = load_bundle(self._path(history[-2]))
             except BundleError as error:
-                raise BundleError(f"{error}; or put another in use: cosmo-runtime bundle use NAME") from error
+                raise BundleError(f"{error}; or choose another: cosmo-runtime bundle use NAME") from error
             self._write(history[:-1])
         return bundle
 
     def new_path(self, base: str) -> Path:
-        """Makes an empty folder for ``models.bundle.write_bundle`` to fill; no other process is given the same.
+        """Makes an empty folder for ``models.bundle.write_bundle``. No other process gets the same one.
 
         Args:
-            base: name of the bundle that the new one comes from, which gives it its own: ``person`` and
+            base: name of the bundle that the new one comes from. It determines the new name: ``person`` and
                 ``person-2026-11-24-1`` both lead to ``person-2026-11-25-1`` a day later.
         """
         stem = re.sub(r"-\d{4}-\d\d-\d\d-\d+$", "", base)
@@ -126,13 +150,9 @@ class Shelf:
         return path
 
     def _paths(self) -> Dict[str, Path]:
-        """The folders of all bundles by name; a user's own hides a shipped one of the same name."""
+        """Returns the folders of all bundles by name. A user's bundle hides a shipped one of the same name."""
         paths = {path.name: path for folder in (SHIPPED, self.folder) if folder.is_dir() for path in folder.iterdir()}
-        return {
-            name: path
-            for name, path in sorted(paths.items())
-            if not name.startswith(".") and (path / MANIFEST).exists()
-        }
+        return {name: path for name, path in sorted(paths.items()) if _is_name(name) and (path / MANIFEST).exists()}
 
     def _path(self, name: str) -> Path:
         own = self.folder / name
@@ -142,38 +162,58 @@ class Shelf:
         file = self.folder / _STATE
         try:
             history = json.loads(file.read_text(encoding="utf-8"))["history"]
-            if not history or not all(isinstance(name, str) and name == Path(name).name for name in history):
-                raise ValueError(f"no list of bundles' names: {history}")
+            if not history or not all(isinstance(name, str) and _is_name(name) for name in history):
+                raise ValueError(f"not a list of bundle names: {history}")
         except FileNotFoundError:
-            return [SHIPPED_BUNDLE.name]
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise BundleError(f"{file} is damaged ({error}); remove it to begin with the shipped bundle") from error
-        return list(history)
+            return [self._first]
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            raise BundleError(f"{file} is damaged ({error}); delete it to start with the shipped bundle") from error
+        is_default = history[0] in (SHIPPED_BUNDLE.name, SIMULATED_BUNDLE.name)  # nobody chose it
+        return [self._first, *history[1:]] if is_default else list(history)
 
     def _write(self, history: List[str]) -> None:
         write_whole(self.folder / _STATE, json.dumps({"history": history[-_HISTORY_KEPT:]}, indent=2).encode())
 
     @contextmanager
     def _change(self) -> Iterator[None]:
-        """One change at a time, whatever the processes; the system ends a turn together with its process."""
+        """Allows one change at a time among all processes. The lock ends with the process."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with (self.folder / _LOCK).open("w") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 yield
         except OSError as error:
-            raise BundleError(f"{error.filename or self.folder} cannot be written: {error.strerror}") from error
+            homeless = _NO_HOME in self.folder.parents
+            why = "this user has no home folder; set HOME or XDG_DATA_HOME" if homeless else error.strerror
+            raise BundleError(f"{error.filename or self.folder} cannot be written: {why}") from error
 
 
 def default_folder() -> Path:
-    """Where a user's bundles lie: ``$XDG_DATA_HOME/cosmo-runtime/bundles``, by default below ``~/.local/share``."""
+    """Returns the folder of a user's bundles: ``$XDG_DATA_HOME/cosmo-runtime/bundles``, or below ``~/.local/share``."""
     data = Path(os.environ.get("XDG_DATA_HOME", ""))
     return (data if data.is_absolute() else Path.home() / ".local" / "share") / "cosmo-runtime" / "bundles"
+
+
+def _is_name(name: str) -> bool:
+    """Whether a bundle may have this name: not hidden, no path, no control characters."""
+    return name == Path(name).name and not name.startswith(".") and not has_controls(name)
+
+
+def _named(asked: str, names: Sequence[str]) -> str:
+    """Returns the name that a full name or its beginning refers to."""
+    if asked in names:
+        return asked
+    meant = [name for name in names if asked and name.startswith(asked)]
+    if len(meant) > 1:
+        raise BundleError(f"{asked} may be any of: {', '.join(meant)}; type more of the name")
+    if not meant:
+        raise BundleError(f"no bundle is called {asked}; there are: {', '.join(names)}")
+    return meant[0]
 
 
 def _look_at(path: Path) -> Shelved:
     shipped = path.parent == SHIPPED
     try:
         return Shelved(path.name, path, shipped, load_bundle(path))
-    except (BundleError, OSError) as error:
+    except BundleError as error:
         return Shelved(path.name, path, shipped, None, str(error))

@@ -1,80 +1,145 @@
-"""What a model asks for and answers: modalities, window, classes, quality of each modality."""
+"""A model's inputs and outputs: modalities, window, classes, quality of each modality."""
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Any, Dict, Optional
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
 
-_SHAPES = {
-    "imu": "(3, 6 or 9 channels,)",
-    "accelerometer": "(3 channels,)",
-    "gyroscope": "(3 channels,)",
-    "skeleton": "(joints, 3)",
-    "depth": "(rows, columns)",
-    "radar": "(points, 5)",
-}
+from cosmo_runtime.kinds import SENSOR_NAME
+from cosmo_runtime.models.kinds import KINDS, Kind
+from cosmo_runtime.models.names import activity_name
+from cosmo_runtime.models.novelty import Novelty
+
+LONGEST_S, SHORTEST_S = 600.0, 0.01
+"""Bounds of windows and hops."""
+
+_FASTEST_HZ = 10_000.0
+_MOST_NUMBERS = 1 << 24  # of one modality in one window: 64 MB
+_MOST_CLASSES = 1000
+_LONGEST_NAME = 200
+_COLDEST, _HOTTEST = 0.01, 100.0  # temperatures
 
 
 class ModalitySpec(BaseModel):
-    """What a model takes from one sensor in each window.
+    """A model's input from one sensor in each window.
 
-    A window's raw array (from ``runtime.aligner``) and the network's input (from ``models.features``) are, with
+    What a sensor measures at each step of a window, and the network's input (from ``models.features``) are, with
     ``steps`` = window x rate:
         ``imu``: (steps, channels) float32 in m/s², rad/s, µT -> the same.
-        ``depth``: (steps, height, width) uint16 as the driver gives it -> (steps, rows, columns) float32 in metres, 0
+        ``depth``: (steps, height, width) uint16 as from the driver -> (steps, rows, columns) float32 in metres, 0
         where nothing was measured.
         ``radar``: list of ``steps`` arrays (n, 5) -> (steps, points, 5) float32: x, y, z, radial speed, SNR of
         the strongest points; a missing point is all zero.
 
-    Some modalities are known from data sets only, and no driver brings them: ``accelerometer`` and ``gyroscope``, the
-    halves of an IMU as modalities of their own, (steps, 3) in m/s² and rad/s; ``skeleton``, a camera's body tracking,
-    (steps, joints, 3) in metres, y up.
+    Some modalities come only from data sets, and have no driver: ``accelerometer`` and ``gyroscope``, the halves of an
+    IMU, each (steps, 3) in m/s² and rad/s; ``skeleton``, a camera's body tracking, (steps, joints, 3) in metres, y up.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    sensor: Literal["imu", "accelerometer", "gyroscope", "skeleton", "depth", "radar"]
-    rate_hz: float = Field(gt=0, description="steps a second on the window's own time grid")
+    sensor: str = Field(pattern=SENSOR_NAME, description="the sensor's name in the rig")
+    kind: str = Field("", description="the sensor's kind; its name by default")
+    rate_hz: float = Field(gt=0, le=_FASTEST_HZ, description="steps a second on the window's own time grid")
     shape: tuple[int, ...] = Field(
-        description="of one step of the network's input: (channels,), (rows, columns), (points, 5), (joints, 3)"
+        description="shape of one step of the network's input: (channels,), (rows, columns), (points, 5), (joints, 3)"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _kind_is_the_name_by_default(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "sensor" in given and not given.get("kind"):
+            return {**given, "kind": given["sensor"]}
+        return given
+
     @model_validator(mode="after")
-    def _shape_fits_sensor(self) -> ModalitySpec:
-        fits = {
-            "imu": len(self.shape) == 1 and self.shape[0] in (3, 6, 9),
-            "accelerometer": self.shape == (3,),
-            "gyroscope": self.shape == (3,),
-            "skeleton": len(self.shape) == 2 and self.shape[1] == 3,
-            "depth": len(self.shape) == 2,
-            "radar": len(self.shape) == 2 and self.shape[1] == 5,
-        }
-        if not fits[self.sensor] or min(self.shape) < 1:
-            raise ValueError(f"{self.sensor} cannot have the shape {self.shape}; give {_SHAPES[self.sensor]}")
+    def _shape_fits_kind(self) -> ModalitySpec:
+        if not self.kind_row.fits(self.shape) or min(self.shape) < 1:
+            raise ValueError(f"{self.kind} cannot have the shape {self.shape}; use {self.kind_row.shapes}")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_a_kind_that_is_the_name(self, write: Any) -> Dict[str, Any]:
+        """Writes no kind that equals the name, so that old specs, and keys made from them, stay the same."""
+        written = write(self)
+        if written.get("kind") == self.sensor:
+            del written["kind"]
+        return written
+
+    @property
+    def kind_row(self) -> Kind:
+        """The row of this sensor's kind."""
+        return KINDS[self.kind]
 
 
 class ModelSpec(BaseModel):
     """The contract between recordings, training and the runtime.
 
     Attributes:
-        modalities: in the order of the presence mask and of the fusion weights.
-        window_s: length W of a window (t - W, t].
-        hop_s: windows end at the multiples of the hop on the host's monotonic clock.
-        classes: activity names in the order of the probabilities.
-        quality: quality-of-modality weight of each modality; positive, sum 1.
-        quality_share: lambda of the paper, the share of ``quality`` in the fusion weights.
+        modalities: the modalities, in the order of the presence mask and the fusion weights.
+        window_s: the length W of a window (t - W, t].
+        hop_s: windows end at multiples of the hop on the host's monotonic clock. At most ``window_s``.
+        classes: activity names in the order of the probabilities, each as ``models.names`` stores it.
+        quality: the quality-of-modality weight of each modality. All are positive and sum to 1.
+        quality_share: the paper's lambda, the share of ``quality`` in the fusion weights.
+        temperature: the temperature of the probabilities, chosen on people held out of training. 1 leaves the
+            network's probabilities unchanged, see ``models.confidence``.
+        min_confidence: below this, the activity is ``uncertain``. None stands for the run's own threshold.
+        risk: the share of wrong answers that ``min_confidence`` was chosen for, on people held out of training.
+        novelty: what known windows look like; None if the model cannot judge novelty.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     modalities: tuple[ModalitySpec, ...]
-    window_s: float = Field(gt=0)
-    hop_s: float = Field(gt=0)
-    classes: tuple[str, ...]
+    window_s: float = Field(ge=SHORTEST_S, le=LONGEST_S)
+    hop_s: float = Field(ge=SHORTEST_S, le=LONGEST_S)
+    classes: tuple[str, ...] = Field(min_length=1, max_length=_MOST_CLASSES)
     quality: tuple[float, ...]
     quality_share: float = Field(0.5, ge=0, le=1)
+    temperature: float = Field(1.0, ge=_COLDEST, le=_HOTTEST, repr=False)
+    min_confidence: Optional[float] = Field(None, ge=0, le=1, repr=False)
+    risk: Optional[float] = Field(None, gt=0, lt=1, repr=False)
+    novelty: Optional[Novelty] = Field(None, repr=False)
+
+    @model_serializer(mode="wrap")
+    def _without_unset_fields(self, write: Any) -> Dict[str, Any]:
+        """Leaves out confidence and novelty that are not set, so that old specs stay the same."""
+        written: Dict[str, Any] = write(self)
+        unsaid = {"temperature": 1.0, "min_confidence": None, "risk": None, "novelty": None}
+        return {name: value for name, value in written.items() if name not in unsaid or value != unsaid[name]}
+
+    @field_validator("classes")
+    @classmethod
+    def _classes_are_different_names(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(activity_name(name) for name in classes)
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"classes must be different names; repeated: {', '.join(twice)}")
+        if max(map(len, names), default=0) > _LONGEST_NAME:
+            raise ValueError(f"a class name can have at most {_LONGEST_NAME} characters")
+        return names
+
+    @model_validator(mode="after")
+    def _windows_are_of_a_size_that_fits(self) -> ModelSpec:
+        for modality in self.modalities:
+            numbers = self.steps(modality) * math.prod(modality.shape)
+            if not 1 <= numbers <= _MOST_NUMBERS:
+                raise ValueError(
+                    f"a window of {self.window_s:g} s has {numbers} numbers of {modality.sensor}; "
+                    f"1 to {_MOST_NUMBERS} are possible"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _windows_leave_no_time_between_them(self) -> ModelSpec:
+        if self.hop_s > self.window_s:
+            raise ValueError(
+                f"hop_s = {self.hop_s:g} is longer than window_s = {self.window_s:g}, and no window would see the time "
+                "between: train the model with a hop that is no longer than its window"
+            )
+        return self
 
     @model_validator(mode="after")
     def _modalities_and_quality_agree(self) -> ModelSpec:
@@ -82,8 +147,14 @@ class ModelSpec(BaseModel):
             raise ValueError(f"modalities must be one or more different sensors, not {self.sensors}")
         if len(self.quality) != len(self.modalities) or min(self.quality) <= 0 or abs(sum(self.quality) - 1) > 1e-3:
             raise ValueError(
-                f"quality must be one positive weight for each of {self.sensors}, of sum 1: {self.quality}"
+                f"quality must be one positive weight for each of {self.sensors}, with sum 1, not {self.quality}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _novelty_knows_the_classes(self) -> ModelSpec:
+        if self.novelty and len(self.novelty.precision) != len(self.classes):
+            raise ValueError(f"novelty has {len(self.novelty.precision)} classes, but the spec has {len(self.classes)}")
         return self
 
     @property
@@ -92,15 +163,20 @@ class ModelSpec(BaseModel):
         return [modality.sensor for modality in self.modalities]
 
     @property
+    def kinds(self) -> Dict[str, str]:
+        """Kind of each sensor, by name."""
+        return {modality.sensor: modality.kind for modality in self.modalities}
+
+    @property
     def window_ns(self) -> int:
-        """Length of a window in nanoseconds."""
+        """The length of a window in nanoseconds."""
         return round(self.window_s * 1e9)
 
     @property
     def hop_ns(self) -> int:
-        """Time between windows in nanoseconds."""
+        """The time between windows in nanoseconds."""
         return round(self.hop_s * 1e9)
 
     def steps(self, modality: ModalitySpec) -> int:
-        """Number of steps of a modality in one window."""
+        """The number of a modality's steps in one window."""
         return round(self.window_s * modality.rate_hz)
