@@ -2,5 +2,5 @@
 
 import os
 
-# ONNX Runtime from 1.29 on reports to its maker, unless it is told not to before it is imported.
+# From 1.29 on, ONNX Runtime sends telemetry unless this is set before it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -1,15 +1,18 @@
-"""Random changes that a body, a room and a sensor make, drawn afresh for each window of a batch.
+"""Augmentation: random changes due to a body, a room or a sensor, drawn for each window of a batch.
 
-All work on features as ``models.features`` makes them, keep shapes, and leave alone what was not measured (zero depth,
+All of them work on the features of ``models.features``, preserve shapes, and ignore what was not measured (zero depth,
 missing radar points).
 """
 
 from __future__ import annotations
 
-from typing import Callable, Dict, NamedTuple
+from typing import Callable, Dict, Mapping, NamedTuple
 
 import torch
 from torch import Tensor
+
+from cosmo_runtime.kinds import Kinds
+from cosmo_runtime.models.kinds import KINDS
 
 Features = Dict[str, Tensor]
 
@@ -21,9 +24,9 @@ class Warp(NamedTuple):
     """How far a window's time is changed.
 
     Attributes:
-        slowest, fastest: limits of the pace.
-        shift: by at most this share of the window.
-        bend: deviation, as a share of the window, of how far its middle is moved against its ends.
+        slowest, fastest: the limits of the pace.
+        shift: the largest shift, as a share of the window.
+        bend: deviation of the middle's shift against the ends, as a share of the window.
     """
 
     slowest: float
@@ -35,28 +38,47 @@ class Warp(NamedTuple):
 OF_A_WHOLE = Warp(0.8, 1.2, shift=0.1, bend=0.1)
 """For windows whose label holds for all of them, as for a trial."""
 OF_A_MOMENT = Warp(0.85, 1.1, shift=0.0, bend=0.05)
-"""For windows of a stream whose label is that of their middle: moved far, it would be another activity's."""
+"""For windows of a stream with the label of their midpoint. A larger shift would move another activity there."""
 
 
-def augment(features: Features, generator: torch.Generator, warp: Warp = OF_A_WHOLE) -> Features:
-    """Every change below for the modalities (N, steps, ...) that a batch has, on the generator's device."""
-    features = warp_time(features, generator, warp)
-    turn = random_rotations(len(next(iter(features.values()))), 0.35, generator)
-    changes: dict[str, Callable[[Tensor], Tensor]] = {
-        "imu": lambda x: _change_inertial(x, turn, generator),
-        "accelerometer": lambda x: _change_inertial(x, turn, generator),  # one device holds both, and turns as one
-        "gyroscope": lambda x: _change_inertial(x, turn, generator),
-        "skeleton": lambda x: _change_skeleton(x, generator),
-        "depth": lambda x: _change_depth(x, generator),
-        "radar": lambda x: _change_radar(x, generator),
-    }
-    return {sensor: changes[sensor](x) for sensor, x in features.items()}
+Change = Callable[[Tensor, Tensor, torch.Generator], Tensor]
+"""Features (N, steps, ...), a rotation for each window (N, 3, 3), and the source of chance -> changed features."""
+
+CHANGES: Kinds[Change] = Kinds("how training augments it")
 
 
-def warp_time(features: Features, generator: torch.Generator, warp: Warp = OF_A_WHOLE) -> Features:
-    """Shift a window, play it faster or slower, and bend its pace.
+def augment(
+    features: Features, kinds: Mapping[str, str], generator: torch.Generator, warp: Warp = OF_A_WHOLE
+) -> Features:
+    """Changes the windows of a batch, on the generator's device.
 
-    All modalities of a window are warped alike: they stay synchronous. The edges repeat. Signals are interpolated;
+    Args:
+        features: (N, steps, ...) by sensor.
+        kinds: kind of each sensor.
+        generator: the source of chance.
+        warp: how far time is changed.
+
+    Raises:
+        UnknownKind: there is no augmentation for a kind.
+    """
+    features = warp_time(features, kinds, generator, warp)
+    turn = _turns(features, generator)  # an accelerometer and a gyroscope are in one device and turn together
+    further_imus = [sensor for sensor in features if kinds[sensor] == "imu"][1:]
+    turns = {sensor: _turns(features, generator) for sensor in further_imus}
+    return {sensor: CHANGES[kinds[sensor]](x, turns.get(sensor, turn), generator) for sensor, x in features.items()}
+
+
+def _turns(features: Features, generator: torch.Generator) -> Tensor:
+    """How far a worn sensor is turned in each window: rotations (N, 3, 3) by about 20°."""
+    return random_rotations(len(next(iter(features.values()))), 0.35, generator)
+
+
+def warp_time(
+    features: Features, kinds: Mapping[str, str], generator: torch.Generator, warp: Warp = OF_A_WHOLE
+) -> Features:
+    """Shifts each window in time, plays it faster or slower, and bends its pace.
+
+    All modalities of a window are warped alike, so they stay synchronous. The edges repeat. Signals are interpolated;
     pictures and points are taken from the nearest step.
     """
     n = len(next(iter(features.values())))
@@ -71,7 +93,7 @@ def warp_time(features: Features, generator: torch.Generator, warp: Warp = OF_A_
         bump = 4 * time * (1 - time) * torch.sin(torch.pi * time)
         place = ((time - 0.5) * scale + 0.5 + shift + bend * bump) * steps - 0.5  # (N, steps)
         place = place.clamp(0, steps - 1)
-        if sensor in ("depth", "radar"):
+        if KINDS[kinds[sensor]].cut != "interpolated":
             warped[sensor] = x[window, place.round().long()]
         else:
             before = place.long().clamp(max=max(0, steps - 2))
@@ -82,25 +104,25 @@ def warp_time(features: Features, generator: torch.Generator, warp: Warp = OF_A_
 
 
 def drop_modalities(presence: Tensor, generator: torch.Generator, most: float = 0.3) -> Tensor:
-    """Mark modalities absent, never the last one of a window: (N, M) -> (N, M).
+    """Marks modalities as absent, but never the last one of a window: (N, M) -> (N, M).
 
-    Each window draws its own rate up to ``most``, so that whole windows and single sensors both are common.
+    Each window draws its own rate up to ``most``, so that whole windows and single sensors are both common.
     """
     rate = _uniform((len(presence), 1), 0.0, most, generator)
-    kept = presence * (_uniform(presence.shape, 0.0, 1.0, generator) >= rate)
-    return torch.where(kept.sum(1, keepdim=True) > 0, kept, presence)
+    remaining = presence * (_uniform(presence.shape, 0.0, 1.0, generator) >= rate)
+    return torch.where(remaining.sum(1, keepdim=True) > 0, remaining, presence)
 
 
 def _change_inertial(x: Tensor, turn: Tensor, generator: torch.Generator) -> Tensor:
-    """Wear the sensor a little turned (about 20°), with other gains and a noise of a tenth of each channel's spread."""
+    """Turns the sensor by about 20°, changes its gains, and adds noise of a tenth of each channel's spread."""
     n, _, channels = x.shape
     x = (x.reshape(n, -1, channels // 3, 3) @ turn.reshape(n, 1, 3, 3)).reshape(x.shape)
     x = x * _uniform((n, 1, channels), 0.9, 1.1, generator)
     return x + 0.1 * x.std(1, keepdim=True) * _normal(x.shape, generator)
 
 
-def _change_skeleton(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Look at another body from elsewhere, with now and then a limb that the tracker loses.
+def _change_skeleton(x: Tensor, _turn: Tensor, generator: torch.Generator) -> Tensor:
+    """Looks at another body from elsewhere. Now and then the tracker loses a limb.
 
     The body is turned about the vertical by up to 23° and tilted by about 3°, each axis scaled by up to a tenth, each
     joint misplaced by 2 cm for the whole window and by 1 cm in each step. In three windows of ten one limb stays where
@@ -124,8 +146,8 @@ def _change_skeleton(x: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(lost[:, None, :, None], x.mean(1, keepdim=True), x)
 
 
-def _change_depth(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Look at another body from elsewhere, with a block of the view hidden.
+def _change_depth(x: Tensor, _turn: Tensor, generator: torch.Generator) -> Tensor:
+    """Looks at another body from elsewhere, and hides a block of the view.
 
     The picture is magnified by up to 15 % and shifted by up to an eighth, distances are scaled by up to 15 %.
     """
@@ -142,8 +164,8 @@ def _change_depth(x: Tensor, generator: torch.Generator) -> Tensor:
     return x * ~hidden
 
 
-def _change_radar(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Lose a fifth of the points; 3 cm, 0.05 m/s and 1 dB of noise on the rest."""
+def _change_radar(x: Tensor, _turn: Tensor, generator: torch.Generator) -> Tensor:
+    """Removes a fifth of the points, and adds noise of 3 cm, 0.05 m/s and 1 dB to the others."""
     is_point = (x.abs().sum(3, keepdim=True) > 0) & (_uniform((*x.shape[:3], 1), 0.0, 1.0, generator) >= 0.2)
     noise = _normal(x.shape, generator) * torch.tensor([0.03, 0.03, 0.03, 0.05, 1.0], device=x.device)
     return (x + noise) * is_point
@@ -177,3 +199,14 @@ def _uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.G
 
 def _normal(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return torch.randn(shape, generator=generator, device=generator.device)
+
+
+for _kind, _change in {
+    "imu": _change_inertial,
+    "accelerometer": _change_inertial,
+    "gyroscope": _change_inertial,
+    "skeleton": _change_skeleton,
+    "depth": _change_depth,
+    "radar": _change_radar,
+}.items():
+    CHANGES.register(_kind, _change)

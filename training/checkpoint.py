@@ -1,42 +1,42 @@
-"""The state of a run on disk, so that it survives a kill at any moment. Tensors only: nothing in it can run code."""
+"""Saves the state of a run, so that it survives a kill at any moment. A checkpoint holds only tensors, and no code."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from pathlib import Path
 from typing import Any, Mapping, Optional
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from models.files import write_whole
-from training import distributed
+from cosmo_runtime.models.files import write_whole
+from cosmo_runtime.training import distributed
 
-_SETTINGS = "settings"
+_NOTE = "note"  # of the tensors: the settings that they come from, and their digest
 
 
 class CheckpointError(Exception):
-    """A checkpoint that is damaged, of another run, or cannot be written; the message names it and what to do."""
+    """A checkpoint is damaged, belongs to another run, or cannot be written. The message names it and what to do."""
 
 
 class Checkpoint:
-    """One file, written beside its place and put there in one rename, at most every so many seconds.
+    """One file, written whole, at most once in a number of seconds.
 
-    Only the first of several processes reads and writes; the others are told, so nodes need no common disk, and a run
-    may go on with another number of processes.
+    Only the first of several processes reads and writes it, and tells the others. So nodes need no common disk, and a
+    run may continue with another number of processes.
     """
 
     def __init__(self, path: Path, every_s: float = 60.0):
         self.path = Path(path)
         self.every_s = every_s
-        self._next_s = -float("inf")  # at once, for a disk that cannot be written to is best known early
+        self._next_s = -float("inf")  # at once, so that a disk that cannot be written is noticed early
 
     def read(self, settings: Mapping[str, Any], device: torch.device) -> Optional[dict[str, Tensor]]:
-        """The tensors last written, None where there are none.
+        """The tensors that were last written; None if there are none.
 
         Raises:
             CheckpointError: the file is damaged, cannot be read, or was written with other settings.
@@ -47,38 +47,41 @@ class Checkpoint:
                 content = self.path.read_bytes() or b"?"  # an empty file is damaged, not absent
             except OSError as error:
                 raise CheckpointError(f"{self.path} cannot be read ({error.strerror}). Give another file.") from error
-        content = distributed.bytes_from_first(content, device)
+        content = distributed.bytes_from(0, content, device)
         if not content:
             return None
         try:
             tensors = load(content)
-            written = json.loads(tensors.pop(_SETTINGS).numpy().tobytes())
-        except (SafetensorError, KeyError, ValueError) as error:
-            raise CheckpointError(f"{self.path} is no whole checkpoint ({error}). Delete it to start anew.") from error
+            note = json.loads(tensors.pop(_NOTE).numpy().tobytes())
+            written, digest = dict(note["settings"]), note["sha256"]
+        except Exception as error:  # a damaged file makes its readers raise many kinds of errors
+            raise CheckpointError(f"{self.path} is not a whole checkpoint ({error}). Delete it to restart.") from error
+        if _digest(tensors) != digest:
+            raise CheckpointError(f"{self.path} is damaged. Delete it to start again.")
         wanted = json.loads(json.dumps(settings))
-        other = [
-            f"{name} {written.get(name)}, not {value}" for name, value in wanted.items() if written.get(name) != value
-        ]
+        if written.keys() != wanted.keys():
+            raise CheckpointError(f"{self.path} is of another version of pretrain. Delete it to start again.")
+        other = [f"{name} {written[name]}, not {value}" for name, value in wanted.items() if written[name] != value]
         if other:
             raise CheckpointError(
-                f"{self.path} is of a run with {'; '.join(other)}. Give that run's settings, or another checkpoint."
+                f"{self.path} is of a run with {'; '.join(other)}. Give that run's settings and data, or another "
+                f"checkpoint."
             )
         return tensors
 
     def is_due(self) -> bool:
-        """Whether it is time to write, in the first process; the others never write."""
+        """Whether it is time to write. False in all processes but the first."""
         return distributed.rank() == 0 and time.monotonic() >= self._next_s
 
     def write(self, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> None:
-        """Replace what was last written.
+        """Writes a new checkpoint in place of the last one.
 
         Raises:
             CheckpointError: the file cannot be written.
         """
-        told = torch.tensor(list(json.dumps(settings).encode()), dtype=torch.uint8)
-        content = save(
-            {**{name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, _SETTINGS: told}
-        )
+        kept = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+        note = json.dumps({"settings": settings, "sha256": _digest(kept)}).encode()
+        content = save({**kept, _NOTE: torch.tensor(list(note), dtype=torch.uint8)})
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(self.path, content)
@@ -88,7 +91,7 @@ class Checkpoint:
 
 
 def tensors_of(learner: nn.Module, optimiser: Optimizer, scaler: Any) -> dict[str, Tensor]:
-    """All that the learner's next steps depend on: parameters, buffers, what the optimiser keeps of each parameter.
+    """Everything that the next steps depend on: parameters, buffers, and the optimiser's state of each parameter.
 
     The optimiser's learning rate and momentum are left out: they follow from the step.
     """
@@ -105,7 +108,7 @@ def tensors_of(learner: nn.Module, optimiser: Optimizer, scaler: Any) -> dict[st
 
 
 def restore(tensors: Mapping[str, Tensor], learner: nn.Module, optimiser: Optimizer, scaler: Any) -> None:
-    """Put back what ``tensors_of`` gave."""
+    """Restores the tensors of ``tensors_of``."""
     learner.load_state_dict({name: tensors[f"learner.{name}"] for name in learner.state_dict()})
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Any]] = {i: {} for i in range(len(parameters))}
@@ -120,3 +123,11 @@ def restore(tensors: Mapping[str, Tensor], learner: nn.Module, optimiser: Optimi
             state[int(i)][key] = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
     scaler.load_state_dict({name: tensors[f"scaler.{name}"].item() for name in scaler.state_dict()})
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
+        digest.update(tensors[name].numpy().tobytes())
+    return digest.hexdigest()

@@ -1,10 +1,9 @@
-"""What the training commands do; the command line itself is ``runtime.cli.pretrain``, which works without torch."""
+"""Runs the training commands. The command line itself is ``runtime.cli.pretrain``, which works without torch."""
 
 from __future__ import annotations
 
 import argparse
 import os
-import re
 import shlex
 import sys
 from contextlib import ExitStack, contextmanager
@@ -15,38 +14,42 @@ from typing import Callable, Iterator, Mapping, Optional, Sequence
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from models.bundle import load_bundle
-from models.networks import Encoders
-from models.spec import ModelSpec
-from training import distributed
-from training.checkpoint import Checkpoint, CheckpointError
-from training.datasets import motion, recording, usc, utd
-from training.datasets.store import DataSetError
-from training.methods import normalise
-from training.pretrain import PRECISIONS, PretrainingError, pretrain
-from training.pretrained import PretrainedError, refuse_existing, write_pretrained
-from training.windows import Windows, without_absent
+from cosmo_runtime.models.bundle import load_bundle
+from cosmo_runtime.models.networks import Encoders
+from cosmo_runtime.models.outputs import try_file, try_folder
+from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.sources import DataSource
+from cosmo_runtime.training import distributed
+from cosmo_runtime.training.checkpoint import Checkpoint, CheckpointError
+from cosmo_runtime.training.cosmo.pretrain import PRECISIONS, PretrainingError, pretrain
+from cosmo_runtime.training.datasets import motion, recording, usc, utd
+from cosmo_runtime.training.datasets.store import DataSetError
+from cosmo_runtime.training.identity import DifferentProcessesError
+from cosmo_runtime.training.methods import normalise
+from cosmo_runtime.training.pretrained import PretrainedError, refuse_existing, write_pretrained
+from cosmo_runtime.training.progress import bars
+from cosmo_runtime.training.windows import Windows, without_absent
 
-FAILURES = (CheckpointError, DataSetError, PretrainedError, PretrainingError)
-"""What a command raises when it cannot do what is asked, with a message for people."""
+FAILURES = (CheckpointError, DataSetError, DifferentProcessesError, PretrainedError, PretrainingError)
+"""Errors of a command, each with a message for people."""
 
 PEOPLE, PERSON_S = range(40), 150.0
-NUMBERS = r"\d+(-\d+)?(,\d+(-\d+)?)*"
 
 
 def pretrain_command(options: argparse.Namespace, in_use: Path) -> None:
-    """Stage 1, from data to a folder with encoders; in each of the processes that ``torchrun`` started.
+    """Runs stage 1, from data to a folder of encoders, in each process that ``torchrun`` started.
 
     Args:
-        options: of the command line.
-        in_use: the bundle whose windows are cut from recordings, unless another is given.
+        options: the command line's options.
+        in_use: the bundle whose spec is used for recordings, unless another one is named.
 
     Raises:
         BundleError, or one of ``FAILURES``.
     """
     refuse_existing(options.out)
+    if _is_first():
+        _try_outputs(options)
     device = device_of(options.device)
     precision = _precision(device, options.precision)
     with ExitStack() as stack:
@@ -64,7 +67,7 @@ def pretrain_command(options: argparse.Namespace, in_use: Path) -> None:
             windows,
             epochs=options.epochs,
             seed=options.seed,
-            progress=stack.enter_context(_progress()),
+            progress=stack.enter_context(bars(Console(stderr=True), disable=distributed.rank() > 0)),
             batch=options.batch,
             weights_range=options.weights_range,
             device=device,
@@ -78,8 +81,8 @@ def pretrain_command(options: argparse.Namespace, in_use: Path) -> None:
                 "method": "Cosmo: contrastive fusion learning",
                 "about": "Encoders that learned without labels (stage 1 of Cosmo), for stage 2 to start from with few "
                 "labels: `cosmo-runtime finetune --bundle FOLDER`, or `python tools/train_bundle.py … --start FOLDER`.",
-                "data": options.data,
-                **_terms(options.data[0]),
+                "data": [source.text for source in options.data],
+                **_terms(options.data[0].kind),
                 "windows": len(windows),
                 "epochs": options.epochs,
                 "batch": options.batch,
@@ -95,16 +98,38 @@ def pretrain_command(options: argparse.Namespace, in_use: Path) -> None:
                 checkpoint.path.unlink()
 
 
-def _terms(source: str) -> dict[str, str]:
+def _is_first() -> bool:
+    """Whether this is the process that writes, among those that ``torchrun`` started. They have not joined yet."""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
+def _try_outputs(options: argparse.Namespace) -> None:
+    """Checks that all outputs can be written, before hours of training.
+
+    Raises:
+        PretrainingError: one of them cannot be written.
+    """
+    outputs = (("--out", options.out, try_folder), ("--checkpoint", options.checkpoint, try_file))
+    for option, path, attempt in (*outputs, ("--tensorboard", options.tensorboard, try_folder)):
+        try:
+            if path:
+                attempt(path)
+        except OSError as error:
+            raise PretrainingError(
+                f"{option} {path} cannot be written ({error.strerror}); choose another place"
+            ) from error
+
+
+def _terms(kind: str) -> dict[str, str]:
     """Licence and limits of a data set, as far as they are known."""
-    if not source.startswith("utd"):
+    if not kind.startswith("utd"):
         return {}
-    synthesised = "; the radar is synthesised from the skeletons" if source.startswith("utd-stream") else ""
+    synthesised = "; the radar is synthesised from the skeletons" if kind == "utd-stream" else ""
     return {"licence": utd.LICENCE, "limits": utd.LIMITS + synthesised}
 
 
 def device_of(wanted: str) -> torch.device:
-    """The processor, or this process's GPU, made to add in one order: the same seed gives the same encoders.
+    """The CPU, or this process's GPU in deterministic mode, so that the same seed gives the same encoders.
 
     Raises:
         PretrainingError: there is no GPU.
@@ -112,7 +137,7 @@ def device_of(wanted: str) -> torch.device:
     if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise PretrainingError("no GPU that torch can use; give --device cpu, or install torch for CUDA")
+        raise PretrainingError("torch can use no GPU; use --device cpu, or install torch for CUDA")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
@@ -121,7 +146,7 @@ def device_of(wanted: str) -> torch.device:
 
 
 def _precision(device: torch.device, wanted: str) -> str:
-    """Mixed where it pays: bfloat16 needs no scaling of the gradients, but GPUs compute in it from Ampere on only."""
+    """Mixed where that is faster. bfloat16 needs no scaling of gradients, but only GPUs from Ampere on have it."""
     if wanted == "auto":
         if device.type == "cpu":
             return "fp32"
@@ -131,17 +156,17 @@ def _precision(device: torch.device, wanted: str) -> str:
             return wanted
     except RuntimeError as error:
         raise PretrainingError(
-            f"torch {torch.__version__} cannot compute in {wanted} on a {device.type}; give --precision fp32"
+            f"torch {torch.__version__} cannot compute in {wanted} on a {device.type}; use --precision fp32"
         ) from error
 
 
 @contextmanager
 def _processes(device: torch.device) -> Iterator[None]:
-    """Joins the processes that ``torchrun`` started, if it did."""
+    """Joins the processes that ``torchrun`` started, if there are any."""
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
         yield
         return
-    patience = timedelta(hours=6)  # the others wait while one decodes the data
+    patience = timedelta(hours=6)  # the others wait while one process decodes the data
     torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=patience)
     try:
         yield
@@ -152,59 +177,44 @@ def _processes(device: torch.device) -> Iterator[None]:
 def _first_on_each_node(
     load: Callable[[], tuple[ModelSpec, Windows]], device: torch.device
 ) -> tuple[ModelSpec, Windows]:
-    """Lets one process of a machine decode what the others then find decoded."""
+    """Lets one process of each machine decode the data for the others."""
     first = int(os.environ.get("LOCAL_RANK", 0)) == 0
     loaded = load() if first else None
     distributed.add_up([torch.zeros(1, device=device)])  # a barrier
     return loaded or load()
 
 
-def _windows(sources: Sequence[str], spec: Optional[ModelSpec], in_use: Path, cache: Path) -> tuple[ModelSpec, Windows]:
-    """The windows of the data that was asked for, and their spec; where it is None, the one usual for the data."""
-    kind, _, rest = sources[0].partition(":")
+def _windows(
+    sources: Sequence[DataSource], spec: Optional[ModelSpec], in_use: Path, cache: Path
+) -> tuple[ModelSpec, Windows]:
+    """Returns the windows of the data and their spec. If ``spec`` is None, the data's usual spec is used."""
+    kind, path, numbers = sources[0].kind, Path(sources[0].path), sources[0].numbers
     if kind == "person":
         spec = spec or motion.person_spec()
-        return spec, motion.simulated_people(_numbers(rest) or PEOPLE, PERSON_S, spec, cache)
-    if kind not in ("utd", "utd-stream", "usc"):
-        spec = spec or load_bundle(in_use).spec
-        windows = Windows.concatenate([recording.windows(Path(path), spec, cache) for path in sources])
+        return spec, motion.simulated_people(numbers or PEOPLE, PERSON_S, spec, cache)
+    if kind == "recording":
+        paths = [Path(source.path) for source in sources]
+        spec = spec or recording.usual_spec(paths, load_bundle(in_use).spec)
+        windows = Windows.concatenate([recording.windows(path, spec, cache) for path in paths])
         return without_absent(spec, windows)
-
-    folder, _, subjects = rest.rpartition(":")
-    if not re.fullmatch(NUMBERS, subjects):  # a path may have colons, too
-        folder, subjects = rest, ""
+    if kind == "utd-stream":
+        spec = spec or motion.utd_stream_spec()
+        return spec, motion.utd_streams(path, numbers or utd.SUBJECTS, spec, cache)
     if kind == "utd":
         spec = (spec or utd.utd_a_spec()).model_copy(update={"classes": utd.CLASSES})
-        windows = utd.trials(Path(folder), spec, cache)
-    elif kind == "utd-stream":
-        spec = spec or motion.utd_stream_spec()
-        return spec, motion.utd_streams(Path(folder), _numbers(subjects) or utd.SUBJECTS, spec, cache)
+        windows = utd.trials(path, spec, cache)
     else:
         spec = (spec or usc.usc_spec()).model_copy(update={"classes": usc.CLASSES})
-        windows = usc.windows(Path(folder), spec, cache)
-    if subjects:
-        windows = windows.where(np.isin(windows.groups, _numbers(subjects)))
+        windows = usc.windows(path, spec, cache)
+    if numbers:
+        windows = windows.where(np.isin(windows.groups, numbers))
     if not len(windows):
-        raise DataSetError(f"{folder} has no window of the subjects {subjects}; give others")
+        raise DataSetError(f"{path} has no windows of the subjects in {sources[0].text}; choose others")
     return spec, windows
 
 
-def _numbers(text: str) -> list[int]:
-    """``1-3,7`` as numbers."""
-    numbers: list[int] = []
-    for part in filter(None, text.split(",")):
-        first, _, last = part.partition("-")
-        numbers += range(int(first), int(last or first) + 1)
-    return numbers
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), disable=distributed.rank() > 0)
-
-
 def _board(folder: Path, stack: ExitStack) -> Callable[[int, Mapping[str, float]], None]:
-    """Keeps each epoch's figures where TensorBoard finds them."""
+    """Writes each epoch's figures for TensorBoard."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:

@@ -1,9 +1,9 @@
-"""Several processes that together do what one would do with the whole batch, exactly.
+"""Lets several processes together compute exactly what one process would compute for the whole batch.
 
-Each process takes its share of a batch's rows. Whatever looks across rows, a loss that contrasts them or batch
-statistics, gathers the rows of all processes and lets gradients flow back to where each row came from; the gradients of
-the parameters then add up. Everything works on GPUs (nccl) and on processors (gloo), where torch's own
-``SyncBatchNorm`` does not, and with shares of different sizes. With one process nothing is exchanged.
+Each process takes its share of a batch's rows. Operations across rows, such as a contrastive loss or batch statistics,
+gather the rows of all processes, and gradients flow back to each row's process. The parameters' gradients are then
+summed. All this works on GPUs (nccl) and on CPUs (gloo), unlike torch's own ``SyncBatchNorm``, and with shares of
+different sizes. A single process exchanges nothing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def gather(x: Tensor, n: int) -> Tensor:
 
 
 def add_up(tensors: Iterable[Tensor]) -> None:
-    """Replace each tensor, say a parameter's gradient, by its sum over all processes."""
+    """Replaces each tensor, such as a parameter's gradient, by its sum over all processes."""
     if size() == 1:
         return
     tensors = list(tensors)
@@ -53,7 +53,7 @@ def add_up(tensors: Iterable[Tensor]) -> None:
 
 
 def copy_from_first(module: nn.Module) -> None:
-    """Give a module of all processes the parameters and buffers that the first process's has."""
+    """Gives the module in each process the parameters and buffers that it has in the first process."""
     if size() == 1:
         return
     for tensor in module.state_dict().values():
@@ -62,17 +62,22 @@ def copy_from_first(module: nn.Module) -> None:
         tensor.copy_(whole)
 
 
-def bytes_from_first(content: bytes, device: torch.device) -> bytes:
-    """What the first process has, on all of them; the tensors travel through ``device``."""
+def bytes_from(source: int, content: bytes, device: torch.device) -> bytes:
+    """What the process of rank ``source`` has, on all of them; the tensors travel through ``device``."""
     if size() == 1:
         return content
     length = torch.tensor([len(content)], device=device)
-    distributed.broadcast(length, 0)
+    distributed.broadcast(length, source)
     buffer = torch.zeros(int(length), dtype=torch.uint8, device=device)
-    if rank() == 0 and content:
+    if rank() == source and content:
         buffer.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
-    distributed.broadcast(buffer, 0)
+    distributed.broadcast(buffer, source)
     return buffer.cpu().numpy().tobytes()
+
+
+def bytes_of_all(content: bytes, device: torch.device) -> list[bytes]:
+    """What each process has, by rank, on all of them."""
+    return [bytes_from(source, content, device) for source in range(size())]
 
 
 @contextmanager

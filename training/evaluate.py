@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from sklearn.metrics import accuracy_score, f1_score
 
-from models.reference import AnyNetwork
-from training.finetune import embed
-from training.windows import Windows
+from cosmo_runtime.models.networks import CosmoNetwork
+from cosmo_runtime.training.cosmo.stage2 import embed
+from cosmo_runtime.training.windows import Windows
 
 
 @torch.no_grad()
-def predict(network: AnyNetwork, windows: Windows) -> np.ndarray:
+def predict(network: CosmoNetwork, windows: Windows) -> np.ndarray:
     """Probabilities (N, classes) of all windows."""
     network.eval()
     z, presence, _ = embed(network.encoders, windows)
@@ -20,7 +20,7 @@ def predict(network: AnyNetwork, windows: Windows) -> np.ndarray:
     return torch.softmax(logits, dim=1).numpy()
 
 
-def evaluate(network: AnyNetwork, windows: Windows) -> dict[str, float]:
+def evaluate(network: CosmoNetwork, windows: Windows) -> dict[str, float]:
     """Accuracy and macro F1 (over the classes that occur) on labelled windows."""
     return {"windows": len(windows), **scores(windows.labels, predict(network, windows))}
 

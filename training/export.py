@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from inspect import signature
 from pathlib import Path
 from typing import Any, Mapping, Optional
@@ -15,10 +16,12 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save
 from torch.onnx.symbolic_helper import parse_args
 
-from models.bundle import Bundle, write_bundle
-from models.reference import AnyNetwork
-from models.spec import ModelSpec
-from training.memory import Memory
+from cosmo_runtime.models.bundle import ONNX, Bundle, write_bundle
+from cosmo_runtime.models.features import random_inputs
+from cosmo_runtime.models.networks import CosmoNetwork
+from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.training.adapt.memory import Memory
+from cosmo_runtime.training.skipping import sharing_weights, skip_absent
 
 OPSET = 13  # the newest that TensorRT 8.2 and onnxruntime 1.8 read,
 IR_VERSION = 7  # and its file version
@@ -28,7 +31,7 @@ TOLERANCE, HALF_TOLERANCE = 1e-4, 2e-2
 def export(
     path: Path,
     spec: ModelSpec,
-    network: AnyNetwork,
+    network: CosmoNetwork,
     *,
     memory: Optional[Memory] = None,
     provenance: Mapping[str, Any],
@@ -44,12 +47,15 @@ def export(
     verify(spec, network, model)
     half = in_half_precision(model)
     verify(spec, network, half, HALF_TOLERANCE)
+    skipping = skip_absent(model, spec.sensors)
+    verify(spec, network, skipping)
     weights = save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})
     return write_bundle(
         path,
         spec,
         onnx=model,
         onnx_fp16=half,
+        onnx_skipping=sharing_weights(skipping, model, ONNX),
         weights=weights,
         memory=memory.as_bytes() if memory else None,
         provenance=provenance,
@@ -57,7 +63,7 @@ def export(
     )
 
 
-def to_onnx(spec: ModelSpec, network: AnyNetwork) -> bytes:
+def to_onnx(spec: ModelSpec, network: CosmoNetwork) -> bytes:
     """The network for one window, static shapes of batch 1.
 
     Inputs are named after the sensors, and ``presence``; outputs are ``probabilities`` and ``weights``.
@@ -69,7 +75,7 @@ def to_onnx(spec: ModelSpec, network: AnyNetwork) -> bytes:
         torch.onnx.register_custom_op_symbolic("::amax", _amax, OPSET)  # torch 1.11 does not know how
     torch.onnx.export(
         network,
-        tuple(torch.from_numpy(array) for array in _random_inputs(spec, np.random.default_rng(0)).values()),
+        tuple(torch.from_numpy(array) for array in random_inputs(spec, np.random.default_rng(0)).values()),
         file,  # type: ignore[arg-type]  # a file is fine for this exporter
         opset_version=OPSET,
         input_names=[*spec.sensors, "presence"],
@@ -120,19 +126,17 @@ def in_half_precision(model: bytes) -> bytes:
     return half.SerializeToString()
 
 
-def verify(spec: ModelSpec, network: AnyNetwork, model: bytes, tolerance: float = TOLERANCE) -> None:
-    """Compare the ONNX model with the network on random windows, with sensors absent, and with none.
+def verify(spec: ModelSpec, network: CosmoNetwork, model: bytes, tolerance: float = TOLERANCE) -> None:
+    """Compare the ONNX model with the network on random windows, in every combination of sensors, and with none.
 
     Raises:
         RuntimeError: an output differs by more than the tolerance, or is not a number.
     """
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    modalities = len(spec.modalities)
-    presences = [np.ones(modalities), *np.eye(modalities), np.zeros(modalities)]
     random = np.random.default_rng(1)
-    for presence in presences:
-        inputs = _random_inputs(spec, random)
-        inputs["presence"] = presence[None].astype(np.float32)
+    for presence in itertools.product((1, 0), repeat=len(spec.modalities)):
+        inputs = random_inputs(spec, random)
+        inputs["presence"] = np.array([presence], np.float32)
         answers = session.run(["probabilities", "weights"], inputs)
         with torch.no_grad():
             expected = network(*(torch.from_numpy(array) for array in inputs.values()))
@@ -140,11 +144,3 @@ def verify(spec: ModelSpec, network: AnyNetwork, model: bytes, tolerance: float 
             difference = np.abs(answer - wanted.numpy()).max()
             if not difference <= tolerance:
                 raise RuntimeError(f"the exported model's {name} differ by {difference:.2g} with presence {presence}")
-
-
-def _random_inputs(spec: ModelSpec, random: np.random.Generator) -> dict[str, np.ndarray]:
-    """One window of positive noise (depth is never negative) with all modalities present."""
-    inputs: dict[str, np.ndarray] = {
-        m.sensor: random.uniform(0, 3, (1, spec.steps(m), *m.shape)).astype(np.float32) for m in spec.modalities
-    }
-    return {**inputs, "presence": np.ones((1, len(spec.modalities)), np.float32)}

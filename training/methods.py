@@ -1,31 +1,31 @@
-"""What every learner has in common, so that all are measured alike: ours, the published ones, the classical ones."""
+"""The interface of all learners, ours and the rivals', so that all are measured in the same way."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Callable, Protocol
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Protocol
 
 import numpy as np
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from models.spec import ModelSpec
-from training.augment import Features
-from training.windows import Windows
+from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.training.augment import Features
+from cosmo_runtime.training.windows import Windows
 
 Predict = Callable[[Windows], np.ndarray]
-"""Probabilities (N, classes) of windows; an absent modality's features are never looked at."""
+"""Predicts probabilities (N, classes) of windows. It never uses the features of an absent modality."""
 
 Fit = Callable[[ModelSpec, Windows, "Budget", int, Progress], Predict]
-"""Learns from windows of which some have a label (the others -1), within a budget, from a seed."""
+"""Trains on windows, of which some have a label (the others -1), within a budget."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long a method may learn: the same for every method of a comparison.
+    """How long a method is trained. It is the same for every method of a comparison.
 
     Attributes:
-        pretrain_epochs: passes over all windows without their labels, for the methods that do this.
+        pretrain_epochs: passes over all windows without their labels, for methods with a stage 1.
         epochs: passes over the labelled windows.
         pretrain_batch: windows of a minibatch without labels.
         batch: windows of a minibatch with labels.
@@ -37,45 +37,126 @@ class Budget:
     batch: int = 16
 
     def with_labels(self, before: Windows, after: Windows) -> Budget:
-        """For labels that have spread to more windows: about as many minibatches, of the size without labels."""
+        """Returns a budget of about as many minibatches, after labels were spread to more windows."""
         steps = self.epochs * -(-len(before) // self.batch)
         batches = -(-len(after) // self.pretrain_batch)
         return replace(self, epochs=max(1, round(steps / batches)), batch=self.pretrain_batch)
 
 
-OnEpoch = Callable[[int, float], None]
-"""Is told the number of an epoch, from 1, and its mean loss as it ends."""
+class Epoch(NamedTuple):
+    """An epoch that has ended.
+
+    Attributes:
+        number: counted from 1 in each stage.
+        loss: the mean loss.
+        predict: predicts with the network as it is now; None in stage 1, or where this is not possible.
+    """
+
+    number: int
+    loss: float
+    predict: Optional[Predict] = None
+
+
+OnEpoch = Callable[[Epoch], None]
+
+
+def ignore_epoch(epoch: Epoch) -> None:
+    """Does nothing with an epoch."""
+
+
+class Stage2Result(NamedTuple):
+    """The trained model as a function, and figures for the report."""
+
+    predict: Predict
+    figures: Mapping[str, Any] = {}
+
+
+class Learner(Protocol):
+    """A method of two stages. The first uses no labels, so that trainings that differ only in labels share it."""
+
+    @property
+    def stage_1(self) -> str:
+        """Names what stage 1 learns; learners with the same name share it. Empty where there is no stage 1."""
+
+    def new(self, spec: ModelSpec) -> nn.Module:
+        """Makes the network of stage 1, untrained."""
+
+    def pretrain(
+        self, spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress, on_epoch: OnEpoch
+    ) -> nn.Module:
+        """Stage 1."""
+
+    def tune(
+        self,
+        network: Any,
+        spec: ModelSpec,
+        windows: Windows,
+        budget: Budget,
+        seed: int,
+        progress: Progress,
+        on_epoch: OnEpoch,
+    ) -> Stage2Result:
+        """Stage 2, starting from the network that ``pretrain`` returned, which may be changed."""
 
 
 @dataclass(frozen=True)
 class TwoStages:
-    """A ``Fit`` whose first stage looks at no labels, so that trainings which differ in them alone may share it.
+    """A learner made of functions."""
 
-    Attributes:
-        new: the network of stage 1 before it has learned.
-        pretrain: stage 1.
-        tune: stage 2, which may change the network.
-    """
-
+    stage_1: str
     new: Callable[[ModelSpec], nn.Module]
     pretrain: Callable[[ModelSpec, Windows, Budget, int, Progress, OnEpoch], nn.Module]
-    tune: Callable[[nn.Module, ModelSpec, Windows, Budget, int, Progress], Predict]
+    tune: Callable[[Any, ModelSpec, Windows, Budget, int, Progress, OnEpoch], Stage2Result]
 
-    def __call__(self, spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> Predict:
-        """Both stages."""
-        network = self.pretrain(spec, windows, budget, seed, progress, lambda number, loss: None)
-        return self.tune(network, spec, windows, budget, seed, progress)
+
+@dataclass(frozen=True)
+class OneStage:
+    """A learner without a stage 1."""
+
+    fit: Fit
+    stage_1: str = ""
+
+    def new(self, spec: ModelSpec) -> nn.Module:
+        """Returns an empty network: there is no stage 1."""
+        return nn.Module()
+
+    def pretrain(
+        self, spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress, on_epoch: OnEpoch
+    ) -> nn.Module:
+        """Returns an empty network: there is no stage 1."""
+        return nn.Module()
+
+    def tune(
+        self,
+        network: Any,
+        spec: ModelSpec,
+        windows: Windows,
+        budget: Budget,
+        seed: int,
+        progress: Progress,
+        on_epoch: OnEpoch,
+    ) -> Stage2Result:
+        """Trains on the labelled windows."""
+        return Stage2Result(self.fit(spec, windows, budget, seed, progress))
+
+
+def learn(
+    learner: Learner, spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress
+) -> Predict:
+    """Runs both stages and predicts with the network after the last epoch."""
+    network = learner.pretrain(spec, windows, budget, seed, progress, ignore_epoch)
+    return learner.tune(network, spec, windows, budget, seed, progress, ignore_epoch).predict
 
 
 class Normalised(Protocol):
-    """A network that takes its inputs' normalisation from windows."""
+    """A network that normalises its inputs."""
 
     def fit(self, features: Features, presence: Tensor) -> None:
-        """Take it from features (N, steps, ...) by sensor where presence (N, M) has the sensor."""
+        """Computes the normalisation from features (N, steps, ...) by sensor where presence (N, M) has the sensor."""
 
 
 def normalise(network: Normalised, windows: Windows, seed: int, most: int = 1000) -> None:
-    """Fit a network's normalisation to windows, drawn at random if there are many; labels are not looked at."""
+    """Fits a network's normalisation to at most ``most`` windows, drawn at random, without their labels."""
     chosen = np.random.default_rng(seed).permutation(len(windows))[:most]
     features, presence, _ = windows.tensors(chosen)
     network.fit(features, presence)

@@ -1,4 +1,4 @@
-"""From windows to a bundle: both stages, measured after the last epoch, and the export."""
+"""Trains a bundle from windows: both stages, the measurement after the last epoch, and the export."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any, Mapping, Optional
 
 import torch
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from models.bundle import Bundle
-from models.networks import Encoders
-from models.spec import ModelSpec
-from training.cosmo import Cosmo
-from training.evaluate import evaluate
-from training.export import export
-from training.memory import remember
-from training.methods import Budget
-from training.windows import Windows
+from cosmo_runtime.models.bundle import Bundle
+from cosmo_runtime.models.networks import Encoders
+from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.training.adapt.memory import build_memory
+from cosmo_runtime.training.cosmo.method import Cosmo
+from cosmo_runtime.training.evaluate import evaluate
+from cosmo_runtime.training.export import export
+from cosmo_runtime.training.methods import Budget
+from cosmo_runtime.training.progress import bars
+from cosmo_runtime.training.windows import Windows
 
 
 def train_bundle(
@@ -33,18 +33,18 @@ def train_bundle(
     seed: int = 0,
     encoders: Optional[Encoders] = None,
 ) -> Bundle:
-    """Train a model, measure it after the last epoch, and write it.
+    """Trains a model, measures it after the last epoch, and writes it.
 
     Args:
-        spec: of the model; its quality weights are replaced by those found in the windows.
+        spec: the model's spec. Its quality weights are replaced by those measured in the windows.
         windows: stage 1 learns from all of them, stage 2 from those with a label.
         out: the bundle's folder.
         held_out: labelled windows of people not in ``windows``, by name; measured once, at the end.
         provenance: the command and the data, for the bundle's record.
         budget: for how long.
         cosmo: the method, with its variations.
-        seed: of everything random; the same seed gives the same bundle on the same machine.
-        encoders: of an earlier stage 1 for the same inputs, which is then left out; they are trained in place.
+        seed: the seed of everything random. The same seed gives the same bundle on the same machine.
+        encoders: encoders of an earlier stage 1 for the same inputs, which is then skipped. They are trained in place.
 
     Returns:
         The bundle, its ``metrics`` with accuracy and macro F1 of each held-out set.
@@ -56,8 +56,7 @@ def train_bundle(
     if len(labelled) < 2:
         raise ValueError(f"{len(labelled)} of {len(windows)} windows have a label; stage 2 needs some of each activity")
     started = time.monotonic()
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns) as progress:
+    with bars() as progress:
         trained = cosmo.train(spec, windows, budget, seed, progress, encoders)
 
     metrics = {
@@ -77,5 +76,5 @@ def train_bundle(
         "torch": torch.__version__,
     }
     network = trained.network
-    memory = remember(network.encoders, labelled, seed) if isinstance(network.encoders, Encoders) else None
+    memory = build_memory(network.encoders, labelled, seed)
     return export(out, trained.spec, network, memory=memory, provenance=record, metrics=metrics)

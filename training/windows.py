@@ -1,15 +1,15 @@
-"""The one form in which every data set reaches training: windows of features, stacked by modality."""
+"""The common form of all data sets in training: windows of features, stacked by modality."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Iterator, Mapping, Optional, Sequence, Union
+from dataclasses import dataclass, field, replace
+from typing import Iterator, Mapping, Sequence, Union
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from models.spec import ModelSpec
+from cosmo_runtime.models.spec import ModelSpec
 
 UNLABELLED = -1
 
@@ -19,11 +19,12 @@ class Windows:
     """N windows of a model's inputs.
 
     Attributes:
-        features: by sensor (N, steps, ...), of any float type, as ``models.features`` makes them.
+        features: for each sensor (N, steps, ...), of any float type, as from ``models.features``.
         presence: (N, M) bool: which modalities, in the spec's order, a window has.
-        labels: (N,) int64: index into the spec's classes, or -1 where nobody labelled the window.
-        groups: (N,): the person or session a window is of; what is held out is held out by group.
-        recordings: (N,) str: the recording a window was cut from, unique in its data set (``a1_s7_t2``).
+        labels: (N,) int64: index into the spec's classes, or -1 for an unlabelled window.
+        groups: (N,): the person or session of a window. Windows are held out by group.
+        recordings: (N,) str: the recording of a window, unique in its data set (``a1_s7_t2``).
+        kinds: kind of each sensor; its name by default.
     """
 
     features: Mapping[str, np.ndarray]
@@ -31,6 +32,7 @@ class Windows:
     labels: np.ndarray
     groups: np.ndarray
     recordings: np.ndarray
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def stack(
@@ -42,11 +44,10 @@ class Windows:
         groups: Sequence[object],
         recordings: Sequence[str],
     ) -> Windows:
-        """Stack single windows' features; depth is kept in half precision (2 mm at 2 to 4 m), to halve the memory."""
+        """Stacks the features of single windows, each kind in its own precision."""
         stacked: dict[str, np.ndarray] = {}
         for m in spec.modalities:
-            dtype = np.float16 if m.sensor == "depth" else np.float32
-            stacked[m.sensor] = np.empty((len(features), spec.steps(m), *m.shape), dtype)
+            stacked[m.sensor] = np.empty((len(features), spec.steps(m), *m.shape), m.kind_row.precision)
             for i, window in enumerate(features):
                 stacked[m.sensor][i] = window[m.sensor]
             if not np.isfinite(stacked[m.sensor]).all():
@@ -59,6 +60,7 @@ class Windows:
             np.asarray(labels, np.int64),
             np.asarray(groups),
             np.asarray(recordings, str),
+            spec.kinds,
         )
 
     @classmethod
@@ -66,13 +68,15 @@ class Windows:
         """One after another, all of the same spec."""
         features = {sensor: np.concatenate([part.features[sensor] for part in parts]) for sensor in parts[0].features}
         columns = ((part.presence, part.labels, part.groups, part.recordings) for part in parts)
-        return cls(features, *map(np.concatenate, zip(*columns)))
+        presence, labels, groups, recordings = map(np.concatenate, zip(*columns))
+        return cls(features, presence, labels, groups, recordings, parts[0].kinds)
 
     def __post_init__(self) -> None:
         columns = (self.presence, self.labels, self.groups, self.recordings, *self.features.values())
         lengths = set(map(len, columns))
         if len(lengths) != 1 or self.presence.shape[1] != len(self.features):
             raise ValueError(f"windows disagree in number or modalities: {lengths}, presence {self.presence.shape}")
+        object.__setattr__(self, "kinds", {name: self.kinds.get(name, name) for name in self.features})
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -80,11 +84,13 @@ class Windows:
     def where(self, chosen: np.ndarray) -> Windows:
         """The windows that a mask or indices (N,) choose."""
         features = {sensor: array[chosen] for sensor, array in self.features.items()}
-        columns = (self.presence, self.labels, self.groups, self.recordings)
-        return Windows(features, *(column[chosen] for column in columns))
+        presence, labels, groups, recordings = (
+            column[chosen] for column in (self.presence, self.labels, self.groups, self.recordings)
+        )
+        return Windows(features, presence, labels, groups, recordings, self.kinds)
 
     def labelled_only_where(self, chosen: np.ndarray) -> Windows:
-        """The same windows, with the labels of all but the chosen ones, a mask (N,), taken away."""
+        """The same windows, but only those chosen by a mask (N,) keep their labels."""
         return replace(self, labels=np.where(chosen, self.labels, UNLABELLED))
 
     @property
@@ -103,22 +109,20 @@ class Windows:
         for start in range(0, len(self), size):
             yield self.tensors(np.arange(start, min(start + size, len(self))))
 
-    def shuffled(
-        self, size: int, order: np.random.Generator, chosen: Optional[np.ndarray] = None
-    ) -> Iterator[np.ndarray]:
-        """Indices of all windows, or of the chosen ones, in random order, at most ``size`` at a time.
+    def shuffled(self, size: int, order: np.random.Generator) -> Iterator[np.ndarray]:
+        """Indices of all windows in random order, at most ``size`` at a time.
 
         Batches of an epoch are of one size, or differ by one: batch statistics of a small last one would mislead. A
         single window, which has none, is left out.
         """
-        indices = order.permutation(len(self) if chosen is None else chosen)
+        indices = order.permutation(len(self))
         return (batch for batch in np.array_split(indices, max(1, -(-len(indices) // size))) if len(batch) > 1)
 
     def shuffled_batches(
-        self, size: int, order: np.random.Generator, chosen: Optional[np.ndarray] = None
+        self, size: int, order: np.random.Generator
     ) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
         """The batches of ``shuffled``, as ``tensors``."""
-        return map(self.tensors, self.shuffled(size, order, chosen))
+        return map(self.tensors, self.shuffled(size, order))
 
 
 def without_absent(spec: ModelSpec, windows: Windows) -> tuple[ModelSpec, Windows]:

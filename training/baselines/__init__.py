@@ -1,1 +1,1 @@
-"""The methods that Cosmo is compared with, each a file with one function that makes a ``training.methods.Fit``."""
+"""The methods that Cosmo is compared with. Each file has one function that makes a ``training.methods.Fit``."""

@@ -1,4 +1,4 @@
-"""AttnSense (Ma et al., IJCAI 2019): attention over sensors, and over the time steps of a recurrent network."""
+"""AttnSense (Ma et al., IJCAI 2019): attention over sensors, then over the time steps of a recurrent network."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from models.spec import ModelSpec
-from training.augment import Features
-from training.baselines.intervals import FILTERS, IntervalConvolutions
-from training.baselines.learning import learn_labels
-from training.methods import Budget, Predict, normalise
-from training.windows import Windows
+from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.training.augment import Features
+from cosmo_runtime.training.baselines.intervals import FILTERS, IntervalConvolutions
+from cosmo_runtime.training.baselines.learning import learn_labels
+from cosmo_runtime.training.methods import Budget, Predict, normalise
+from cosmo_runtime.training.windows import Windows
 
 HIDDEN = 128
 
@@ -19,8 +19,8 @@ HIDDEN = 128
 def attnsense(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> Predict:
     """A ``Fit`` that learns from the labelled windows only.
 
-    As published but for the augmentation, which is the project's, and a linear map from a sensor's maps to ``HIDDEN``
-    numbers, so that what attention weighs does not grow with the length of an interval.
+    As published, with two changes. Augmentation is the project's. A linear map reduces a sensor's maps to ``HIDDEN``
+    numbers, so that the attention's input does not grow with the length of an interval.
     """
     torch.manual_seed(seed)
     network = _AttnSense(spec)
@@ -49,7 +49,7 @@ class _AttnSense(nn.Module):
 
 
 class _Attention(nn.Module):
-    """Of K vectors x_k, the mean weighted by softmax_k(c . tanh(W x_k + b))."""
+    """The mean of K vectors x_k, weighted by softmax_k(c . tanh(W x_k + b))."""
 
     def __init__(self, dim: int):
         super().__init__()

@@ -1,23 +1,21 @@
-"""CMC (Tian et al., ECCV 2020): each pair of modalities of a window is contrasted with those of other windows."""
+"""CMC (Tian et al., ECCV 2020): contrasts each pair of a window's modalities with those of other windows."""
 
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Iterator
 
-import numpy as np
 import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from models.networks import Encoders, ProjectionHeads
-from models.spec import ModelSpec
-from training.augment import Features, augment
-from training.baselines.learning import EmbeddingClassifier, descend, learn_labels
-from training.finetune import embed
-from training.methods import Budget, OnEpoch, Predict, TwoStages, normalise
-from training.neighbours import spread_over
-from training.windows import Windows
+from cosmo_runtime.models.networks import Encoders, ProjectionHeads
+from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.training.augment import Features, augment
+from cosmo_runtime.training.baselines.learning import Concatenated, learn_labels, learn_unlabelled, tune_together
+from cosmo_runtime.training.cosmo.neighbours import mutual_neighbours, spread_over
+from cosmo_runtime.training.cosmo.stage2 import embed
+from cosmo_runtime.training.methods import Budget, OnEpoch, Stage2Result, TwoStages, normalise
+from cosmo_runtime.training.windows import Windows
 
 TEMPERATURE = 0.07
 
@@ -29,61 +27,54 @@ def _pretrain(
     encoders = Encoders(spec)
     normalise(encoders, windows, seed)
     heads = ProjectionHeads(len(spec.modalities))
-    order, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
 
-    def losses() -> Iterator[Tensor]:
-        for features, presence, _ in windows.shuffled_batches(budget.pretrain_batch, order):
-            yield pairwise_contrast(heads(encoders(augment(features, generator))), presence)
+    def loss(features: Features, presence: Tensor) -> Tensor:
+        return pairwise_contrast(heads(encoders(augment(features, windows.kinds, generator))), presence)
 
-    descend(
-        nn.ModuleList([encoders, heads]),
-        losses,
-        epochs=budget.pretrain_epochs,
-        steps=-(-len(windows) // budget.pretrain_batch),
-        progress=progress,
-        task="CMC, unlabelled",
-        on_epoch=on_epoch,
-    )
+    network = nn.ModuleList([encoders, heads])
+    learn_unlabelled(network, loss, windows, budget, seed, progress, "CMC", on_epoch=on_epoch)
     return encoders
 
 
-def _tune(
-    encoders: nn.Module, spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress
-) -> Predict:
-    torch.manual_seed(seed)
-    return learn_labels(_Concatenated(encoders, spec), windows, budget, seed, progress, "CMC")
-
-
 def _tune_with_spread_labels(
-    encoders: nn.Module, spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress
-) -> Predict:
+    encoders: Encoders,
+    spec: ModelSpec,
+    windows: Windows,
+    budget: Budget,
+    seed: int,
+    progress: Progress,
+    on_epoch: OnEpoch,
+) -> Stage2Result:
     torch.manual_seed(seed)
-    assert isinstance(encoders, Encoders)
     z, presence, _ = embed(encoders, windows)
-    reached, confidence = spread_over(windows, z, presence)
+    reached, confidence = spread_over(windows, mutual_neighbours(z, presence, windows.groups))
     budget = budget.with_labels(windows.labelled, reached)
-    network = _Concatenated(encoders, spec)
-    return learn_labels(network, reached, budget, seed, progress, "CMC, labels spread", confidence)
+    network = Concatenated(encoders, spec)
+    return Stage2Result(
+        learn_labels(network, reached, budget, seed, progress, "CMC, labels spread", confidence, on_epoch)
+    )
 
 
-cmc_spread = TwoStages(Encoders, _pretrain, _tune_with_spread_labels)
-"""CMC with Cosmo's addition: its classifier, too, learns from labels that spread over its own stage 1's embeddings."""
+cmc_spread = TwoStages("cmc", Encoders, _pretrain, _tune_with_spread_labels)
+"""CMC with Cosmo's addition: the classifier also learns from labels spread over the embeddings of CMC's stage 1."""
 
-cmc = TwoStages(Encoders, _pretrain, _tune)
-"""A ``Fit``: the full graph of pairs on all windows, then a classifier of all features, tuned with the encoders.
+cmc = TwoStages("cmc", Encoders, _pretrain, tune_together("CMC"))
+"""The full graph of pairs on all windows, then a classifier of all features, tuned with the encoders.
 
-Negatives are the minibatch's other windows, not a memory bank: a bank holds stale features and pays where a batch is
-small beside the data, which it is not here.
+Negatives are the other windows of the minibatch, not a memory bank. A bank holds stale features, and only pays if the
+batch is small compared with the data. Here it is not.
 """
 
 
-def pairwise_contrast(r: Tensor, presence: Tensor, temperature: float = TEMPERATURE) -> Tensor:
-    """InfoNCE in both directions between each two modalities, over the windows that have both.
+def pairwise_contrast(r: Tensor, presence: Tensor, temperature: float = TEMPERATURE, margin: float = 0.0) -> Tensor:
+    """InfoNCE in both directions between each pair of modalities, over the windows that have both.
 
     Args:
         r: (N, M, D) unit projections.
         presence: (N, M), 1 or 0.
         temperature: tau.
+        margin: how much more similar a matching pair must be than other pairs.
 
     Returns:
         The mean over pairs of modalities, a scalar.
@@ -91,21 +82,12 @@ def pairwise_contrast(r: Tensor, presence: Tensor, temperature: float = TEMPERAT
     losses = []
     for i, j in combinations(range(r.shape[1]), 2):
         both = (presence[:, i] * presence[:, j]) > 0
-        similarity = r[both, i] @ r[both, j].T / temperature
+        similarity = r[both, i] @ r[both, j].T
         if len(similarity) > 1:
             itself = torch.arange(len(similarity))
+            similarity = (similarity - margin * torch.eye(len(similarity))) / temperature
             losses += [
                 nn.functional.cross_entropy(similarity, itself),
                 nn.functional.cross_entropy(similarity.T, itself),
             ]
     return torch.stack(losses).mean() if losses else 0 * r.sum()
-
-
-class _Concatenated(nn.Module):
-    def __init__(self, encoders: nn.Module, spec: ModelSpec):
-        super().__init__()
-        self.encoders = encoders
-        self.classify = EmbeddingClassifier(len(spec.modalities), len(spec.classes))
-
-    def forward(self, features: Features, presence: Tensor) -> Tensor:
-        return self.classify(self.encoders(features), presence)

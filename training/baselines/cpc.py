@@ -9,12 +9,12 @@ import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from models.spec import ModelSpec
-from training.augment import Features
-from training.baselines.learning import descend
-from training.baselines.steps import Steps
-from training.methods import Budget, OnEpoch, Predict, TwoStages, normalise
-from training.windows import Windows
+from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.training.augment import Features
+from cosmo_runtime.training.baselines.learning import descend, learn_unlabelled
+from cosmo_runtime.training.baselines.steps import Steps
+from cosmo_runtime.training.methods import Budget, OnEpoch, Stage2Result, TwoStages, normalise
+from cosmo_runtime.training.windows import Windows
 
 FUTURE_STEPS = 28
 FILTERS = (32, 64, 128)
@@ -27,39 +27,45 @@ def _pretrain(
     torch.manual_seed(seed)
     network = _PredictiveCoding(spec)
     normalise(network, windows, seed)
-    order, moments = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    moments = torch.Generator().manual_seed(seed)
 
-    def losses() -> Iterator[Tensor]:
-        # Not augmented: what is changed in a whole window would tell whose future it is, and nothing else be learned.
-        for features, presence, _ in windows.shuffled_batches(budget.pretrain_batch, order):
-            yield network.loss(features, presence, moments)
+    def loss(features: Features, presence: Tensor) -> Tensor:
+        # No augmentation: a change to the whole window would reveal whose future it is, and only that would be learned.
+        return network.loss(features, presence, moments)
 
-    descend(
+    learn_unlabelled(
         network,
-        losses,
-        epochs=budget.pretrain_epochs,
-        steps=-(-len(windows) // budget.pretrain_batch),
-        progress=progress,
-        task="CPC, unlabelled",
-        on_epoch=on_epoch,
+        loss,
+        windows,
+        budget,
+        seed,
+        progress,
+        "CPC",
         learning_rate=5e-4,  # as published
+        on_epoch=on_epoch,
     )
     return network
 
 
 def _tune(
-    network: nn.Module, spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress
-) -> Predict:
+    network: nn.Module,
+    spec: ModelSpec,
+    windows: Windows,
+    budget: Budget,
+    seed: int,
+    progress: Progress,
+    on_epoch: OnEpoch,
+) -> Stage2Result:
     torch.manual_seed(seed)
 
     @torch.no_grad()
-    def states(asked: Windows) -> Tensor:
+    def states(query: Windows) -> Tensor:
         network.eval()
-        return torch.cat([network(features, presence) for features, presence, _ in asked.batches(256)])
+        return torch.cat([network(features, presence) for features, presence, _ in query.batches(256)])
 
     labelled = windows.labelled
     classify = _classifier(len(spec.classes))
-    known, labels = states(labelled), torch.from_numpy(labelled.labels)  # frozen, hence the same in every epoch
+    known, labels = states(labelled), torch.from_numpy(labelled.labels)  # frozen, so the same in every epoch
     order = torch.Generator().manual_seed(seed)
 
     def losses() -> Iterator[Tensor]:
@@ -68,17 +74,17 @@ def _tune(
                 yield nn.functional.cross_entropy(classify(known[chosen]), labels[chosen], label_smoothing=0.05)
 
     steps = -(-len(known) // budget.batch)
-    descend(classify, losses, epochs=budget.epochs, steps=steps, progress=progress, task="CPC")
+    descend(classify, losses, epochs=budget.epochs, steps=steps, progress=progress, task="CPC", on_epoch=on_epoch)
 
     @torch.no_grad()
-    def predict(asked: Windows) -> np.ndarray:
-        return torch.softmax(classify(states(asked)), dim=1).numpy()
+    def predict(query: Windows) -> np.ndarray:
+        return torch.softmax(classify(states(query)), dim=1).numpy()
 
-    return predict
+    return Stage2Result(predict)
 
 
 class _PredictiveCoding(nn.Module):
-    """Three convolutions along time, and a recurrent network whose state foretells what they will say."""
+    """Three convolutions along time, and a recurrent network whose state predicts their later outputs."""
 
     def __init__(self, spec: ModelSpec):
         super().__init__()
@@ -87,11 +93,11 @@ class _PredictiveCoding(nn.Module):
         for inputs, outputs in zip((sum(self.inputs.dims), *FILTERS), FILTERS):
             layers += [nn.Conv1d(inputs, outputs, 3, padding=1, padding_mode="replicate"), nn.ReLU(), nn.Dropout(0.2)]
         for layer in layers:
-            if isinstance(layer, nn.Conv1d):  # torch's own start would halve what passes, layer by layer
+            if isinstance(layer, nn.Conv1d):  # torch's default initialisation would halve the signal in each layer
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         self.encode = nn.Sequential(*layers)
         self.recur = nn.GRU(FILTERS[-1], HIDDEN, num_layers=2, dropout=0.2, batch_first=True)
-        # A window must have a past as well: short ones foretell no more than their second half.
+        # A window must have a past too, so for short windows only the second half is predicted.
         self.futures = min(FUTURE_STEPS, self.inputs.steps // 2)
         self.foretell = nn.Linear(HIDDEN, self.futures * FILTERS[-1])
 
@@ -99,7 +105,7 @@ class _PredictiveCoding(nn.Module):
         self.inputs.fit(features, presence)
 
     def codes(self, features: Features, presence: Tensor) -> Tensor:
-        """Features by sensor, presence (N, M) -> what the convolutions say, (N, steps, 128)."""
+        """Features by sensor, presence (N, M) -> the convolutions' outputs (N, steps, 128)."""
         x = torch.cat(self.inputs(features, presence), dim=2)
         return self.encode(x.transpose(1, 2)).transpose(1, 2)
 
@@ -109,28 +115,28 @@ class _PredictiveCoding(nn.Module):
         return torch.cat([states.mean(1), states.amax(1)], dim=1)
 
     def loss(self, features: Features, presence: Tensor, moments: torch.Generator) -> Tensor:
-        """InfoNCE from a random moment: of the batch's windows, whose step is this, 1 to ``futures`` steps ahead?"""
+        """InfoNCE from a random moment: which of the batch's windows has this step, 1 to ``futures`` steps ahead?"""
         codes = self.codes(features, presence)
         now = int(torch.randint(self.futures - 1, codes.shape[1] - self.futures, (1,), generator=moments))
         states, _ = self.recur(codes[:, : now + 1])
         foretold = self.foretell(states[:, -1]).unflatten(1, (self.futures, -1))  # (N, futures, 128)
         coming = codes[:, now + 1 : now + 1 + self.futures]
-        similarity = torch.einsum("akd,bkd->kab", foretold, coming)  # each foretold window against each that came
+        similarity = torch.einsum("akd,bkd->kab", foretold, coming)  # each predicted window with each real one
         return nn.functional.cross_entropy(similarity.flatten(0, 1), torch.arange(len(codes)).repeat(self.futures))
 
 
 def _classifier(classes: int) -> nn.Sequential:
-    """The published one, behind a normalisation, for states that no label has shaped may differ by little."""
+    """The published classifier after a normalisation, because states learned without labels may differ little."""
     layers: list[nn.Module] = [nn.BatchNorm1d(2 * HIDDEN, affine=False)]
     for inputs, outputs in ((2 * HIDDEN, 256), (256, 128)):
         layers += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(), nn.Dropout(0.2)]
     return nn.Sequential(*layers, nn.Linear(128, classes))
 
 
-cpc = TwoStages(_PredictiveCoding, _pretrain, _tune)
-"""A ``Fit``: a network learns on all windows to foretell them, then a classifier learns on what its states are.
+cpc = TwoStages("cpc", _PredictiveCoding, _pretrain, _tune)
+"""A network learns to predict future steps on all windows, then a classifier learns on the network's states.
 
-The published network reads one inertial sensor; here the modalities are its channels, side by side. The published
-classifier sees the last state; here it sees the mean and the maximum over time, as the project's own encoders have it,
-for a window may hold a whole action, of which the last state tells only how it ends.
+The published network reads one inertial sensor. Here the modalities are its channels, side by side. The published
+classifier sees the last state. Here it sees the mean and the maximum over time, as the project's own encoders do: a
+window may hold a whole action, and the last state only shows how the action ends.
 """

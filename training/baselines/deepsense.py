@@ -6,12 +6,12 @@ import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from models.spec import ModelSpec
-from training.augment import Features
-from training.baselines.intervals import FILTERS, IntervalConvolutions
-from training.baselines.learning import learn_labels
-from training.methods import Budget, Predict, normalise
-from training.windows import Windows
+from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.training.augment import Features
+from cosmo_runtime.training.baselines.intervals import FILTERS, IntervalConvolutions
+from cosmo_runtime.training.baselines.learning import learn_labels
+from cosmo_runtime.training.methods import Budget, Predict, normalise
+from cosmo_runtime.training.windows import Windows
 
 HIDDEN = 120
 
@@ -19,9 +19,9 @@ HIDDEN = 120
 def deepsense(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> Predict:
     """A ``Fit`` that learns from the labelled windows only.
 
-    As published but for two things: intervals all have one width, so it is not an input; and the merging convolutions
-    run along the frequencies with sensors and their maps as channels, not along both flattened into one row, which
-    would make them as large as all the rest.
+    As published, with two changes. All intervals have one width, so the width is not an input. The merging convolutions
+    run along the frequencies, with the sensors' maps as channels. Run along both flattened into one row, they would be
+    as large as the rest of the network.
     """
     torch.manual_seed(seed)
     network = _DeepSense(spec)

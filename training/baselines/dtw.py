@@ -1,7 +1,7 @@
-"""The nearest labelled window under dynamic time warping: the classical rival, which needs no training.
+"""The nearest labelled window under dynamic time warping: the classical method, which needs no training.
 
-Each modality's distance (``training.warping``) is divided by its mean over pairs of labelled windows, so that they can
-be averaged; an IMU beside a skeleton counts half.
+The distances of each modality (``training.baselines.warping``) are divided by their mean over pairs of labelled
+windows, so that they can be averaged. An IMU beside a skeleton counts half.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import numpy as np
 from rich.progress import Progress
 
-from models.spec import ModelSpec
-from training.methods import Budget, Predict
-from training.warping import distances
-from training.windows import Windows
+from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.training.baselines.warping import distances
+from cosmo_runtime.training.methods import Budget, Predict
+from cosmo_runtime.training.windows import Windows
 
 
 def dtw(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> Predict:
-    """Keep the labelled windows; a ``Fit`` with nothing random that spends nothing of its budget."""
+    """A ``Fit`` that only stores the labelled windows. It is deterministic and uses none of the budget."""
     labelled = windows.labelled
     weights = {sensor: 0.5 if sensor == "imu" and "skeleton" in spec.sensors else 1.0 for sensor in spec.sensors}
     others = ~np.eye(len(labelled), dtype=bool)
@@ -25,11 +25,11 @@ def dtw(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: 
         known = between[others & np.isfinite(between)]
         scales[sensor] = max(float(known.mean()), 1e-6) if len(known) else 1.0
 
-    def predict(asked: Windows) -> np.ndarray:
-        """All probability on the class of the nearest; even where no labelled window has a modality in common."""
-        total = np.zeros((len(asked), len(labelled)))
+    def predict(query: Windows) -> np.ndarray:
+        """Probability 1 for the nearest window's class; uniform if no labelled window shares a modality."""
+        total = np.zeros((len(query), len(labelled)))
         weight = np.zeros_like(total)
-        for sensor, between in distances(spec, asked, labelled, windows).items():
+        for sensor, between in distances(spec, query, labelled, windows).items():
             both = np.isfinite(between)
             total += np.where(both, weights[sensor] * between / scales[sensor], 0)
             weight += weights[sensor] * both

@@ -1,4 +1,4 @@
-"""What DeepSense and AttnSense begin with: short intervals of time, their spectra, convolutions for each sensor."""
+"""The first layers of DeepSense and AttnSense: short time intervals, their spectra, convolutions for each sensor."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Mapping
 import torch
 from torch import Tensor, nn
 
-from models.spec import ModelSpec
-from training.baselines.steps import Steps
+from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.training.baselines.steps import Steps
 
 INTERVALS = 10
 FILTERS = 64
 
 
 class IntervalConvolutions(nn.Module):
-    """Cuts a window into intervals, takes each one's spectrum, and convolves it three times along the frequencies.
+    """Cuts a window into intervals, computes each one's spectrum, and convolves it three times along the frequencies.
 
-    The first convolution spans all channels of its sensor. Spectra are real and imaginary parts, not magnitude and
-    phase: the phase jumps where it comes round. All sensors are brought to one number of steps, so that they have the
-    same ``frequencies``.
+    The first convolution spans all channels of its sensor. Spectra are real and imaginary parts, because a phase jumps
+    where it wraps around. All sensors are resampled to one number of steps, so that they share the same
+    ``frequencies``.
     """
 
     def __init__(self, spec: ModelSpec):
@@ -34,7 +34,7 @@ class IntervalConvolutions(nn.Module):
         )
 
     def fit(self, features: Mapping[str, Tensor], presence: Tensor) -> None:
-        """Take each input's normalisation from windows (N, steps, ...) where presence (N, M) has the sensor."""
+        """Computes each input's normalisation from the windows (N, steps, ...) where presence (N, M) has the sensor."""
         self.inputs.fit(features, presence)
 
     def forward(self, features: Mapping[str, Tensor], presence: Tensor) -> Tensor:

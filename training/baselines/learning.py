@@ -1,4 +1,4 @@
-"""What all learned baselines share: one loop, one optimiser, one augmentation, the last epoch, and prediction."""
+"""Code that all learned baselines share: the loop, the optimiser, augmentation, prediction after the last epoch."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from models.networks import EMBEDDING
-from training.augment import augment
-from training.finetune import Descent
-from training.methods import Budget, OnEpoch, Predict
-from training.windows import Windows
+from cosmo_runtime.models.networks import EMBEDDING
+from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.training.augment import Features, augment
+from cosmo_runtime.training.cosmo.stage2 import Descent
+from cosmo_runtime.training.methods import Budget, Epoch, OnEpoch, Predict, Stage2Result, ignore_epoch
+from cosmo_runtime.training.windows import Windows
+
+LEARNING_RATE = 2e-3
 
 
 def descend(
@@ -24,20 +27,20 @@ def descend(
     steps: int,
     progress: Progress,
     task: str,
-    learning_rate: float = 2e-3,
-    on_epoch: OnEpoch = lambda number, loss: None,
+    learning_rate: float = LEARNING_RATE,
+    on_epoch: OnEpoch = ignore_epoch,
 ) -> None:
-    """Train a network in place with AdamW, its learning rate falling as a cosine to zero.
+    """Trains a network in place with AdamW. The learning rate falls to zero along a cosine.
 
     Args:
-        network: what learns.
-        losses: of each minibatch of an epoch, at each call.
-        epochs: number of passes.
-        steps: number of minibatches in one.
+        network: the network to train.
+        losses: each call returns the losses of one epoch's minibatches.
+        epochs: number of epochs.
+        steps: minibatches per epoch.
         progress: shows the epochs.
-        task: what they are called there.
-        learning_rate: at the start.
-        on_epoch: told of each epoch.
+        task: the label of the progress bar.
+        learning_rate: the rate at the start.
+        on_epoch: called after each epoch.
     """
     descent = Descent(network, learning_rate, max(1, epochs * steps), weight_decay=1e-3)
     network.train()
@@ -45,8 +48,39 @@ def descend(
     for epoch in range(epochs):
         total = [descent.step(loss) for loss in losses()]
         progress.update(shown, advance=1)
-        on_epoch(epoch + 1, float(np.mean(total)))
+        on_epoch(Epoch(epoch + 1, float(np.mean(total))))
     network.eval()
+
+
+def learn_unlabelled(
+    network: nn.Module,
+    loss: Callable[[Features, Tensor], Tensor],
+    windows: Windows,
+    budget: Budget,
+    seed: int,
+    progress: Progress,
+    task: str,
+    *,
+    learning_rate: float = LEARNING_RATE,
+    on_epoch: OnEpoch = ignore_epoch,
+) -> None:
+    """Trains a network in place on all windows. ``loss`` takes the features and the presence of a minibatch."""
+    order = np.random.default_rng(seed)
+
+    def losses() -> Iterator[Tensor]:
+        for features, presence, _ in windows.shuffled_batches(budget.pretrain_batch, order):
+            yield loss(features, presence)
+
+    descend(
+        network,
+        losses,
+        epochs=budget.pretrain_epochs,
+        steps=-(-len(windows) // budget.pretrain_batch),
+        progress=progress,
+        task=f"{task}, unlabelled",
+        learning_rate=learning_rate,
+        on_epoch=on_epoch,
+    )
 
 
 def learn_labels(
@@ -57,10 +91,11 @@ def learn_labels(
     progress: Progress,
     task: str,
     confidence: Optional[np.ndarray] = None,
+    on_epoch: OnEpoch = ignore_epoch,
 ) -> Predict:
-    """Train a classifier, (features, presence) -> logits (N, classes), on the windows that have labels.
+    """Trains a classifier, (features, presence) -> logits (N, classes), on the labelled windows.
 
-    ``confidence`` (N,) says how far the label of each of these is trusted; all alike when None.
+    ``confidence`` (N,) weights each labelled window; None weights all of them equally.
     """
     labelled = windows.labelled
     trust = torch.ones(len(labelled)) if confidence is None else torch.from_numpy(confidence / confidence.mean())
@@ -69,23 +104,24 @@ def learn_labels(
     def losses() -> Iterator[Tensor]:
         for chosen in labelled.shuffled(budget.batch, order):
             features, presence, labels = labelled.tensors(chosen)
-            logits = network(augment(features, generator), presence)
+            logits = network(augment(features, labelled.kinds, generator), presence)
             loss = nn.functional.cross_entropy(logits, labels, label_smoothing=0.05, reduction="none")
             yield (loss * trust[chosen]).mean()
 
     steps = -(-len(labelled) // budget.batch)
-    descend(network, losses, epochs=budget.epochs, steps=steps, progress=progress, task=task)
+    descend(network, losses, epochs=budget.epochs, steps=steps, progress=progress, task=task, on_epoch=on_epoch)
 
     @torch.no_grad()
-    def predict(asked: Windows) -> np.ndarray:
-        parts = [torch.softmax(network(features, presence), 1) for features, presence, _ in asked.batches(256)]
+    def predict(query: Windows) -> np.ndarray:
+        parts = [torch.softmax(network(features, presence), 1) for features, presence, _ in query.batches(256)]
         return torch.cat(parts).numpy()
 
+    predict.network = network  # type: ignore[attr-defined]  # for what its inference costs
     return predict
 
 
 class EmbeddingClassifier(nn.Module):
-    """One hidden layer on embeddings of length 1, which are enlarged for it as in ``models.networks``."""
+    """One hidden layer on embeddings of length 1, which are scaled up first as in ``models.networks``."""
 
     def __init__(self, modalities: int, classes: int):
         super().__init__()
@@ -97,3 +133,35 @@ class EmbeddingClassifier(nn.Module):
     def forward(self, z: Tensor, presence: Tensor) -> Tensor:
         """Embeddings (N, M, D) and presence (N, M) -> logits (N, classes)."""
         return self.classify((z * presence.unsqueeze(2)).flatten(1) * self.scale)
+
+
+class Concatenated(nn.Module):
+    """Encoders from stage 1, and a classifier of their concatenated embeddings."""
+
+    def __init__(self, encoders: nn.Module, spec: ModelSpec):
+        super().__init__()
+        self.encoders = encoders
+        self.classify = EmbeddingClassifier(len(spec.modalities), len(spec.classes))
+
+    def forward(self, features: Features, presence: Tensor) -> Tensor:
+        """Features by sensor and presence (N, M) -> logits (N, classes)."""
+        return self.classify(self.encoders(features), presence)
+
+
+def tune_together(task: str) -> Callable[..., Stage2Result]:
+    """Returns a stage 2 in which a classifier and the encoders of stage 1 learn from the labels together."""
+
+    def tune(
+        encoders: nn.Module,
+        spec: ModelSpec,
+        windows: Windows,
+        budget: Budget,
+        seed: int,
+        progress: Progress,
+        on_epoch: OnEpoch,
+    ) -> Stage2Result:
+        torch.manual_seed(seed)
+        network = Concatenated(encoders, spec)
+        return Stage2Result(learn_labels(network, windows, budget, seed, progress, task, on_epoch=on_epoch))
+
+    return tune

@@ -1,4 +1,4 @@
-"""MiniRocket (Dempster et al., KDD 2021): ten thousand fixed convolutions, and a ridge classifier on what they find."""
+"""MiniRocket (Dempster et al., KDD 2021): ten thousand fixed convolutions, and a ridge classifier on their outputs."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from sklearn.linear_model import RidgeClassifierCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from models.spec import ModalitySpec, ModelSpec
-from training.methods import Budget, Predict
-from training.warping import vectors
-from training.windows import Windows
+from cosmo_runtime.models.spec import ModalitySpec, ModelSpec
+from cosmo_runtime.training.baselines.warping import vectors
+from cosmo_runtime.training.methods import Budget, Predict
+from cosmo_runtime.training.windows import Windows
 
 KERNELS = 10_000
-KERNEL = 9  # steps of a convolution, fewer than which a window must not have
+KERNEL = 9  # steps of a convolution; a window needs at least as many
 
 
 def minirocket(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> Predict:
-    """A ``Fit`` that learns from the labelled windows in one go, so that it spends nothing of its budget.
+    """A ``Fit`` that learns from the labelled windows in one pass and uses none of the budget.
 
-    Each modality has its share of the convolutions. They draw their channels at random, at most nine, and would hardly
-    ever draw one of an IMU's beside the pixels of a camera.
+    Each modality gets its share of the convolutions. They draw at most nine channels each at random, so among the
+    pixels of a camera they would hardly ever draw a channel of an IMU.
 
     Raises:
         ImportError: sktime or numba is not installed.
@@ -44,17 +44,17 @@ def minirocket(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, pro
         for j, modality in enumerate(spec.modalities)
     ]
 
-    def found(asked: Windows) -> np.ndarray:
-        return np.concatenate([found(asked) for found in found_by], axis=1)
+    def found(query: Windows) -> np.ndarray:
+        return np.concatenate([found(query) for found in found_by], axis=1)
 
     classifier = make_pipeline(StandardScaler(with_mean=False), RidgeClassifierCV(alphas=np.logspace(-3, 3, 10)))
     classifier.fit(found(labelled), labelled.labels)
 
-    def predict(asked: Windows) -> np.ndarray:
-        scores = classifier.decision_function(found(asked))
-        if scores.ndim == 1:  # of two classes, scikit-learn scores the second only
+    def predict(query: Windows) -> np.ndarray:
+        scores = classifier.decision_function(found(query))
+        if scores.ndim == 1:  # for two classes, scikit-learn only scores the second
             scores = np.stack([-scores, scores], axis=1)
-        probabilities = np.zeros((len(asked), len(spec.classes)))
+        probabilities = np.zeros((len(query), len(spec.classes)))
         probabilities[:, classifier[-1].classes_] = softmax(scores, axis=1)
         return probabilities
 
@@ -62,7 +62,7 @@ def minirocket(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, pro
 
 
 class _Found:
-    """What convolutions find in one modality of windows (N, features); its channels standardised, zero where absent."""
+    """The convolutions' outputs for one modality (N, features). Channels are standardised, zero where absent."""
 
     def __init__(self, modality: ModalitySpec, index: int, labelled: Windows, rocket: Any):
         self._modality, self._index, self._rocket = modality, index, rocket
@@ -75,7 +75,7 @@ class _Found:
         return np.asarray(self._rocket.transform(self._standardised(*self._channels(windows))))
 
     def _channels(self, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
-        """(N, channels, steps), and whether each window has them, (N,)."""
+        """(N, channels, steps), and (N,) whether a window has the modality."""
         x = vectors(self._modality, windows.features[self._modality.sensor])
         steps = max(KERNEL, x.shape[1])
         nearest = ((np.arange(steps) + 0.5) * x.shape[1] / steps).astype(int)

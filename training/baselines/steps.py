@@ -1,7 +1,7 @@
-"""Every modality as a vector a step, on one grid of time: where baselines made for inertial sensors begin.
+"""Every modality as one vector a step, on a common time grid: the input of baselines made for inertial sensors.
 
-An image and a cloud of points become a vector by the layers that the project's own encoders have for a single frame,
-so that a comparison is about what comes after.
+An image or a point cloud becomes a vector by the single-frame layers of the project's own encoders, so that a
+comparison is about the layers after them.
 """
 
 from __future__ import annotations
@@ -11,28 +11,31 @@ from typing import Mapping, Optional
 import torch
 from torch import Tensor, nn
 
-from models.encoders import HIP_CENTRE, encoder_for
-from models.spec import ModalitySpec, ModelSpec
+from cosmo_runtime.models.encoders import HIP_CENTRE
+from cosmo_runtime.models.spec import ModalitySpec, ModelSpec
 
 
 class Steps(nn.Module):
-    """Each modality's features as vectors of its own length, ``dims``, all of them ``steps`` times in a window."""
+    """Each modality's features as vectors of its own length, see ``dims``, at ``steps`` times a window."""
 
-    def __init__(self, spec: ModelSpec, steps: Optional[int] = None):
-        """``steps`` a window, by default as many as the modality with the most has."""
+    def __init__(self, spec: ModelSpec, steps: Optional[int] = None, encoded: bool = False):
+        """``steps`` a window, by default those of the modality with the most.
+
+        With ``encoded``, signals, too, become what the project's encoders compute for each step on its own.
+        """
         super().__init__()
         self.steps = steps or max(map(spec.steps, spec.modalities))
         self.by_sensor = nn.ModuleDict()
         self.dims: list[int] = []
         for modality in spec.modalities:
-            image_or_points = modality.sensor in ("depth", "radar")
-            frames = _Frames(modality) if image_or_points else _Vectors(modality)
+            is_signal = modality.kind_row.cut == "interpolated"
+            frames = _Vectors(modality) if is_signal and not encoded else _Frames(modality)
             self.by_sensor[modality.sensor] = frames
             with torch.no_grad():
                 self.dims.append(frames.eval()(torch.zeros(1, 2, *modality.shape)).shape[2])
 
     def fit(self, features: Mapping[str, Tensor], presence: Tensor) -> None:
-        """Take each input's normalisation from windows (N, steps, ...) where presence (N, M) has the sensor."""
+        """Computes each input's normalisation from the windows (N, steps, ...) where presence (N, M) has the sensor."""
         for j, (sensor, frames) in enumerate(self.by_sensor.items()):
             there = presence[:, j] > 0
             if there.any():
@@ -49,14 +52,14 @@ class Steps(nn.Module):
 
 
 class _Vectors(nn.Module):
-    """The channels of an inertial sensor, or a skeleton's joints seen from the hips, standardised."""
+    """The channels of an inertial sensor, or a skeleton's joints relative to the hips, standardised."""
 
     mean: Tensor
     std: Tensor
 
     def __init__(self, modality: ModalitySpec):
         super().__init__()
-        self.is_skeleton = modality.sensor == "skeleton"
+        self.is_skeleton = modality.kind == "skeleton"
         size = torch.zeros(modality.shape).numel()
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("std", torch.ones(size))
@@ -74,15 +77,15 @@ class _Vectors(nn.Module):
 
 
 class _Frames(nn.Module):
-    """What the project's encoder of an image or of points does before it looks along time."""
+    """The project's encoder up to the layers over the whole window."""
 
     def __init__(self, modality: ModalitySpec):
         super().__init__()
-        self.encoder = encoder_for(modality, dim=1)
+        self.encoder = modality.kind_row.make_encoder(modality.shape, dim=1)
         self.encoder.temporal = nn.Identity()
 
     def fit(self, x: Tensor) -> None:
-        self.encoder.fit(x)  # type: ignore[operator]
+        self.encoder.fit(x)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.encoder(x).transpose(1, 2)

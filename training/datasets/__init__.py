@@ -1,1 +1,1 @@
-"""Data sets, each read by one small loader into ``training.windows.Windows``."""
+"""Data sets. One small loader reads each into ``training.windows.Windows``."""

@@ -1,6 +1,6 @@
-"""What an emulated rig would see, as training windows: simulated people, and UTD-MHAD as one live stream with rests.
+"""Training windows from an emulated rig: simulated people, and UTD-MHAD as one live stream with rests.
 
-Motions become events (``sensors.emulation.offline``), and events become windows as in a live run.
+Motions become events (``sensors.simulation.offline``), and events become windows as in a live run.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import Iterable
 
-from models.spec import ModalitySpec, ModelSpec
-from sensors.config import DepthConfig
-from sensors.emulation.motion import Motion
-from sensors.emulation.offline import events
-from sensors.emulation.person import HALF_CAMERA, SimulatedPerson
-from sensors.emulation.utd import ACTIVITIES, REST, UtdMotion
-from sensors.sensor import SensorNotFound
-from training.datasets.store import DataSetError, decoded_once, in_parallel
-from training.datasets.stream import Activity, at_middle, throughout, windows_of
-from training.windows import Windows
+from cosmo_runtime.models.spec import ModalitySpec, ModelSpec
+from cosmo_runtime.names import NONE
+from cosmo_runtime.sensors.config import DepthConfig
+from cosmo_runtime.sensors.simulation.motion import Motion
+from cosmo_runtime.sensors.simulation.offline import events, infos_of
+from cosmo_runtime.sensors.simulation.person import HALF_CAMERA, SimulatedPerson
+from cosmo_runtime.sensors.simulation.utd import ACTIVITIES, UtdMotion
+from cosmo_runtime.training.datasets.store import data_set_errors, decoded_once, in_parallel
+from cosmo_runtime.training.datasets.stream import Activity, at_middle, throughout, windows_of
+from cosmo_runtime.training.windows import Windows
 
 PERSON_CLASSES = (
     "stand still", "walk", "run on the spot", "sit down", "stand up", "squat", "jump", "wave", "clap", "punch", "bend",
@@ -28,13 +28,13 @@ PERSON_CLASSES = (
 
 
 def person_spec() -> ModelSpec:
-    """Windows of the simulated person."""
+    """The spec of windows of the simulated person."""
     return _spec(depth=(27, 48), classes=PERSON_CLASSES)
 
 
 def utd_stream_spec() -> ModelSpec:
-    """Windows of UTD-MHAD as a stream; ``none`` is the rest between actions."""
-    return _spec(depth=(30, 40), classes=(*ACTIVITIES.values(), REST))
+    """The spec of windows of UTD-MHAD as a stream. ``none`` is the rest between actions."""
+    return _spec(depth=(30, 40), classes=(*ACTIVITIES.values(), NONE))
 
 
 def _spec(depth: tuple[int, int], classes: tuple[str, ...]) -> ModelSpec:
@@ -52,13 +52,13 @@ def _spec(depth: tuple[int, int], classes: tuple[str, ...]) -> ModelSpec:
 
 
 def simulated_people(seeds: Iterable[int], seconds: float, spec: ModelSpec, cache: Path) -> Windows:
-    """Windows of simulated people; one has a label only when it lies wholly inside one activity.
+    """Windows of simulated people. A window has a label only if one activity fills it.
 
     Args:
-        seeds: of the people.
-        seconds: of each.
-        spec: any of ``imu``, ``depth`` and ``radar``.
-        cache: where each person's windows are kept.
+        seeds: the people's seeds.
+        seconds: how long to watch each person.
+        spec: a spec with any of ``imu``, ``depth`` and ``radar``.
+        cache: the folder for each person's windows.
 
     Returns:
         ``groups`` are the seeds.
@@ -69,16 +69,16 @@ def simulated_people(seeds: Iterable[int], seconds: float, spec: ModelSpec, cach
 def utd_streams(
     folder: Path, subjects: Iterable[int], spec: ModelSpec, cache: Path, seconds: float = math.inf
 ) -> Windows:
-    """Windows of UTD-MHAD's trials one after another with rests between, labelled by the activity at their middle.
+    """Windows of UTD-MHAD's trials one after another, with rests between, labelled by the activity at their middle.
 
     IMU and depth are real, **radar is synthesised** from the real skeletons.
 
     Args:
-        folder: with Inertial, Skeleton and Depth.
-        subjects: whose trials, a stream each.
-        spec: any of ``imu``, ``depth`` and ``radar``; its classes may include ``none``.
-        cache: where each subject's windows are kept.
-        seconds: of each stream; to its end when infinite.
+        folder: the folder with Inertial, Skeleton and Depth.
+        subjects: the people; each is one stream.
+        spec: a spec with any of ``imu``, ``depth`` and ``radar``; its classes may include ``none``.
+        cache: the folder for each subject's windows.
+        seconds: the length of each stream; infinite for the whole stream.
 
     Returns:
         ``groups`` are the subjects.
@@ -99,11 +99,9 @@ def _person(spec: ModelSpec, seconds: float, cache: Path, seed: int) -> Windows:
 
 def _subject(folder: Path, spec: ModelSpec, seconds: float, cache: Path, subject: int) -> Windows:
     def make() -> Windows:
-        try:
+        with data_set_errors():
             motion = UtdMotion(folder, [subject])
             return _windows(motion, seconds, 2, spec, at_middle, subject, f"utd {subject}")
-        except SensorNotFound as error:  # the data set's files; what else fails is the emulated camera
-            raise DataSetError(str(error)) from error
 
     return decoded_once(cache, f"utd-stream-{subject}", (str(folder), spec, seconds), make)
 
@@ -112,5 +110,4 @@ def _windows(
     motion: Motion, seconds: float, decimation: int, spec: ModelSpec, activity: Activity, group: int, recording: str
 ) -> Windows:
     stream = events(motion, seconds, DepthConfig(decimation=decimation))
-    rates_hz = {"imu": motion.imu_rate_hz, "depth": motion.camera.rate_hz, "radar": motion.radar_rate_hz}
-    return windows_of(stream, spec, rates_hz, motion.camera.depth_scale_m, activity, group, recording)
+    return windows_of(stream, spec, infos_of(motion), activity, group, recording)

@@ -1,28 +1,36 @@
-"""Windows on disk: decoded once, then memory-mapped, so that a data set may be larger than the memory.
+"""Windows on disk: decoded once, then memory-mapped, so that a data set may exceed the memory.
 
-A folder of plain ``.npy`` files, one a modality and one a column, and ``windows.json``; nothing in it is pickled. It is
-written beside its place and put there in one rename, so what has its name is whole.
+A folder holds plain ``.npy`` files, one for each modality and each column, and ``windows.json``. Nothing is pickled. It
+is written whole or not at all.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import os
 import shutil
-import tempfile
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Callable, Sequence, TypeVar
+from typing import Any, Callable, Iterator, Optional, Sequence, TypeVar
 
 import numpy as np
 from rich.progress import track
 
-from training.windows import Windows
+from cosmo_runtime.models.folders import whole_folder
+from cosmo_runtime.runtime.traces import MANIFEST, RECORDING, RecordingFile, note
+from cosmo_runtime.sensors.sensor import SensorNotFound
+from cosmo_runtime.training.windows import Windows
 
-FORMAT = 1
-"""Of the folder and of all that loaders make; raised whenever either changes, so that nobody trains on old windows."""
+FORMAT = 2
+"""The version of the folder and of all loaders. Raise it whenever one changes, so that nobody trains on old windows."""
 
-_MANIFEST = "windows.json"
+_log = logging.getLogger(__name__)
+
 _COLUMNS = ("presence", "labels", "groups", "recordings")
 _PROCESSES = 2
 
@@ -31,97 +39,124 @@ Made = TypeVar("Made")
 
 
 class DataSetError(Exception):
-    """Data that is missing or broken; the message names the file or folder, what was wrong and what to do."""
+    """Data is missing or broken. The message names the file or folder, what was wrong and what to do."""
 
 
-def decoded_once(cache: Path, name: str, key: object, make: Callable[[], Windows]) -> Windows:
-    """The windows that ``make`` returns, made on the first call and memory-mapped ever after.
+@contextmanager
+def data_set_errors() -> Iterator[None]:
+    """Turns what readers in ``sensors`` raise about a data set's files into ``DataSetError``, with the same message."""
+    try:
+        yield
+    except SensorNotFound as error:
+        raise DataSetError(str(error)) from error
+
+
+def decoded_once(
+    cache: Path, name: str, key: object, make: Callable[[], Windows], recording: Optional[RecordingFile] = None
+) -> Windows:
+    """The windows that ``make`` returns. They are made on the first call, and memory-mapped afterwards.
+
+    The cache only saves time. If it is damaged, the windows are made again; if it cannot be written, they are not
+    stored.
 
     Args:
-        cache: folder of all that was decoded.
-        name: of the data set, for people who look into the cache.
-        key: all that the windows depend on: the data's folder, the spec, the parameters; its ``repr`` tells keys apart.
-        make: decodes.
+        cache: the folder of all decoded windows.
+        name: the data set's name, for people who look into the cache.
+        key: everything that the windows depend on: the data's folder, the spec, the parameters. Keys are compared by
+            their ``repr``.
+        make: decodes the data.
+        recording: the recording of this runtime from which the windows are cut, if any. The manifest names it, so
+            that the windows can be deleted with it.
 
     Raises:
-        DataSetError: what was kept is damaged; whatever ``make`` raises.
+        DataSetError: whatever ``make`` raises.
     """
     text = repr((FORMAT, name, key))
     folder = Path(cache) / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    if not folder.exists():
-        save(make(), folder, text)
-    return load(folder)
-
-
-def forget(cache: Path, recording: Path) -> None:
-    """Deletes all windows of a recording (an absolute path) that were kept, whatever they were decoded for.
-
-    The recording may have been moved since: its size and time of change tell it, too. What a killed writer left behind
-    goes as well, of whichever recording it is: it can be made anew.
-
-    Raises:
-        OSError: they cannot be deleted.
-    """
-    told = [f"'recording', ({str(recording)!r}, "]
-    if recording.exists():
-        state = recording.stat()
-        told.append(f", {state.st_size}, {state.st_mtime_ns}, ")
-    for manifest in Path(cache).glob(f"*recording-*/{_MANIFEST}"):
+    if os.access(folder, os.F_OK):
         try:
-            key = json.loads(manifest.read_text())["key"]
-        except (ValueError, KeyError, TypeError):
-            key = told[0]
-        if any(part in key for part in told):
-            shutil.rmtree(manifest.parent)
+            return load(folder)
+        except DataSetError as error:
+            _log.warning("%s", error)
+            shutil.rmtree(folder, ignore_errors=True)
+    windows = make()
+    try:
+        if recording:
+            note(cache)  # first, because windows of a recording may only be stored where they can be found again
+        save(windows, folder, text, recording)
+        return load(folder)
+    except (OSError, DataSetError) as error:
+        _log.warning("The windows of %s could not be stored and will be decoded again: %s", name, error)
+        return windows
 
 
-def save(windows: Windows, folder: Path, key: str = "") -> None:
-    """Write windows to a folder, whole or not at all; what already stands there stays.
+def save(windows: Windows, folder: Path, key: str = "", recording: Optional[RecordingFile] = None) -> None:
+    """Writes windows to a folder, whole or not at all. An existing folder stays as it is.
 
     Args:
-        windows: to write.
-        folder: to make.
-        key: what they depend on, kept for people who wonder.
+        windows: the windows to write.
+        folder: the folder to create.
+        key: everything that they depend on, stored for people.
+        recording: the recording of this runtime from which they are cut, if any.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    manifest = {"format": FORMAT, "modalities": list(windows.features), "windows": len(windows), "key": key}
-    try:
-        (fresh / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")  # first: it tells what a kill leaves
-        for sensor, array in windows.features.items():
-            np.save(fresh / f"features-{sensor}.npy", array, allow_pickle=False)
-        for column in _COLUMNS:
-            np.save(fresh / f"{column}.npy", getattr(windows, column), allow_pickle=False)
-        try:
-            fresh.rename(folder)
-        except OSError:
-            if not folder.exists():  # else another process was faster, with the same windows
-                raise
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+    manifest: dict[str, Any] = {
+        "format": FORMAT,
+        "modalities": dict(windows.kinds),
+        "windows": len(windows),
+        "key": key,
+        RECORDING: recording and recording._asdict(),
+    }
+    arrays = {f"features-{sensor}": array for sensor, array in windows.features.items()}
+    arrays.update({column: getattr(windows, column) for column in _COLUMNS})
+    with whole_folder(folder, replace=False) as fresh:  # another process may have written the same windows first
+        (fresh / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")  # first: it identifies what a kill leaves
+        for name, array in arrays.items():
+            np.save(fresh / f"{name}.npy", array, allow_pickle=False)
+        manifest["sha256"] = {name: _sha256(fresh / f"{name}.npy") for name in arrays}
+        (fresh / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
 
 
 def load(folder: Path) -> Windows:
     """Windows of a folder, their features memory-mapped.
 
     Raises:
-        DataSetError: the folder is not there or damaged.
+        DataSetError: the folder is missing or damaged.
     """
     try:
-        manifest = json.loads((folder / _MANIFEST).read_text())
+        manifest = json.loads((folder / MANIFEST).read_text())
         if manifest["format"] != FORMAT:
             raise ValueError(f"it has format {manifest['format']}, this is {FORMAT}")
+        for name, digest in manifest["sha256"].items():
+            if _sha256(folder / f"{name}.npy") != digest:
+                raise ValueError(f"{name}.npy was changed")
         features = {
             sensor: np.load(folder / f"features-{sensor}.npy", mmap_mode="r", allow_pickle=False)
             for sensor in manifest["modalities"]
         }
-        columns = (np.load(folder / f"{column}.npy", allow_pickle=False) for column in _COLUMNS)
-        return Windows(features, *columns)
-    except (OSError, ValueError, KeyError) as error:
-        raise DataSetError(f"{folder}: no whole folder of windows ({error}). Delete it; it is made anew.") from error
+        columns = {column: np.load(folder / f"{column}.npy", allow_pickle=False) for column in _COLUMNS}
+        return Windows(features=features, kinds=manifest["modalities"], **columns)
+    except Exception as error:  # readers raise many kinds of errors on a damaged file
+        raise DataSetError(f"{folder}: not a whole folder of windows ({error}). Delete it; it is remade.") from error
 
 
 def in_parallel(make: Callable[[Item], Made], items: Sequence[Item], description: str) -> list[Made]:
-    """Calls a function of a module on each item in two processes, in order, and shows how far it is."""
-    with ProcessPoolExecutor(_PROCESSES) as pool:
-        return list(track(pool.map(make, items, chunksize=1), description, len(items)))
+    """Calls a function on each item in two processes, in order, and shows the progress.
+
+    Raises:
+        DataSetError: one of the processes was killed, or ``make`` raised it.
+    """
+    try:
+        with ProcessPoolExecutor(_PROCESSES) as pool:
+            return list(track(pool.map(make, items, chunksize=1), description, len(items)))
+    except BrokenProcessPool as error:
+        raise DataSetError(
+            f"{description}: a decoding process was killed. Was the memory full? Use less data and try again."
+        ) from error
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for part in iter(partial(file.read, 1 << 20), b""):
+            digest.update(part)
+    return digest.hexdigest()

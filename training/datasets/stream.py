@@ -1,36 +1,36 @@
-"""A stream of events as training windows: through the runtime's own aligner and features, so that both see the same."""
+"""Training windows from a stream of events. They use the runtime's own aligner and features, so both see the same."""
 
 from __future__ import annotations
 
 from typing import Callable, Iterable, Mapping, Optional
 
-from models.features import features
-from models.spec import ModelSpec
-from runtime.aligner import Aligner
-from runtime.truth import TruthLine
-from sensors.events import Event, Truth
-from training.datasets.store import DataSetError
-from training.windows import UNLABELLED, Windows
+from cosmo_runtime.models.features import features
+from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.runtime.labels.truth import TruthLine
+from cosmo_runtime.runtime.windows.aligner import Aligner
+from cosmo_runtime.sensors.events import Event, Truth
+from cosmo_runtime.sensors.sensor import SensorInfo
+from cosmo_runtime.training.datasets.store import DataSetError
+from cosmo_runtime.training.windows import UNLABELLED, Windows
 
 Activity = Callable[[TruthLine, int, int], Optional[str]]
-"""The activity of a window (start_ns, end_ns], in view of all that was true; None where it should have no label."""
+"""Returns the activity of a window (start_ns, end_ns], given everything that was true, or None for no label."""
 
 
 def throughout(truths: TruthLine, start_ns: int, end_ns: int) -> Optional[str]:
-    """The activity that fills a window, none where it changes."""
+    """The activity that fills a window; None if it changes."""
     return truths.throughout(start_ns, end_ns)
 
 
 def at_middle(truths: TruthLine, start_ns: int, end_ns: int) -> Optional[str]:
-    """The activity at a window's middle, also where it changes."""
+    """The activity at a window's middle, even if it changes."""
     return truths.at((start_ns + end_ns) // 2)
 
 
 def windows_of(
     events: Iterable[Event],
     spec: ModelSpec,
-    rates_hz: Mapping[str, float],
-    depth_scale_m: float,
+    infos: Mapping[str, SensorInfo],
     activity: Activity,
     group: object,
     recording: str,
@@ -38,25 +38,24 @@ def windows_of(
     """Cuts events into windows, one a hop.
 
     Args:
-        events: of one recording, in the order of the run.
-        spec: of the windows. An activity that is none of its classes gives no label.
-        rates_hz: nominal, by sensor.
-        depth_scale_m: metres in one step of the raw depth.
+        events: the events of one recording, in the order of the run.
+        spec: the windows' spec. An activity that is not one of its classes gives no label.
+        infos: the sensors' infos by name.
         activity: gives a window its label.
-        group: whom the recording is of.
+        group: the person in the recording.
         recording: its name.
 
     Raises:
-        DataSetError: there is not one window in it.
+        DataSetError: the events do not fill one window.
     """
-    aligner = Aligner(spec, rates_hz)
+    aligner = Aligner(spec, infos)
     truths = TruthLine()
     inputs, presence, ends_ns = [], [], []
     for event in events:
         if isinstance(event, Truth):
             truths.add(event)
         for window in aligner.feed(event):
-            inputs.append(features(spec, window.arrays, depth_scale_m))
+            inputs.append(features(spec, window.arrays))
             presence.append([window.present[name] for name in spec.sensors])
             ends_ns.append(window.end_ns)
     if not inputs:

@@ -7,29 +7,25 @@ UbiComp 2012 workshops.
 from __future__ import annotations
 
 import re
-import zlib
 from pathlib import Path
 from typing import Optional, Sequence
 
 import numpy as np
-import scipy.io
 from rich.progress import track
-from scipy.constants import g as GRAVITY
-from scipy.io.matlab import MatReadError
 
-from models.spec import ModalitySpec, ModelSpec
-from training.datasets.store import DataSetError, decoded_once
-from training.windows import Windows
+from cosmo_runtime.models.spec import ModalitySpec, ModelSpec
+from cosmo_runtime.sensors.data_files import TO_SI, read_inertial
+from cosmo_runtime.training.datasets.store import DataSetError, data_set_errors, decoded_once
+from cosmo_runtime.training.windows import Windows
 
 RATE_HZ = 100
 CLASSES = (
     "walk forward", "walk left", "walk right", "walk upstairs", "walk downstairs", "run forward", "jump up", "sit",
     "stand", "sleep", "elevator up", "elevator down",
 )  # fmt: skip
-"""Published names of the activities 1 to 12."""
+"""Published names of activities 1 to 12."""
 
 _CHANNELS = {"accelerometer": slice(0, 3), "gyroscope": slice(3, 6), "imu": slice(0, 6)}
-_UNITS = np.repeat([GRAVITY, np.pi / 180], 3)
 
 
 def usc_spec(stride_s: float = 1.0) -> ModelSpec:
@@ -42,24 +38,24 @@ def usc_spec(stride_s: float = 1.0) -> ModelSpec:
         window_s=2.0,
         hop_s=stride_s,
         classes=CLASSES,
-        quality=(0.5, 0.5),  # until they are measured
+        quality=(0.5, 0.5),  # until it is measured
     )
 
 
 def windows(folder: Path, spec: ModelSpec, cache: Path, subjects: Optional[Sequence[int]] = None) -> Windows:
-    """Windows of every trial from its start on; what is left at a trial's end is too short for one.
+    """Windows of every trial from its start. The rest at a trial's end is too short for a window.
 
-    The activity is that of the file's name: one file tells another inside.
+    The activity is that of the file's name, because one file contradicts its name inside.
 
     Args:
-        folder: with Subject1 to Subject14.
-        spec: at 100 Hz, any of ``accelerometer`` (m/s²), ``gyroscope`` (rad/s), and ``imu`` for both in one; its
-            ``hop_s`` is the stride, its classes are ``CLASSES``.
-        cache: where decoded windows are kept.
-        subjects: their numbers; all when None.
+        folder: the folder with Subject1 to Subject14.
+        spec: a spec at 100 Hz with any of ``accelerometer`` (m/s²), ``gyroscope`` (rad/s), and ``imu`` for both in
+            one. Its ``hop_s`` is the stride, its classes are ``CLASSES``.
+        cache: the folder for decoded windows.
+        subjects: their numbers; all if None.
 
     Returns:
-        All labelled; ``groups`` are the subjects' numbers, ``recordings`` the trials' names (``s3_a2_t4``).
+        All windows, labelled. ``groups`` are the subjects' numbers, ``recordings`` the trials' names (``s3_a2_t4``).
 
     Raises:
         DataSetError: a folder or file is missing or broken.
@@ -77,12 +73,16 @@ def _decode(folder: Path, spec: ModelSpec, subjects: Optional[Sequence[int]]) ->
     cut: list[np.ndarray] = []
     labels, groups, recordings = [], [], []
     for subject, activity, trial, path in track(_trials(folder, subjects), "USC-HAD"):
-        readings = (_read(path) * _UNITS).astype(np.float32)
+        readings = (_read(path) * TO_SI).astype(np.float32)
         starts = range(0, len(readings) - length + 1, stride)
         cut += [readings[start : start + length] for start in starts]
         labels += [spec.classes.index(CLASSES[activity - 1])] * len(starts)
         groups += [subject] * len(starts)
         recordings += [f"s{subject}_a{activity}_t{trial}"] * len(starts)
+    if not cut:
+        raise DataSetError(
+            f"{folder}: no trial is as long as a window of {spec.window_s:g} s. Fetch the data set again."
+        )
     features = [{name: window[:, _CHANNELS[name]] for name in spec.sensors} for window in cut]
     presence = np.ones((len(features), len(spec.modalities)), bool)
     return Windows.stack(spec, features, presence, labels, groups, recordings)
@@ -90,23 +90,18 @@ def _decode(folder: Path, spec: ModelSpec, subjects: Optional[Sequence[int]]) ->
 
 def _trials(folder: Path, subjects: Optional[Sequence[int]]) -> list[tuple[int, int, int, Path]]:
     """Subject, activity, trial and file of each trial, sorted."""
-    found = []
+    trials = []
     for path in folder.glob("Subject*/*.mat"):
         match = re.fullmatch(r"Subject(\d+)/a(\d+)t(\d+)\.mat", path.relative_to(folder).as_posix())
         if match and (subjects is None or int(match[1]) in subjects) and 1 <= int(match[2]) <= len(CLASSES):
-            found.append((int(match[1]), int(match[2]), int(match[3]), path))
-    if not found:
+            trials.append((int(match[1]), int(match[2]), int(match[3]), path))
+    if not trials:
         wanted = "" if subjects is None else f" of subjects {list(subjects)}"
         raise DataSetError(f"{folder}: no trial{wanted}. Give the folder of USC-HAD that holds Subject1 to Subject14.")
-    return sorted(found)
+    return sorted(trials)
 
 
+@data_set_errors()
 def _read(path: Path) -> np.ndarray:
     """The readings (n, 6) of one trial, in g and deg/s."""
-    try:
-        readings = scipy.io.loadmat(str(path), variable_names=["sensor_readings"])["sensor_readings"]
-    except (KeyError, ValueError, TypeError, OSError, zlib.error, NotImplementedError, MatReadError) as error:
-        raise DataSetError(f"{path}: not a file of USC-HAD ({error}). Fetch the data set again.") from error
-    if readings.ndim != 2 or readings.shape[1] != 6 or not np.isfinite(readings).all():
-        raise DataSetError(f"{path}: its readings are not numbers of six channels. Fetch the data set again.")
-    return readings
+    return read_inertial(path, "sensor_readings", "USC-HAD")

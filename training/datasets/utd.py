@@ -7,16 +7,17 @@ Wearable Inertial Sensor", ICIP 2015. For its trials as one live stream, with re
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 from pathlib import Path
 from typing import Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
-from scipy.constants import g as GRAVITY
 
-from models.features import depth_features, radar_features
-from models.spec import ModalitySpec, ModelSpec
-from sensors.emulation.utd import (
+from cosmo_runtime.models.features import depth_features, radar_features
+from cosmo_runtime.models.spec import ModalitySpec, ModelSpec
+from cosmo_runtime.sensors.data_files import TO_SI
+from cosmo_runtime.sensors.simulation.utd import (
     ACTIVITIES,
     IMU_RATE_HZ,
     frame_times,
@@ -25,9 +26,8 @@ from sensors.emulation.utd import (
     simulated_radar,
     trial_names,
 )
-from sensors.sensor import SensorError
-from training.datasets.store import DataSetError, decoded_once, in_parallel
-from training.windows import Windows
+from cosmo_runtime.training.datasets.store import DataSetError, data_set_errors, decoded_once, in_parallel
+from cosmo_runtime.training.windows import Windows
 
 LICENCE = "UTD-MHAD is free for research with citation (Chen et al., ICIP 2015) and is not redistributed here"
 LIMITS = (
@@ -41,16 +41,16 @@ _IMU = ModalitySpec(sensor="imu", rate_hz=40, shape=(6,))
 _SKELETON = ModalitySpec(sensor="skeleton", rate_hz=40 / 3, shape=(20, 3))
 _DEPTH = ModalitySpec(sensor="depth", rate_hz=10, shape=(30, 40))
 _SPLITS = "label_splits.json"
-_SHAPES = {"inertial": (None, 6), "skeleton": (20, 3, None), "depth": (240, 320, None)}
+_TRIAL = re.compile(r"a\d+_s\d+_t\d+")
 _DEPTH_SCALE_M = 0.001
 
 
 class Split(NamedTuple):
-    """Who trains, who tests, and which training trials have a label, as the Cosmo paper's code for UTD-MHAD has it.
+    """Who trains, who tests, and which training trials have a label, as in the Cosmo paper's code for UTD-MHAD.
 
     Attributes:
         train_subjects, test_subjects: numbers, as in ``Windows.groups``.
-        labelled: by label rate in percent, names of trials, as in ``Windows.recordings``.
+        labelled: for each label rate in percent, the names of trials, as in ``Windows.recordings``.
     """
 
     train_subjects: tuple[int, ...]
@@ -59,23 +59,23 @@ class Split(NamedTuple):
 
 
 def utd_a_spec() -> ModelSpec:
-    """IMU and skeleton: 120 and 40 steps a trial."""
+    """IMU and skeleton: 120 and 40 steps per trial."""
     return _spec(_IMU, _SKELETON)
 
 
 def utd_b_spec(radar: bool = False) -> ModelSpec:
-    """IMU and depth, and the radar synthesised from the skeletons if it is asked for: 120, 30 and 60 steps a trial."""
+    """IMU and depth, optionally the radar synthesised from the skeletons: 120, 30 and 60 steps per trial."""
     synthesised = (ModalitySpec(sensor="radar", rate_hz=20, shape=(32, 5)),) if radar else ()
     return _spec(_IMU, _DEPTH, *synthesised)
 
 
 def utd_c_spec() -> ModelSpec:
-    """All that is real: IMU, skeleton and depth, 120, 40 and 30 steps a trial."""
+    """All real sensors: IMU, skeleton and depth, 120, 40 and 30 steps per trial."""
     return _spec(_IMU, _SKELETON, _DEPTH)
 
 
 def _spec(*modalities: ModalitySpec) -> ModelSpec:
-    share = 1 / len(modalities)  # until qualities are measured
+    share = 1 / len(modalities)  # until quality is measured
     return ModelSpec(
         modalities=modalities, window_s=3.0, hop_s=3.0, classes=CLASSES, quality=(share,) * len(modalities)
     )
@@ -88,13 +88,20 @@ def published_split(folder: Path) -> Split:
     {"5": ["a1_s1_t1", …], …}}``.
 
     Raises:
-        DataSetError: it is not there or holds something else.
+        DataSetError: the file is missing or has other content.
     """
     path = Path(folder) / _SPLITS
     try:
         content = json.loads(path.read_text())
         labelled = {int(rate): tuple(names) for rate, names in content["labelled_trials_by_rate_percent"].items()}
-        return Split(tuple(content["train_subjects"]), tuple(content["test_subjects"]), labelled)
+        split = Split(tuple(content["train_subjects"]), tuple(content["test_subjects"]), labelled)
+        strangers = [name for names in labelled.values() for name in names if not _TRIAL.fullmatch(name)]
+        strangers += [
+            str(subject) for subject in (*split.train_subjects, *split.test_subjects) if subject not in SUBJECTS
+        ]
+        if strangers:
+            raise ValueError(f"no trial or subject of UTD-MHAD: {', '.join(strangers)}")
+        return split
     except OSError as error:
         raise DataSetError(f"{path} cannot be read ({error.strerror}). Put it beside Inertial and Depth.") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -102,20 +109,20 @@ def published_split(folder: Path) -> Split:
 
 
 def trials(folder: Path, spec: ModelSpec, cache: Path, names: Optional[Sequence[str]] = None) -> Windows:
-    """Every trial as one window; a trial is stretched to the spec's window, however long it lasted.
+    """Returns every trial as one window. A trial is stretched to the spec's window, however long it lasted.
 
-    IMU, skeleton and depth are real. **Radar is synthesised** from the real skeletons, the same points each time, for
-    the data set has none. The camera dropped frames, so each modality is spread evenly over the trial's whole interval,
-    never by its nominal rate. IMU and skeleton lie on straight lines between samples, depth is the nearest frame.
+    IMU, skeleton and depth are real. The data set has no radar, so **radar is synthesised** from the real skeletons,
+    with the same points each time. The camera dropped frames, so each modality is spread evenly over the trial's whole
+    interval, never by its nominal rate. IMU and skeleton are interpolated linearly; depth is the nearest frame.
 
     Args:
-        folder: with Inertial, Skeleton and Depth.
-        spec: any of ``imu``, ``skeleton``, ``depth`` and ``radar``; its classes are ``CLASSES``.
-        cache: where decoded windows are kept.
-        names: of the trials (``a1_s7_t2``); all of them when None.
+        folder: the folder with Inertial, Skeleton and Depth.
+        spec: a spec with any of ``imu``, ``skeleton``, ``depth`` and ``radar``, and the classes ``CLASSES``.
+        cache: the folder for decoded windows.
+        names: the trials' names (``a1_s7_t2``); all if None.
 
     Returns:
-        All labelled; ``groups`` are the subjects' numbers, ``recordings`` the trials' names.
+        All windows, labelled. ``groups`` are the subjects' numbers, ``recordings`` the trials' names.
 
     Raises:
         DataSetError: a folder or file is missing or broken.
@@ -127,10 +134,8 @@ def trials(folder: Path, spec: ModelSpec, cache: Path, names: Optional[Sequence[
 
 def _decode(folder: Path, spec: ModelSpec, names: Optional[Sequence[str]]) -> Windows:
     if names is None:
-        try:
+        with data_set_errors():
             names = trial_names(folder, SUBJECTS)
-        except SensorError as error:
-            raise DataSetError(str(error)) from error
     numbers = np.array([[int(part[1:]) for part in name.split("_")] for name in names])  # action, subject, repeat
     labels = [spec.classes.index(ACTIVITIES[action]) for action in numbers[:, 0]]
     features = in_parallel(partial(_trial, folder, spec), names, "UTD-MHAD")
@@ -140,15 +145,15 @@ def _decode(folder: Path, spec: ModelSpec, names: Optional[Sequence[str]]) -> Wi
 
 
 def _trial(folder: Path, spec: ModelSpec, name: str) -> dict[str, np.ndarray]:
-    """One trial's features, in the precision in which they are kept."""
+    """One trial's features, in the precision in which they are stored."""
     inertial = _read(folder, "inertial", name)
     made: dict[str, np.ndarray] = {}
     for modality in spec.modalities:
         steps = spec.steps(modality)
         if modality.sensor == "imu":
-            made["imu"] = _stretched(inertial * np.repeat([GRAVITY, np.pi / 180], 3), steps)
+            made["imu"] = stretched(inertial * TO_SI, steps)
         elif modality.sensor == "skeleton":
-            made["skeleton"] = _stretched(_read(folder, "skeleton", name).transpose(2, 0, 1), steps)
+            made["skeleton"] = stretched(_read(folder, "skeleton", name).transpose(2, 0, 1), steps)
         elif modality.sensor == "depth":
             images = _read(folder, "depth", name)
             nearest = frame_times(steps, images.shape[2]).astype(int)
@@ -163,11 +168,9 @@ def _trial(folder: Path, spec: ModelSpec, name: str) -> dict[str, np.ndarray]:
 
 
 def _radar(folder: Path, name: str, steps: int, seconds: float) -> list[np.ndarray]:
-    """Frames of the trial's own radar at evenly spread times; noise depends on the trial and the step alone."""
-    try:
+    """Frames of the trial's synthetic radar at evenly spaced times. Noise depends only on the trial and the step."""
+    with data_set_errors():
         paths = joint_paths(folder, name, seconds)
-    except SensorError as error:
-        raise DataSetError(str(error)) from error
     numbers = [int(part[1:]) for part in name.split("_")]
     return [
         simulated_radar(paths, time_s, True, np.random.default_rng((*numbers, step)))
@@ -175,19 +178,13 @@ def _radar(folder: Path, name: str, steps: int, seconds: float) -> list[np.ndarr
     ]
 
 
+@data_set_errors()
 def _read(folder: Path, kind: str, name: str) -> np.ndarray:
-    try:
-        array = load(folder, kind, name)
-    except SensorError as error:
-        raise DataSetError(str(error)) from error
-    expected = _SHAPES[kind]
-    if array.ndim != len(expected) or any(want not in (None, have) for want, have in zip(expected, array.shape)):
-        raise DataSetError(f"{folder}: {kind} of {name} has the shape {array.shape}. Fetch the data set again.")
-    return array
+    return load(folder, kind, name)
 
 
-def _stretched(samples: np.ndarray, steps: int) -> np.ndarray:
-    """Samples (n, ...) that fill an interval evenly, as ``steps`` that fill it evenly; straight lines between."""
+def stretched(samples: np.ndarray, steps: int) -> np.ndarray:
+    """Resamples samples (n, ...) that fill an interval evenly to ``steps``, by linear interpolation."""
     at = (frame_times(steps, len(samples)) - 0.5).clip(0, len(samples) - 1)
     left = at.astype(int).clip(max=len(samples) - 2)
     share = (at - left).reshape(-1, *[1] * (samples.ndim - 1))

@@ -1,0 +1,149 @@
+"""Measures a model of everyday activities on real people, with some sensors missing, on falls, and its calibration.
+
+Real people are subjects of UTD-MHAD that the model was not trained on. Windows are those of the live stream, two a
+second, each labelled with the activity at its middle. The answer is the most probable activity, without smoothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Sequence, Tuple, Union
+
+import numpy as np
+import torch
+from sklearn.metrics import f1_score
+
+from cosmo_runtime.models.bundle import Bundle, BundleError
+from cosmo_runtime.models.confidence import tempered
+from cosmo_runtime.models.networks import CosmoNetwork
+from cosmo_runtime.training.adapt.base import Base
+from cosmo_runtime.training.calibration import expected_calibration_error
+from cosmo_runtime.training.cosmo.stage2 import embed
+from cosmo_runtime.training.datasets.everyday import CLASSES, WRIST_ACTIONS
+from cosmo_runtime.training.windows import Windows
+
+FALL, NONE, STILL = (CLASSES.index(name) for name in ("fall", "none", "still"))
+SUBSETS = {
+    "all sensors": (True, True, True),
+    "without the IMU": (False, True, True),
+    "with depth alone": (False, True, False),
+    "with radar alone": (False, False, True),
+    "with the IMU alone": (True, False, False),
+    "without the radar": (True, True, False),
+    "without the camera": (True, False, True),
+}
+_NEAR = 3  # windows; a call this near to a fall is no false alarm
+
+
+def taught_by(model: Union[Bundle, Base], subjects: Sequence[int]) -> List[int]:
+    """Those of these subjects of UTD-MHAD that taught a model, so that it is no test of strangers."""
+    return sorted(set(subjects) & set(model.provenance.get("subjects", [])))
+
+
+def require_strangers(model: Union[Bundle, Base], subjects: Sequence[int]) -> None:
+    """Refuses to test a model on subjects of UTD-MHAD that taught it.
+
+    Raises:
+        BundleError: it learned from one of them.
+    """
+    known = taught_by(model, subjects)
+    if known:
+        raise BundleError(
+            f"{model.path}: learned from subjects {', '.join(map(str, known))}, so they cannot test it; test a twin,"
+            " which `python tools/train_everyday.py --train …` makes without them"
+        )
+
+
+class Answers:
+    """A network's answers about windows, with any subset of their sensors. Windows are embedded only once."""
+
+    def __init__(self, network: CosmoNetwork, windows: Windows, temperature: float = 1.0) -> None:
+        self._temperature = temperature
+        self._classifier = network.eval().classifier
+        self._z, self._presence, _ = embed(network.encoders, windows)
+
+    @torch.no_grad()
+    def __call__(self, subset: Sequence[bool]) -> Tuple[np.ndarray, np.ndarray]:
+        """Returns probabilities (N, classes), and which windows (N,) have any of these sensors."""
+        presence = self._presence * torch.tensor(subset, dtype=torch.float32)
+        logits, _ = self._classifier(self._z, presence)
+        return tempered(torch.softmax(logits, dim=1).numpy(), self._temperature), presence.sum(1).numpy() > 0
+
+
+def of_real_people(network: CosmoNetwork, people: Windows, temperature: float = 1.0) -> Dict[str, Dict[str, Any]]:
+    """Scores on windows of people that the model was not trained on. An IMU that is not on the wrist counts as absent.
+
+    Returns:
+        For each subset of the sensors: ``right``, the share of correct answers for actions that the model has a name
+        for; ``called ours``, the share of other windows that are called anything but ``none``; ``ECE`` over both; the
+        numbers of windows.
+    """
+    labelled = people.labelled
+    answers = Answers(network, labelled, temperature)
+    figures: Dict[str, Dict[str, Any]] = {}
+    for name, subset in SUBSETS.items():
+        probabilities, there = answers(subset)
+        probabilities, labels = probabilities[there], labelled.labels[there]
+        predicted, named = probabilities.argmax(axis=1), labels != NONE
+        figures[name] = {
+            "windows": len(labels),
+            "accuracy": float((predicted == labels).mean()),
+            "macro_f1": float(f1_score(labels, predicted, labels=np.unique(labels), average="macro")),
+            "like-named windows": int(named.sum()),
+            "right": float((predicted == labels)[named].mean()),
+            "called ours": float((predicted != NONE)[~named].mean()),
+            "called ours, still apart": float((~np.isin(predicted, [NONE, STILL]))[~named].mean()),
+            "ECE": expected_calibration_error(probabilities, labels),
+            "by activity": {
+                CLASSES[label]: float((predicted == label)[labels == label].mean())
+                for label in np.unique(labels).tolist()
+            },
+        }
+        wrist = np.isin(labels, [CLASSES.index(action) for action in WRIST_ACTIONS])
+        figures[name]["right, wrist actions"] = float((predicted == labels)[wrist].mean())
+    return figures
+
+
+def falls_called(network: CosmoNetwork, windows: Windows) -> Dict[str, int]:
+    """How many windows, labelled or not, are called ``fall``, for each subset of the sensors."""
+    answers = Answers(network, windows)
+    called = {}
+    for name, subset in SUBSETS.items():
+        probabilities, there = answers(subset)
+        called[name] = int((probabilities[there].argmax(axis=1) == FALL).sum())
+    return called
+
+
+def of_simulated_people(network: CosmoNetwork, people: Windows, hop_s: float) -> Dict[str, Dict[str, float]]:
+    """Scores on simulated people that the model was not trained on: correct windows, falls found, and false falls.
+
+    A fall is found if any of its windows is called one. A false fall is a run of windows that are called falls and are
+    all far from any fall.
+    """
+    answers = Answers(network, people)
+    hours = len(people) * hop_s / 3600
+    known = people.labels >= 0
+    figures = {}
+    for name, subset in SUBSETS.items():
+        predicted = answers(subset)[0].argmax(axis=1)
+        falls = found = false = 0
+        for group in np.unique(people.groups):
+            here = people.groups == group
+            truth, calls = people.labels[here] == FALL, predicted[here] == FALL
+            for start, end in _runs(truth):
+                falls += 1
+                found += bool(calls[start:end].any())
+            false += sum(not truth[max(0, start - _NEAR) : end + _NEAR].any() for start, end in _runs(calls))
+        figures[name] = {
+            "windows": int(known.sum()),
+            "right": float((predicted == people.labels)[known].mean()),
+            "falls": falls,
+            "falls found": found / max(1, falls),
+            "false falls an hour": false / hours,
+            "hours": hours,
+        }
+    return figures
+
+
+def _runs(flags: np.ndarray) -> List[Tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(int), [0]])))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist()))

@@ -1,0 +1,91 @@
+"""Finds unlabelled windows of the same activity, and spreads labels among them.
+
+Embeddings of one activity are close together, but so are those of one *person*: the nearest windows often show another
+activity of the same person. So neighbours are mainly searched for among other people. Two windows of different people
+that are each other's nearest nearly always show the same activity. The people in recordings are known without labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.semi_supervised import LabelSpreading
+from torch import Tensor
+
+from cosmo_runtime.training.windows import UNLABELLED, Windows
+
+_ROWS = 1024  # rows of the similarity matrix that are in memory at a time
+
+
+def mutual_neighbours(
+    z: Tensor, presence: Tensor, groups: np.ndarray, across: int = 10, within: int = 3
+) -> sparse.csr_matrix:
+    """Finds pairs of windows that are among each other's nearest.
+
+    Args:
+        z: (N, M, D) embeddings of length 1.
+        presence: (N, M), 1 or 0. Two windows are compared by the modalities that both have.
+        groups: (N,) the person of each window.
+        across: how many nearest windows of other people count.
+        within: how many nearest windows of the same person count. If there is only one person, ``across`` is used.
+
+    Returns:
+        (N, N) symmetric: exp(-(d / mean d)²) where two windows are neighbours, a weight of at most 1, with d their mean
+            cosine distance.
+    """
+    person = torch.from_numpy(np.unique(groups, return_inverse=True)[1])
+    if int(person.max()) == 0:
+        within = across
+    z = z * presence.unsqueeze(2)
+    parts: list[sparse.csr_matrix] = []
+    for rows in torch.arange(len(z)).split(_ROWS):
+        shared = (presence[rows] @ presence.T).clamp(min=1e-6)
+        distance = 1 - (z[rows].flatten(1) @ z.flatten(1).T) / shared  # (rows, N), mean over shared modalities
+        distance[shared < 0.5] = torch.inf
+        distance[torch.arange(len(rows)), rows] = torch.inf
+        same = person[rows].unsqueeze(1) == person
+        near = torch.zeros_like(same)
+        for mask, count in ((same, across), (~same, within)):
+            nearest = distance.masked_fill(mask, torch.inf).topk(min(count, len(z)), largest=False)
+            near.scatter_(1, nearest.indices, torch.isfinite(nearest.values) | near.gather(1, nearest.indices))
+        parts.append(sparse.csr_matrix(distance.clamp(min=1e-6).masked_fill(~near, 0.0).numpy()))
+    one_way = sparse.vstack(parts).tocsr()
+    mutual = one_way.minimum(one_way.T).tocsr()  # zero where only one is near the other
+    if mutual.nnz:
+        mutual.data = np.exp(-((mutual.data / mutual.data.mean()) ** 2))
+    return mutual
+
+
+def spread_over(windows: Windows, neighbours: sparse.csr_matrix) -> tuple[Windows, np.ndarray]:
+    """Returns the windows that have a label or get one from their neighbours, and the confidence (N,) in each label.
+
+    Args:
+        windows: windows, of which some have a label.
+        neighbours: (N, N) from ``mutual_neighbours``.
+    """
+    labels, confidence = spread_labels(neighbours, windows.labels)
+    reached = labels != UNLABELLED
+    return replace(windows, labels=labels).where(reached), confidence[reached]
+
+
+def spread_labels(neighbours: sparse.csr_matrix, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Gives unlabelled windows the labels of their neighbours (label spreading, Zhou et al., NIPS 2003).
+
+    Args:
+        neighbours: (N, N) from ``mutual_neighbours``.
+        labels: (N,) int64, -1 where unknown.
+
+    Returns:
+        labels (N,), where given ones are unchanged and windows that no label reaches have -1, and the confidence (N,)
+            in each: 1 for a given label, 0 for no label.
+    """
+    spreading = LabelSpreading(kernel=lambda *_: neighbours, alpha=0.9, max_iter=1000)
+    spreading.fit(np.arange(len(labels)).reshape(-1, 1), labels)
+    shares = np.nan_to_num(spreading.label_distributions_)
+    known = labels != UNLABELLED
+    reached = known | (shares.max(1) > 0)
+    spread = np.where(known, labels, np.where(reached, spreading.classes_[shares.argmax(1)], UNLABELLED))
+    return spread, np.where(known, 1.0, shares.max(1)).astype(np.float32)

@@ -1,0 +1,180 @@
+"""Stage 2, iterative fusion learning: encoders and classifier take turns to learn from labels (Cosmo, 2022)."""
+
+from __future__ import annotations
+
+from typing import Callable, Optional
+
+import numpy as np
+import torch
+from rich.progress import Progress
+from torch import Tensor, nn
+
+from cosmo_runtime.models.networks import CosmoNetwork, FusionClassifier
+from cosmo_runtime.training.augment import OF_A_WHOLE, Warp, augment, drop_modalities
+from cosmo_runtime.training.windows import Windows
+
+
+def finetune(
+    network: CosmoNetwork,
+    windows: Windows,
+    *,
+    rounds: int,
+    seed: int,
+    progress: Progress,
+    confidence: Optional[np.ndarray] = None,
+    turn: int = 5,
+    batch: int = 32,
+    learning_rate: float = 2e-3,
+    warp: Warp = OF_A_WHOLE,
+    on_epoch: Optional[Callable[[int, float], None]] = None,
+) -> list[float]:
+    """Trains the network in place: each round, ``turn`` epochs of the encoders, then ``turn`` epochs of the classifier.
+
+    The part that waits is frozen, both parameters and batch statistics. While the encoders wait, their embeddings are
+    computed once per turn. The fusion's attention belongs to the classifier.
+
+    Args:
+        network: encoders from stage 1 (normalisation fitted), classifier with random weights.
+        windows: labelled windows.
+        rounds: the number of rounds.
+        seed: the seed of order, augmentation and dropped modalities.
+        progress: shows the epochs.
+        confidence: (N,) weight of each window's loss, if labels were spread; None weights all equally.
+        turn: the epochs of a turn, T_iter in the paper.
+        batch: windows in a minibatch.
+        learning_rate: the rate at the start; it falls along a cosine over all turns of a part.
+        warp: how far augmentation changes a window's time.
+        on_epoch: called after each epoch with its number, from 1, and its mean loss.
+
+    Returns:
+        The mean loss of each epoch, in order.
+    """
+    order = np.random.default_rng(seed)
+    generator = torch.Generator().manual_seed(seed)
+    encoders, classifier = network.encoders, network.classifier
+    label_weights = (
+        torch.ones(len(windows)) if confidence is None else torch.from_numpy(confidence / confidence.mean()).float()
+    )
+    steps = max(1, rounds * turn * -(-len(windows) // batch))
+    task = progress.add_task("stage 2", total=2 * rounds * turn)
+    losses: list[float] = []
+
+    def epoch_done(total: list[float]) -> None:
+        losses.append(float(np.mean(total)))
+        progress.update(task, advance=1, description=f"stage 2: loss {losses[-1]:.3f}")
+        if on_epoch:
+            on_epoch(len(losses), losses[-1])
+
+    def loss_of(z: Tensor, presence: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+        logits, _ = classifier(z, drop_modalities(presence, generator))
+        loss = nn.functional.cross_entropy(logits, labels, label_smoothing=0.05, reduction="none")
+        return (loss * weights).mean()
+
+    train_encoders = Descent(encoders, learning_rate, steps)
+    train_classifier = Descent(classifier, learning_rate, steps)
+    for _ in range(rounds):
+        freeze(classifier)
+        unfreeze(encoders)
+        for _ in range(turn):
+            encoders.train()  # on_epoch may have set eval mode
+            total = []
+            for chosen in windows.shuffled(batch, order):
+                features, presence, labels = windows.tensors(chosen)
+                z = encoders(augment(features, windows.kinds, generator, warp))
+                total.append(train_encoders.step(loss_of(z, presence, labels, label_weights[chosen])))
+            epoch_done(total)
+
+        freeze(encoders)
+        unfreeze(classifier)
+        z, presence, labels = embed(encoders, windows)
+        for _ in range(turn):
+            classifier.train()
+            total = []
+            for chosen in windows.shuffled(batch, order):
+                total.append(
+                    train_classifier.step(loss_of(z[chosen], presence[chosen], labels[chosen], label_weights[chosen]))
+                )
+            epoch_done(total)
+    freeze(classifier)
+    return losses
+
+
+def turns_within(epochs: int, turn: int) -> tuple[int, int]:
+    """The rounds of stage 2, and the epochs per turn, that give each part about ``epochs``."""
+    rounds = max(1, round(epochs / turn))
+    return rounds, max(1, round(epochs / rounds))
+
+
+def finetune_classifier(
+    classifier: FusionClassifier,
+    z: Tensor,
+    presence: Tensor,
+    labels: Tensor,
+    weights: Tensor,
+    *,
+    steps: int,
+    seed: int,
+    batch: int = 32,
+    learning_rate: float = 2e-3,
+    on_step: Callable[[], None] = lambda: None,
+) -> None:
+    """Trains fusion and classifier in place, on embeddings of frozen encoders.
+
+    Args:
+        classifier: the classifier to train.
+        z: (N, M, D) embeddings.
+        presence: (N, M), 1 where a window has the modality.
+        labels: (N,).
+        weights: (N,) how often each embedding is drawn, relative to the others.
+        steps: the number of minibatches.
+        seed: the seed of order and dropped modalities.
+        batch: embeddings in a minibatch.
+        learning_rate: the rate at the start; it falls along a cosine.
+        on_step: called after each minibatch.
+    """
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    unfreeze(classifier)
+    descent = Descent(classifier, learning_rate, steps)
+    for chosen in torch.multinomial(weights, steps * batch, replacement=True, generator=generator).split(batch):
+        logits, _ = classifier(z[chosen], drop_modalities(presence[chosen], generator))
+        descent.step(nn.functional.cross_entropy(logits, labels[chosen], label_smoothing=0.05))
+        on_step()
+    freeze(classifier)
+
+
+def freeze(part: nn.Module) -> None:
+    """Freezes parameters and batch statistics of a module. Gradients still pass through it."""
+    part.eval()
+    part.requires_grad_(False)
+
+
+def unfreeze(part: nn.Module) -> None:
+    """Undoes ``freeze``."""
+    part.train()
+    part.requires_grad_(True)
+
+
+@torch.no_grad()
+def embed(encoders: nn.Module, windows: Windows, batch: int = 256) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns embeddings z (N, M, D), presence (N, M) and labels (N,) of all windows, without augmentation."""
+    encoders.eval()
+    parts = [(encoders(features), presence, labels) for features, presence, labels in windows.batches(batch)]
+    z, presence, labels = (torch.cat(part) for part in zip(*parts))
+    return z, presence, labels
+
+
+class Descent:
+    """AdamW on one part. The learning rate falls to zero along a cosine over ``steps`` minibatches."""
+
+    def __init__(self, part: nn.Module, learning_rate: float, steps: int, weight_decay: float = 1e-2):
+        self._optimiser = torch.optim.AdamW(part.parameters(), lr=learning_rate, weight_decay=weight_decay)
+        self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self._optimiser, steps)
+
+    def step(self, loss: Tensor) -> float:
+        """Takes a step on a minibatch's loss, and returns the loss."""
+        self._optimiser.zero_grad()
+        loss.backward()
+        self._optimiser.step()
+        self._schedule.step()
+        return loss.item()

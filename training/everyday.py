@@ -1,0 +1,158 @@
+"""Learns everyday activities from windows of several origins, with any subset of the sensors, all parts at once.
+
+Each window of a minibatch is asked with all its sensors and with some of them, so that any subset serves later: the
+encoders, where the work is, run once for all of these. Windows are drawn by origin and activity, so that the many
+windows of one do not drown the others.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cosmo_runtime.models.networks import CosmoNetwork, Encoders, FusionClassifier
+from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.training.augment import OF_A_MOMENT, Features, augment, random_rotations
+from cosmo_runtime.training.windows import UNLABELLED, Windows
+
+SUBSETS: Tuple[Tuple[Tuple[bool, bool, bool], float], ...] = (
+    ((True, True, True), 0.25),
+    ((False, True, True), 0.15),
+    ((False, True, False), 0.25),
+    ((True, False, False), 0.2),
+    ((False, False, True), 0.15),
+)
+"""Which of IMU, depth and radar a window is asked with, and the weight of the answer; a sixth is drawn at random."""
+
+
+_FUSED = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 4)  # on a CPU
+
+
+class Origin(NamedTuple):
+    """Windows of one origin.
+
+    Attributes:
+        windows: those without a label are not drawn.
+        share: its share of all drawn windows.
+        turned: the share whose inertial sensor is turned in any direction; the others only a little.
+    """
+
+    windows: Windows
+    share: float
+    turned: float = 0.0
+
+
+def learn(
+    spec: ModelSpec,
+    origins: Sequence[Origin],
+    *,
+    steps: int,
+    seed: int,
+    batch: int = 64,
+    learning_rate: float = 4e-3,
+    smoothing: float = 0.05,
+    start: Optional[Encoders] = None,
+    on_step: Callable[[int, float], None] = lambda step, loss: None,
+) -> CosmoNetwork:
+    """Trains a network.
+
+    Args:
+        spec: with the sensors of ``SUBSETS``, in their order.
+        origins: what is learned from.
+        steps: minibatches.
+        seed: the seed of everything random.
+        batch: windows in a minibatch.
+        learning_rate: at the start; it falls as a cosine.
+        smoothing: the label smoothing.
+        start: encoders after stage 1, of which all but the inertial one are begun with: that one knows a place of the
+            body by heart.
+        on_step: called with each minibatch's number and loss.
+    """
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    order = np.random.default_rng(seed)
+    labelled = [origin._replace(windows=origin.windows.labelled) for origin in origins]
+    network = CosmoNetwork(spec)
+    for sensor in spec.sensors if start else ():
+        if spec.kinds[sensor] != "imu":
+            network.encoders.by_sensor[sensor].load_state_dict(start.by_sensor[sensor].state_dict())  # type: ignore
+    _normalise(network, [origin.windows for origin in labelled], order)
+    faster: Dict[str, Any] = {"fused": True} if _FUSED else {}
+    optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=1e-2, **faster)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    chances = [_even_chances(origin.windows) for origin in labelled]
+    network.train()
+    for step in range(steps):
+        parts = []
+        for origin, chance in zip(labelled, chances):
+            count = max(1, round(batch * origin.share))
+            features, presence, labels = origin.windows.tensors(order.choice(len(chance), count, p=chance))
+            parts.append((_vary(features, origin, generator), presence, labels))
+        features = {name: torch.cat([part[0][name] for part in parts]) for name in spec.sensors}
+        presence, labels = torch.cat([part[1] for part in parts]), torch.cat([part[2] for part in parts])
+        asked = [*SUBSETS, (tuple(order.random(3) < 0.5), 0.1)]
+        there = torch.cat([presence * torch.tensor(subset) for subset, _ in asked])
+        weight = torch.cat([torch.full((len(labels),), weight) for _, weight in asked]) * (there.sum(1) > 0)
+        logits, _ = network.classifier(network.encoders(features).repeat(len(asked), 1, 1), there)
+        surprise = nn.functional.cross_entropy(
+            logits, labels.repeat(len(asked)), label_smoothing=smoothing, reduction="none"
+        )
+        loss = (surprise * weight).sum() / len(labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        on_step(step, loss.item())
+    return network.eval()
+
+
+def expect(network: CosmoNetwork, classes: Sequence[str], logits: Mapping[str, float]) -> None:
+    """Makes some activities likelier beforehand, or less likely: their logits get these added, for good."""
+    assert isinstance(network.classifier, FusionClassifier)
+    last = network.classifier.classify[-1]
+    assert isinstance(last, nn.Linear)
+    with torch.no_grad():
+        for name, logit in logits.items():
+            last.bias[classes.index(name)] += logit
+
+
+def _vary(features: Features, origin: Origin, generator: torch.Generator) -> Features:
+    """Augments windows as everywhere, and beyond: turned sensors, mirrored rooms, radars of other sensitivity."""
+    features = augment(features, origin.windows.kinds, generator, OF_A_MOMENT)
+    n = len(features["imu"])
+
+    def chance(share: float, *shape: int) -> Tensor:
+        return torch.rand((n, *shape), generator=generator) < share
+
+    turn = random_rotations(n, 3.0, generator)
+    imu = features["imu"]
+    turned = (imu.reshape(n, -1, 2, 3) @ turn.reshape(n, 1, 3, 3)).reshape(imu.shape)
+    features["imu"] = torch.where(chance(origin.turned, 1, 1), turned, imu)
+
+    mirrored = chance(0.5)
+    features["depth"] = torch.where(mirrored[:, None, None, None], features["depth"].flip(3), features["depth"])
+    radar = features["radar"]
+    is_point = radar.abs().sum(3, keepdim=True) > 0
+    is_point &= torch.rand(is_point.shape, generator=generator) > 0.6 * torch.rand((n, 1, 1, 1), generator=generator)
+    sign = torch.ones(n, 5)
+    sign[mirrored, 0] = -1
+    louder = torch.zeros(n, 5)
+    louder[:, 4] = 12 * torch.rand(n, generator=generator) - 6
+    features["radar"] = (radar * sign[:, None, None] + louder[:, None, None]) * is_point
+    return features
+
+
+def _even_chances(windows: Windows) -> np.ndarray:
+    """How likely each window is drawn: activities with many windows are drawn more often, but by the root only."""
+    counts = np.bincount(windows.labels[windows.labels != UNLABELLED])
+    chance = 1 / np.sqrt(counts[windows.labels])
+    return np.asarray(chance / chance.sum())
+
+
+def _normalise(network: CosmoNetwork, parts: List[Windows], order: np.random.Generator, most: int = 400) -> None:
+    some = Windows.concatenate([part.where(order.permutation(len(part))[:most]) for part in parts])
+    features, presence, _ = some.tensors(np.arange(len(some)))
+    network.encoders.fit(features, presence)
