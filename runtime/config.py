@@ -1,15 +1,24 @@
-"""``cosmo.toml``: what a rig is made of and how it recognises."""
+"""``cosmo.toml``: the sensors of a rig, and how it recognises."""
 
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Tuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from runtime.engines import Choice
-from sensors.config import RigConfig
+from cosmo_runtime.models.names import folded
+from cosmo_runtime.models.spec import LONGEST_S, SHORTEST_S
+from cosmo_runtime.runtime.alarms.clips import ClipConfig
+from cosmo_runtime.runtime.alarms.rules import AlarmRule
+from cosmo_runtime.runtime.engines.choose import Choice
+from cosmo_runtime.runtime.episodes.rule import EpisodeRule, Hold
+from cosmo_runtime.runtime.labels.expiry import Lifetime
+from cosmo_runtime.runtime.mqtt.config import MqttConfig
+from cosmo_runtime.runtime.selection.settings import SelectionConfig
+from cosmo_runtime.sensors.config import ConfigPath, RigConfig
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -18,49 +27,128 @@ else:
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be used; the message names file, key and reason."""
+    """The configuration cannot be used. The message names file, key and reason."""
 
 
 class RecognitionConfig(BaseModel):
-    """``[recognition]``: the model and how its answers are read."""
+    """``[recognition]``: the model, and how its answers are interpreted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    bundle: Optional[Path] = Field(None, description="folder of the model; the one in use when absent")
-    engine: Choice = Field("auto", description="what runs the model; auto takes the fastest verified one")
+    bundle: Optional[ConfigPath] = Field(None, description="the model's folder; the one in use when absent")
+    engine: Choice = Field("auto", description="runs the model; auto uses the fastest verified engine")
     threads: int = Field(1, ge=1, description="cores that one inference may use")
-    min_confidence: float = Field(0.5, ge=0, le=1, description="below it the activity is `uncertain`")
-    smoothing: float = Field(0.3, ge=0, lt=1, description="share of the window before; 0 switches smoothing off")
-    lateness_ms: float = Field(300, ge=0, description="how long a window waits for a sensor that is late")
+    min_confidence: Optional[float] = Field(
+        None, ge=0, le=1, description="below this, the activity is `uncertain`; the model's own threshold when absent"
+    )
+    hop_s: Optional[float] = Field(
+        None, ge=SHORTEST_S, le=LONGEST_S, description="time from answer to answer; the model's own when absent"
+    )
+    smoothing: float = Field(0.3, ge=0, lt=1, description="weight of what was half a second ago; 0 switches it off")
+    lateness_ms: float = Field(300, ge=0, description="how long a window waits for a late sensor")
+    auto_sync: bool = Field(False, description="put a sensor in step whose times are more than 100 ms off")
+
+
+class HoldConfig(BaseModel):
+    """``[episodes.activities.NAME]``: different times for one activity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    on_s: Optional[float] = Field(None, ge=0)
+    off_s: Optional[float] = Field(None, ge=0)
+    least_s: Optional[float] = Field(None, ge=0)
+
+
+class EpisodesConfig(BaseModel):
+    """``[episodes]``: when windows make an episode; see ``runtime.episodes.rule``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    keep: Lifetime = Field(timedelta(days=90), description="how long the log stores entries")
+    on_s: float = Field(2.0, ge=0, description="how long windows show an activity before it begins")
+    off_s: float = Field(4.0, ge=0, description="how long no window shows it before it ends")
+    least_s: float = Field(2.0, ge=0, description="shorter episodes become uncertain")
+    gap_s: float = Field(3.0, gt=0, description="a longer time without windows is a gap")
+    activities: Dict[str, HoldConfig] = Field({}, description="different times for single activities")
+
+    @field_validator("activities")
+    @classmethod
+    def _each_activity_once(cls, activities: Dict[str, HoldConfig]) -> Dict[str, HoldConfig]:
+        if len({folded(name) for name in activities}) < len(activities):
+            raise ValueError(f"name each activity once, not {', '.join(activities)}")
+        return activities
+
+    def hold(self, activity: str) -> Hold:
+        """The times of an activity."""
+        same = (own for name, own in self.activities.items() if folded(name) == folded(activity))
+        own = next(same, HoldConfig()).model_dump(exclude_none=True)
+        return Hold(**{"on_s": self.on_s, "off_s": self.off_s, "least_s": self.least_s, **own})
+
+    def rule(self) -> EpisodeRule:
+        """The rule of these times."""
+        return EpisodeRule(self.hold, self.gap_s)
+
+
+class BundlesConfig(BaseModel):
+    """``[bundles]``: which exported bundles are accepted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key_file: Optional[ConfigPath] = Field(None, description="signs exported bundles; imports must be signed with it")
 
 
 class Config(RigConfig):
-    """The whole file; every section may be left out."""
+    """The whole file. Every section is optional."""
 
     recognition: RecognitionConfig = RecognitionConfig()
+    episodes: EpisodesConfig = EpisodesConfig()
+    alarms: Tuple[AlarmRule, ...] = ()
+    clips: ClipConfig = ClipConfig()
+    mqtt: Optional[MqttConfig] = None
+    bundles: BundlesConfig = BundlesConfig()
+    selection: SelectionConfig = SelectionConfig()
+
+    @field_validator("alarms")
+    @classmethod
+    def _each_name_once(cls, alarms: Tuple[AlarmRule, ...]) -> Tuple[AlarmRule, ...]:
+        names = [rule.name for rule in alarms]
+        if len(set(names)) < len(names):
+            raise ValueError("give each alarm a name of its own")
+        return alarms
 
 
 def load_config(path: Optional[Path]) -> Config:
-    """Reads a configuration; the defaults without a path. Relative paths in it are relative to the working folder.
+    """Reads a configuration, or returns the defaults without a path. Relative paths in it start at its own folder.
 
     Raises:
-        ConfigError: the file is missing, is no TOML, or holds an unknown key or a bad value.
+        ConfigError: the file is missing, is not TOML, or has an unknown key or a bad value.
     """
     if path is None:
         return Config()
     try:
-        with path.open("rb") as file:
-            config = Config.model_validate(tomllib.load(file))
+        text = path.read_text("utf-8")
     except OSError as error:
-        raise ConfigError(f"{path}: cannot read it ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: no valid TOML: {error}") from error
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    return parse_config(text, path)
+
+
+def parse_config(text: str, path: Path) -> Config:
+    """Reads the text of a configuration file, written or yet to be written.
+
+    Raises:
+        ConfigError: it is not TOML, or holds an unknown key or a bad value.
+    """
+    try:
+        return Config.model_validate(tomllib.loads(text), context={"folder": path.parent})
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
     except ValidationError as error:
         raise ConfigError("\n".join(f"{path}: {_explain(item)}" for item in error.errors())) from error
-    return config
 
 
 def _explain(item: Mapping[str, Any]) -> str:
-    """Says which key is wrong and why, from one of pydantic's errors."""
+    """Describes one of pydantic's errors: which key is wrong, and why."""
     key = ".".join(map(str, item["loc"]))
     return f"{key}: no such key" if item["type"] == "extra_forbidden" else f"{key}: {item['msg']}"

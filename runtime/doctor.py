@@ -1,4 +1,4 @@
-"""Looks at the machine as a rig: devices, permissions, engines, disk; says how to mend what is wrong."""
+"""Checks the machine as a rig: devices, permissions, engines, disk. Says how to fix what is wrong."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import shlex
 import shutil
 import time
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import onnxruntime
@@ -18,19 +18,28 @@ from rich.table import Table
 from rich.text import Text
 from serial.tools import list_ports
 
-from models.bundle import Bundle, BundleError, load_bundle
-from runtime.config import Config
-from runtime.engine import PROVIDERS, EngineError
-from runtime.engines import key_here, open_engine, records, why_unusable
-from runtime.gpu import find_gpu
-from runtime.live import connect_all
-from sensors.rig import open_sensors
-from sensors.sensor import Sensor, SensorError
+from cosmo_runtime.models.bundle import STRANGER_TO_PEOPLE, Bundle, BundleError, load_bundle
+from cosmo_runtime.models.features import random_inputs
+from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.runtime.alarms.names import unknown_names
+from cosmo_runtime.runtime.config import Config
+from cosmo_runtime.runtime.engines.choose import key_here, open_engine, records, why_unusable
+from cosmo_runtime.runtime.engines.gpu import find_gpu
+from cosmo_runtime.runtime.engines.onnxruntime import PROVIDERS, EngineError
+from cosmo_runtime.runtime.mqtt.client import why_no_broker
+from cosmo_runtime.runtime.mqtt.config import MqttConfig
+from cosmo_runtime.runtime.sources.live import connect_all
+from cosmo_runtime.runtime.windows.aligner import Aligner
+from cosmo_runtime.sensors.events import Event, Sample, Tick
+from cosmo_runtime.sensors.rig import open_sensors
+from cosmo_runtime.sensors.sensor import Sensor, SensorError, SensorInfo
 
 _LOW_DISK_BYTES = 2 * 10**9
 _FIRST_SAMPLE_S = 3.0
-_COUNTED_S = 1.5  # how long samples are counted to tell their rate
-_SLOW = 0.8  # of the nominal rate
+_COUNTED_S = 1.5  # how long samples are observed
+_ENOUGH = 0.8  # share of that time which they span; else they are observed for up to twice as long
+_WINDOW_S = 1.0  # of noise, with which the model is tried
+_SLOW = 0.8  # share of the nominal rate
 _SIGNS = {"good": "[green]✓[/]", "bad": "[red]✗[/]", "note": "[yellow]•[/]"}
 
 
@@ -46,13 +55,15 @@ def examine(names: Sequence[str], config: Config, bundle: Path, console: Console
     """Prints what it finds and returns whether the named sensors could run.
 
     Args:
-        names: of the sensors.
-        config: of the rig.
-        bundle: folder of the model.
+        names: the sensors' names.
+        config: the rig's configuration.
+        bundle: the model's folder.
         console: where it prints.
-        words: of the command line that made the configuration and the bundle what they are, to be used again.
+        words: the options that chose configuration and bundle, to repeat them in suggested commands.
     """
-    findings = _machine() + _model(names, bundle, config) + _ports() + _cameras() + _sensors(names, config)
+    model, spec = _model(names, bundle, config)
+    findings = _machine() + model + _ports() + _cameras() + _sensors(names, config, spec)
+    findings += _broker(config.mqtt) if config.mqtt else []
     table = Table.grid(padding=(0, 1))
     for finding in findings:
         table.add_row(_SIGNS[finding.verdict], Text(finding.subject, style="bold"), Text(finding.words))
@@ -74,34 +85,40 @@ def _machine() -> List[Finding]:
     ]
 
 
-def _model(names: Sequence[str], path: Path, config: Config) -> List[Finding]:
+def _model(names: Sequence[str], path: Path, config: Config) -> Tuple[List[Finding], Optional[ModelSpec]]:
+    """Runs the model once. Also returns its spec; None if the model cannot be used."""
     settings = config.recognition
     try:
-        bundle = load_bundle(path)
+        bundle = load_bundle(path).at_hop(settings.hop_s)
         unknown = ", ".join(name for name in names if name not in bundle.spec.sensors)
         if unknown:
-            raise BundleError(f"{path} has no {unknown}; it has {', '.join(bundle.spec.sensors)}: see --sensors")
+            raise BundleError(
+                f"{path} knows no sensor {unknown}; it knows {', '.join(bundle.spec.sensors)}: see --sensors"
+            )
         engine = open_engine(bundle, settings.engine, settings.threads)
-        zeros: Dict[str, np.ndarray] = {
-            item.sensor: np.zeros((bundle.spec.steps(item), *item.shape), np.float32) for item in bundle.spec.modalities
-        }
-        zeros["presence"] = np.ones(len(bundle.spec.sensors), np.float32)
+        noise = random_inputs(bundle.spec, np.random.default_rng(0))
+        window = {name: array[0] for name, array in noise.items()}
         times = []
         for _ in range(20):
             began = time.perf_counter()
-            engine.infer(zeros)
+            engine.infer(window)
             times.append(time.perf_counter() - began)
     except (BundleError, EngineError) as error:
-        return [Finding("bad", "model", str(error))]
+        return [Finding("bad", "model", str(error))], None
     words = (
         f"{bundle.path.name}: {len(bundle.spec.classes)} activities; "
         f"one window in {np.median(times) * 1e3:.1f} ms by {engine.name}"
     )
-    return [Finding("good", "model", words), *_engines(bundle, settings.threads)]
+    findings = [Finding("good", "model", words)]
+    if not bundle.knows_real_people:
+        findings.append(Finding("note", "model", f"{bundle.path.name}: {STRANGER_TO_PEOPLE}"))
+    for trouble in unknown_names(config, bundle.path.name, bundle.spec.classes):
+        findings.append(Finding("bad" if trouble.grave else "note", "names", trouble.words))
+    return [*findings, *_engines(bundle, settings.threads)], bundle.spec
 
 
 def _engines(bundle: Bundle, threads: int) -> List[Finding]:
-    """What this machine could run models on, and what was built for it."""
+    """What this machine can run models on, and which engines were built for it."""
     gpu = find_gpu()
     offered = [name for name, provider in PROVIDERS.items() if provider in onnxruntime.get_available_providers()]
     findings = [
@@ -124,6 +141,11 @@ def _engines(bundle: Bundle, threads: int) -> List[Finding]:
     return findings
 
 
+def _broker(config: MqttConfig) -> List[Finding]:
+    why = why_no_broker(config)
+    return [Finding("bad" if why else "good", "mqtt", f"{config.where}: {why or 'the broker answers'}")]
+
+
 def _ports() -> List[Finding]:
     findings = []
     for port in list_ports.comports():
@@ -131,12 +153,15 @@ def _ports() -> List[Finding]:
             continue
         words = f"{port.manufacturer or ''} {port.product or port.description}, serial {port.serial_number or 'none'}"
         allowed = os.access(port.device, os.R_OK | os.W_OK)
-        verdict = "good" if allowed else "note"  # bad only for a sensor that is asked for, which then says so itself
+        verdict = "good" if allowed else "note"  # bad only for a requested sensor, which then reports it itself
         findings.append(Finding(verdict, port.device, words.strip() + ("" if allowed else _permission(port.device))))
     if not findings:
         findings.append(Finding("note", "serial ports", "no USB serial device is attached"))
     elif _runs("ModemManager"):
-        words = "runs and may probe the ports: `sudo systemctl disable --now ModemManager`, or install 99-cosmo.rules"
+        words = (
+            "runs and may probe the ports: `sudo systemctl disable --now ModemManager`, or install the udev rules "
+            "(`cosmo-runtime files`)"
+        )
         findings.append(Finding("note", "ModemManager", words))
     return findings
 
@@ -144,9 +169,9 @@ def _ports() -> List[Finding]:
 def _permission(device: str) -> str:
     try:
         group, user = Path(device).group(), getpass.getuser()
-    except (KeyError, OSError):  # one without a name, as in a container, or unplugged meanwhile
+    except (KeyError, OSError):  # a group without a name, as in a container, or unplugged meanwhile
         return ": permission denied"
-    return f": permission denied. Mend: `sudo usermod -aG {group} {user}`, then log in again"
+    return f": permission denied. Fix: `sudo usermod -aG {group} {user}`, then log in again"
 
 
 def _runs(program: str) -> bool:
@@ -161,19 +186,19 @@ def _runs(program: str) -> bool:
 
 def _cameras() -> List[Finding]:
     try:
-        from sensors.depth.librealsense import load
-        from sensors.depth.sources import describe
+        from cosmo_runtime.sensors.depth.librealsense import load
+        from cosmo_runtime.sensors.depth.sources import describe
 
-        found = [Finding("good", "camera", describe(device)) for device in load().context().query_devices()]
+        cameras = [Finding("good", "camera", describe(device)) for device in load().context().query_devices()]
     except SensorError as error:
         return [Finding("note", "pyrealsense2", str(error))]
-    except RuntimeError as error:  # librealsense's own, of a device that went or does not answer
+    except RuntimeError as error:  # from librealsense, if a device is gone or does not answer
         return [Finding("note", "camera", f"librealsense: {error}")]
-    return found or [Finding("note", "camera", "no RealSense camera is attached")]
+    return cameras or [Finding("note", "camera", "no RealSense camera is attached")]
 
 
-def _sensors(names: Sequence[str], config: Config) -> List[Finding]:
-    """Connects each asked-for sensor, waits for its first sample, and counts how many come."""
+def _sensors(names: Sequence[str], config: Config, spec: Optional[ModelSpec]) -> List[Finding]:
+    """Connects each requested sensor, waits for its first sample, and checks its samples."""
     findings = []
     sensors: List[Sensor] = []
     for name in names:
@@ -188,24 +213,57 @@ def _sensors(names: Sequence[str], config: Config) -> List[Finding]:
             if info.name in errors:
                 raise errors[info.name]
             if not sensor.read(_FIRST_SAMPLE_S):
-                raise SensorError(f"{info.device}: connected, but nothing comes")
-            findings.append(_rate(sensor))
+                raise SensorError(f"{info.device}: connected, but sends nothing")
+            findings += _samples(sensor, spec)
         except SensorError as error:
             findings.append(Finding("bad", info.name, str(error)))
         sensor.disconnect()
     return findings
 
 
-def _rate(sensor: Sensor) -> Finding:
-    """Tells whether as many samples come as the device is said to send: what a new one is set to is often less."""
+def _samples(sensor: Sensor, spec: Optional[ModelSpec]) -> List[Finding]:
+    """Whether the samples fill windows, come at the device's nominal rate, and have a usable clock."""
     info = sensor.info
-    stamps: List[int] = []
-    end = time.monotonic() + _COUNTED_S
-    while time.monotonic() < end:
-        stamps += [sample.stamp_ns for sample in sensor.read(end - time.monotonic())]
-    lasted_s = (stamps[-1] - stamps[0]) * 1e-9 if len(stamps) > 1 else _COUNTED_S
-    rate_hz = max(0, len(stamps) - 1) / lasted_s
+    samples: List[Sample] = []
+    began = time.monotonic()
+    lasted_s = counted_s = 0.0
+    while lasted_s < _COUNTED_S or (counted_s < _ENOUGH * _COUNTED_S and lasted_s < 2 * _COUNTED_S):
+        samples += sensor.read(0.1)  # this machine may be so busy that what has come is read late
+        lasted_s = time.monotonic() - began
+        counted_s = (samples[-1].stamp_ns - samples[0].stamp_ns) * 1e-9 if samples else 0.0
+    lacks = _lacks(info, samples, spec) if spec else ""
+    if lacks:
+        remedy = " `configure = true` in [imu] switches on what it can send." if info.kind == "imu" else ""
+        words = f"{info.device}: samples come, but the model cannot use them: {lacks}.{remedy}"
+        return [Finding("bad", info.name, words)]
+    notes = []
+    rate_hz = (len(samples) - 1) / counted_s if counted_s else 0.0
     if rate_hz < _SLOW * info.rate_hz:
-        words = f"{rate_hz:.1f} samples a second come, not {info.rate_hz:g}; [{info.name}] of the configuration sets it"
-        return Finding("note", info.name, f"{info.device}: {words}")
-    return Finding("good", info.name, f"{info.device}, {info.rate_hz:g} Hz")
+        notes.append(
+            f"{rate_hz:.1f} samples a second come, not {info.rate_hz:g}; [{info.name}] of the configuration sets it"
+        )
+    if info.counts["arrival_stamps"]:
+        notes.append(
+            "its clock stands still, or its steps are longer than the time between samples; they are stamped when they"
+            " arrive, which is less precise"
+        )
+    if not notes:
+        return [Finding("good", info.name, f"{info.device}, {info.rate_hz:g} Hz")]
+    return [Finding("note", info.name, f"{info.device}: {note}") for note in notes]
+
+
+def _lacks(info: SensorInfo, samples: Sequence[Sample], spec: ModelSpec) -> str:
+    """What the samples lack for the model's windows, cut to a second; empty if they lack nothing."""
+    modalities = tuple(modality for modality in spec.modalities if modality.sensor == info.name)
+    if not modalities:
+        return ""
+    if not samples:
+        return "no more of them come"
+    short = spec.model_copy(
+        update={"modalities": modalities, "quality": (1.0,), "window_s": _WINDOW_S, "hop_s": _WINDOW_S / 10}
+    )
+    aligner = Aligner(short, {info.name: info})
+    first_is_over = Tick(samples[0].stamp_ns + round((short.window_s + short.hop_s) * 1e9) + aligner.lateness_ns)
+    events: List[Event] = [*samples, first_is_over]
+    windows = [window for event in events for window in aligner.feed(event)]
+    return "" if windows else aligner.lacking[info.name]

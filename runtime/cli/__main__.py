@@ -1,7 +1,5 @@
-"""``python -m runtime.cli``, where the console script is not installed."""
+"""``python -m cosmo_runtime.runtime.cli``, for use without the console script."""
 
-import sys
+from cosmo_runtime.runtime.script import script
 
-from runtime.cli import main
-
-sys.exit(main())
+script()

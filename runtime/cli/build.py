@@ -8,9 +8,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from models.bundle import load_bundle
-from runtime.cli.common import DONE, bundle_folder, say
-from runtime.engines import ENGINES, explain, key_here, up_to_date
+from cosmo_runtime.models.bundle import load_bundle
+from cosmo_runtime.runtime.cli.common import DONE, say
+from cosmo_runtime.runtime.cli.parser import Parser
+from cosmo_runtime.runtime.cli.values import bundle_folder
+from cosmo_runtime.runtime.engines.build import build_engine, recorded_windows, simulated_windows
+from cosmo_runtime.runtime.engines.choose import ENGINES, explain, key_here, up_to_date
+from cosmo_runtime.runtime.engines.trial import ensure_tried
 
 _ENGINES = """\
 engines:
@@ -18,36 +22,37 @@ engines:
   onnxruntime-tensorrt  ONNX Runtime with its TensorRT provider
   onnxruntime-cuda      ONNX Runtime with its CUDA provider
 
-Each is compared with ONNX Runtime on the CPU in real windows, and refused where it answers otherwise. What passes lies
-in the model's folder, and `cosmo-runtime --engine auto` takes the fastest. After an update of TensorRT, or with another
-GPU or model, build again: what is up to date is left as it is.
+The engine is compared with ONNX Runtime on the CPU on real windows. It is refused if the answers differ. If it passes,
+it is kept in the model's folder, and `cosmo-runtime --engine auto` uses the fastest one. Build again after an update
+of TensorRT, or for another GPU or model. An engine that is up to date is kept.
 """
 
 
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
-    command = argparse.ArgumentParser(
+    command = Parser(
         "cosmo-runtime build",
         description="Builds an engine for this machine's GPU and verifies it.",
         epilog=_ENGINES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("bundle", type=bundle_folder, metavar="BUNDLE", help="name or folder of the model")
-    command.add_argument("--engine", choices=ENGINES[:0:-1], default="tensorrt", help="(default: tensorrt)")
     command.add_argument(
-        "--precision", choices=("fp32", "fp16"), default="fp32", help="of the arithmetic inside (default: fp32)"
+        "--engine", choices=ENGINES[:0:-1], default="tensorrt", help="what to build (default: tensorrt)"
     )
     command.add_argument(
-        "--recording", type=Path, metavar="FILE.mcap", help="verify with its windows (default: a simulated person's)"
+        "--precision", choices=("fp32", "fp16"), default="fp32", help="precision of the arithmetic (default: fp32)"
+    )
+    command.add_argument(
+        "--recording", type=Path, metavar="FILE.mcap", help="recording to verify with (default: a simulated person)"
     )
     return command
 
 
 def run(options: argparse.Namespace) -> int:
     """Does it; returns the exit code."""
-    from training.build import build_engine, recorded_windows, simulated_windows
-
     bundle = load_bundle(options.bundle)
+    ensure_tried(bundle)
     key = key_here(options.engine, options.precision)
     record = up_to_date(bundle, key)
     if record:

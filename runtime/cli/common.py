@@ -1,106 +1,87 @@
-"""What several commands share: how they fail and speak, and opening a rig."""
+"""Shared by several commands: errors, messages and options. Every command imports it, so it imports little."""
 
 from __future__ import annotations
 
 import argparse
-import re
+import os
 import signal
+import sys
 import threading
-import time
-from contextlib import ExitStack
-from datetime import timedelta
+from importlib import metadata
 from pathlib import Path
-from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable
 
 from rich.console import Console
 
-from models.bundle import BundleError
-from models.shelf import Shelf
-from runtime.config import Config
-from runtime.expiry import parse_lifetime
-from runtime.live import LiveSource, connect_all
-from runtime.replay import WindowCheck
-from sensors.events import Event, Sample, Tick
-from sensors.recording import RecordingWriter
-from sensors.rig import SENSOR_NAMES, open_sensors
-from sensors.sensor import Sensor, SensorError, SensorInfo
+from cosmo_runtime.runtime.cli.values import (
+    address,
+    bundle_folder,
+    count,
+    day_to_come,
+    keep,
+    lifetime,
+    line,
+    motion,
+    seconds,
+    sensor_names,
+)
+
+if TYPE_CHECKING:
+    from cosmo_runtime.runtime.config import Config
 
 CACHE = Path.home() / ".cache" / "cosmo-runtime"
-"""Where training keeps windows that it has decoded, unless it is told otherwise."""
+"""The default folder for training's decoded windows."""
 
 DONE, FAILED, USAGE = 0, 1, 2
 """Exit codes of all commands."""
 
-TERMINAL = Console()
 
-SENSORS_HELP = "any of imu,depth,radar"
+class _Terminal(Console):
+    """Standard output. It counts as a terminal only if the live view can be drawn on it."""
+
+    @property
+    def is_terminal(self) -> bool:
+        """False for a dumb terminal, and for a pipe even with FORCE_COLOR, which Rich would follow."""
+        dumb = os.environ.get("TERM", "").lower() in ("dumb", "unknown")
+        return not dumb and sys.stdout is not None and self.file.isatty()
+
+
+TERMINAL = _Terminal()
+
+DEFAULT_HOME = Path()
+"""The value of ``--home`` without a folder."""
+
+SENSORS_HELP = "sensors to use: any of imu,depth,radar, or names from the configuration"
 
 
 class UsageError(Exception):
-    """The command line asks for something that makes no sense."""
+    """The options make no sense together."""
 
 
 class Failure(Exception):
-    """A command could not do it; the message is for people."""
+    """A command failed. The message is for people."""
 
 
 def chosen_bundle(options: argparse.Namespace, config: Config) -> Path:
     """The folder of the bundle that the command line or the configuration names, or else of the one in use.
 
     Raises:
-        BundleError: the one in use is gone, or nobody can say which one it is.
+        BundleError: the one in use is gone or unknown.
     """
+    from cosmo_runtime.models.shelf import BundleError, Shelf
+
     named = options.bundle or config.recognition.bundle
-    in_use = named or Shelf().in_use
+    in_use = named or Shelf(motion=getattr(options, "emulate", None)).in_use
     if not named and not in_use.exists():
-        raise BundleError(f"{in_use} is in use but gone; put another in use: cosmo-runtime bundle use NAME")
+        raise BundleError(f"{in_use} is in use but does not exist. Choose another: cosmo-runtime bundle use NAME")
     return in_use
 
 
-class Run(NamedTuple):
-    """An open source of events: ``check`` compares windows where a replay can see those of the live run again."""
-
-    events: Iterator[Event]
-    infos: Dict[str, SensorInfo]
-    stop: threading.Event
-    title: str
-    wall_offset_ns: Callable[[], int]
-    check: Optional[WindowCheck] = None
-
-
-def open_live(
-    options: argparse.Namespace,
-    config: Config,
-    stack: ExitStack,
-    make_source: Callable[[Sequence[Sensor]], LiveSource] = LiveSource,
-) -> Run:
-    """Connects the sensors, emulated or real; they are released when the stack unwinds."""
-    if options.emulate:
-        from sensors.emulation.rig import EmulatedRig
-
-        rig = stack.enter_context(EmulatedRig(options.emulate, options.sensors, config.imu.protocol))
-        sensors = rig.sensors(config)
-    else:
-        sensors = open_sensors(options.sensors, config)
-    for sensor in sensors:
-        stack.callback(sensor.disconnect)
-    errors = connect_all(sensors)
-    if errors:
-        instead = f"No hardware at hand? Try: cosmo-runtime --sensors {','.join(options.sensors)} --emulate person"
-        raise SensorError("\n".join([*map(str, errors.values()), *([] if options.emulate else [instead])]))
-    stop = stop_on_signals()
-    source = make_source(sensors)
-    if options.emulate:
-        rig.listen(source.put, stop.set)
-    stack.enter_context(source)
-    infos = {sensor.info.name: sensor.info for sensor in sensors}
-    title = f"emulated: {options.emulate}" if options.emulate else "live"
-    # asked anew for each prediction, for a device may get its time from the network long after it has started
-    return Run(source.events(), infos, stop, title, lambda: time.time_ns() - time.monotonic_ns())
-
-
 def stop_on_signals() -> threading.Event:
-    """An event that Ctrl-C or a termination sets, so that a run ends whole; a second Ctrl-C ends it at once."""
+    """An event that Ctrl-C, a termination or the end of the terminal sets, so that a run ends properly.
+
+    A second one of these ends it at once.
+    """
     stop = threading.Event()
 
     def handle(number: int, _: object) -> None:
@@ -108,40 +89,39 @@ def stop_on_signals() -> threading.Event:
             raise KeyboardInterrupt
         stop.set()
 
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, handle)
-        signal.signal(signal.SIGTERM, handle)
+    on_signals(handle)
     return stop
 
 
-def until(events: Iterable[Event], stop: threading.Event, duration_s: Optional[float]) -> Iterator[Event]:
-    """Passes events on until they are stopped or have lasted long enough by their own clock."""
-    end_ns: Optional[int] = None
-    for event in events:
-        if stop.is_set():
-            return
-        if duration_s is not None and isinstance(event, (Sample, Tick)):
-            now_ns = event.arrival_ns if isinstance(event, Sample) else event.now_ns
-            end_ns = now_ns + round(duration_s * 1e9) if end_ns is None else end_ns
-            if now_ns > end_ns:
-                return
-        yield event
+def end_like_ctrl_c() -> None:
+    """From now on, a termination ends the command as Ctrl-C does, so that nothing half written is left behind."""
+    on_signals(signal.default_int_handler)
 
 
-def check_recording(writer: RecordingWriter) -> None:
-    """Says what a recording lacks.
+def on_signals(handle: Callable[[int, Any], Any]) -> None:
+    """Lets a function handle Ctrl-C, a termination and the end of the terminal."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as under `nohup`
+            signal.signal(number, handle)
 
-    Raises:
-        RecordingError: it stopped before the run did.
-    """
-    if writer.failure:
-        raise writer.failure
-    if writer.dropped:
-        say(f"{writer.path}: the disk was too slow; {writer.dropped} events are not in it")
+
+def version() -> str:
+    """The program's version."""
+    try:
+        return metadata.version("cosmo-runtime")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """A number and what it counts: ``1 activity``, ``2 activities``."""
+    return f"{count} {one if count == 1 else many}"
 
 
 def say(text: str) -> None:
-    """Tells the person something; standard output is for machines."""
+    """Prints a message for the person on standard error, because standard output is for machines."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
 
 
@@ -151,88 +131,82 @@ def add_bundle(parser: argparse.ArgumentParser) -> None:
         "--bundle",
         type=bundle_folder,
         metavar="BUNDLE",
-        help="name or folder of the model (default: the one in use, see `bundle list`)",
+        help="name or folder of the model (default: the one in use; see `bundle list`)",
     )
 
 
-def add_rig(parser: argparse.ArgumentParser) -> None:
+def add_rig(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """The options of every command that opens sensors."""
-    parser.add_argument("--sensors", type=sensor_names, required=True, metavar="NAMES", help=SENSORS_HELP)
-    parser.add_argument("--config", type=Path, metavar="FILE.toml", help="configuration (default: find everything)")
+    parser.add_argument("--sensors", type=sensor_names, required=required, metavar="NAMES", help=SENSORS_HELP)
+    parser.add_argument(
+        "--at-least",
+        type=count,
+        metavar="N",
+        help="start when N of them respond, and look for the others meanwhile (default: all)",
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE.toml", help="configuration (default: find the sensors automatically)"
+    )
     parser.add_argument(
         "--emulate",
-        type=_motion,
+        type=motion,
         metavar="MOTION",
-        help="emulated devices: person[:SEED], or utd:PATH[:SUBJECTS] (real IMU and depth, synthesised radar)",
+        help="emulated devices: person[:SEED], empty[:SEED] (a room with nobody in it), unworn[:SEED] (the IMU lies on "
+        "a table), mocap:FOLDER (motion capture in BVH or DeepMimic's JSON), or utd:PATH[:SUBJECTS] (real IMU and "
+        "depth, synthesised radar)",
     )
-    parser.add_argument("--duration", type=seconds, metavar="S", help="stop after so many seconds")
+    parser.add_argument("--duration", type=seconds, metavar="S", help="stop after S seconds")
 
 
-def add_expires(parser: argparse.ArgumentParser) -> None:
-    """The option of every command that records."""
+def add_story(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that records: whom it shows, how long to store it, and notes."""
+    parser.add_argument(
+        "--keep",
+        type=keep,
+        metavar="SIZE|TIME",
+        help="keep no more than this of a folder of segments and of its predecessors: the oldest segments are deleted "
+        "first, labelled ones last",
+    )
+    add_whose(parser)
+
+
+def add_whose(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that makes a recording: whom it shows, and for how long it may be kept."""
+    parser.add_argument(
+        "--participant", type=line, metavar="WHO", help="who is recorded; `purge --participant` finds it"
+    )
+    parser.add_argument("--operator", type=line, metavar="WHO", help="who records")
+    parser.add_argument(
+        "--note", type=line, metavar="TEXT", help="anything else to keep with the recording, such as the place"
+    )
+    parser.add_argument(
+        "--consent-until",
+        type=day_to_come,
+        metavar="DAY",
+        help="`purge` deletes the recording after this day, such as 2027-05-31",
+    )
     parser.add_argument(
         "--expires",
-        type=_lifetime,
+        type=lifetime,
         metavar="TIME",
-        help="let `cosmo-runtime purge` delete the recording after so long: 90m, 12h, 7d, 2w",
+        help="when `cosmo-runtime purge` may delete the recording: 90m, 12h, 7d, 2w",
     )
 
 
-def bundle_folder(text: str) -> Path:
-    """An option's value: the folder of a bundle, or its name as `bundle list` shows it."""
-    return Shelf().find(text)
-
-
-def new_recording(text: str) -> Path:
-    """An option's value: a file that ends in .mcap, by which labels and `purge` find it again."""
-    path = Path(text)
-    if path.suffix != ".mcap":
-        raise argparse.ArgumentTypeError(f"{text!r}: the name of a recording ends in .mcap")
-    return path
-
-
-def sensor_names(text: str) -> List[str]:
-    """An option's value: sensors, separated by commas."""
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in SENSOR_NAMES]
-    if unknown or not names:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected any of {', '.join(SENSOR_NAMES)}, separated by commas")
-    return [name for name in SENSOR_NAMES if name in names]
-
-
-def _motion(text: str) -> str:
-    if not re.fullmatch(r"person(:\d+)?|utd:.+", text):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected person, person:SEED or utd:PATH[:SUBJECTS]")
-    return text
-
-
-def _lifetime(text: str) -> timedelta:
-    try:
-        return parse_lifetime(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def seconds(text: str) -> float:
-    """An option's value: a number of seconds above 0, of which the clock's nanoseconds can be counted."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1
-    if not 0 < value <= 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number of seconds above 0, at most 1e9")
-    return value
-
-
-def count(text: str) -> int:
-    """An option's value: a number above 0."""
-    if not re.fullmatch(r"0*[1-9]\d*", text):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number above 0")
-    return int(text)
-
-
-def seed(text: str) -> int:
-    """An option's value: a number from 0 on."""
-    if not re.fullmatch(r"\d+", text):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 0 on")
-    return int(text)
+def add_home(parser: argparse.ArgumentParser) -> None:
+    """The options of a run in a home."""
+    parser.add_argument(
+        "--metrics",
+        type=address,
+        metavar="ADDRESS:PORT",
+        help="serve figures to Prometheus at this address, such as 127.0.0.1:9464",
+    )
+    parser.add_argument(
+        "--home",
+        type=Path,
+        nargs="?",
+        const=DEFAULT_HOME,
+        metavar="FOLDER",
+        help="keep a log of what is done and when (`cosmo-runtime episodes` shows it), and raise the alarms and tell "
+        "the MQTT broker of the configuration",
+    )

@@ -10,127 +10,153 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, List, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.prompt import Confirm
+from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
-from models.bundle import Bundle
-from models.files import write_whole
-from models.shelf import Shelf
-from runtime.cli.common import CACHE, DONE, FAILED, Failure, UsageError, bundle_folder, chosen_bundle, say, seed
-from runtime.config import load_config
-from runtime.engine import EngineError
-from runtime.engines import key_here
-from runtime.expiry import delete
-from runtime.session import read_labels
+from cosmo_runtime.models.bundle import Bundle
+from cosmo_runtime.models.files import write_whole
+from cosmo_runtime.models.names import activity_name
+from cosmo_runtime.models.outputs import refuse_other_content, try_file, try_folder
+from cosmo_runtime.models.shelf import Shelf
+from cosmo_runtime.runtime.cli.common import CACHE, DONE, FAILED, Failure, UsageError, chosen_bundle, counted, say
+from cosmo_runtime.runtime.cli.parser import Parser
+from cosmo_runtime.runtime.cli.values import bundle_folder, seed
+from cosmo_runtime.runtime.config import load_config
+from cosmo_runtime.runtime.engines.build import build_engine, recorded_windows
+from cosmo_runtime.runtime.engines.choose import key_here
+from cosmo_runtime.runtime.engines.onnxruntime import EngineError
+from cosmo_runtime.runtime.labels.expiry import delete
+from cosmo_runtime.runtime.labels.rows import SESSION, LabelTable
+from cosmo_runtime.runtime.labels.table import read_labels
+from cosmo_runtime.runtime.traces import forget
 
 if TYPE_CHECKING:
-    from training.personalise import Base, Comparison, Lesson, Session
+    from cosmo_runtime.training.adapt.learn import Learned
 
 _HELP = """\
 labels:
-  start,end,activity      seconds from the recording's start, or ISO 8601 times; a stretch of one activity a row
+  start,end,activity      seconds from the recording's start, or ISO 8601 times; one example per row
   12.5,15.25,wave         at least two examples of each activity
-A column `session` may name the recording of each row. `cosmo-runtime record --prompt` and `cosmo-runtime label` make
-such tables. What lies between the rows is not learned from; label rests as `none`, or the model gives them the name of
-an activity.
+A column `session` may name the recording of each row. `cosmo-runtime record --prompt` and `cosmo-runtime label` write
+such tables. Nothing is learned from the time between the rows. Label rests as `none`, or the model gives them the name
+of an activity.
 
-The last third of each activity's examples, one at least, is held out at first, and tells how good the model was before
-and is now; the model that is kept then learns from all of them. It stands beside the one that it comes from, and is put
-in use unless it recognises less than that one did; `cosmo-runtime bundle rollback` goes back. With --out it lies in
-that folder, and is not put in use.
+The last third of each activity's examples (at least one) is held out first. It measures the model before and after. The
+final model then learns from all examples. It is stored beside the old model and put in use, unless it recognises less
+than the old one, lost more than 20 percentage points of an activity, or does no better than guessing (then look at the
+labels: are they late, or of another recording?). --force puts it in use anyway, and `cosmo-runtime bundle rollback`
+goes back. With --out, it is written to that folder and not put in use.
+
+Where most activities are new to a bundle, and there are at most 8 windows of each, nothing is trained: the new model
+compares later windows with these. The command and the model's card say which way was taken, and with how many windows.
 
 examples:
   cosmo-runtime finetune --labels session.csv
   cosmo-runtime finetune --labels session.csv --session monday.mcap --delete-after
-  cosmo-runtime finetune --labels session.csv --bundle models/pretrained/utd --out mine
+  cosmo-runtime finetune --labels session.csv --bundle utd --out mine       from the encoders that ship
 """
-
-_KEEP_IT = "Stopped. Keep the model that was measured? It has learned without the last examples"
 
 
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
-    command = argparse.ArgumentParser(
+    command = Parser(
         "cosmo-runtime finetune",
-        description="Learns from a labelled recording, on this machine, what one person does in one room (needs "
-        "[train]). Nothing leaves the machine.",
+        description="Adapts a model to one person and one room, from a labelled recording (needs [train]). Nothing "
+        "leaves this machine.",
         epilog=_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("--labels", type=Path, required=True, metavar="FILE.csv", help="what was done when, see below")
+    command.add_argument("--labels", type=Path, required=True, metavar="FILE.csv", help="table of labels, see below")
     command.add_argument(
-        "--session", type=Path, metavar="FILE.mcap", help="the recording (default: of the labels' name, beside them)"
+        "--session",
+        type=Path,
+        metavar="FILE.mcap",
+        help="the recording (default: beside the labels, with the same name)",
     )
     command.add_argument(
         "--bundle",
         type=bundle_folder,
         metavar="BUNDLE",
-        help="what to start from: name or folder of a model, or folder of encoders (default: the model in use)",
+        help="name or folder of the model or encoders to start from, such as the shipped utd (default: the model in "
+        "use)",
     )
     command.add_argument(
         "--keep",
         type=_activities,
         metavar="all|none|NAMES",
-        help="which activities the model goes on to know beside those in the labels (default: all)",
+        help="known activities that the model keeps, besides those in the labels (default: all)",
     )
     command.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="of the new model (default: among those of `bundle list`)"
+        "--out", type=Path, metavar="FOLDER", help="folder for the new model (default: with those of `bundle list`)"
     )
-    command.add_argument("--delete-after", action="store_true", help="delete recording and labels when all is done")
+    command.add_argument(
+        "--force", action="store_true", help="put the new model in use even if it recognises less than the old one"
+    )
+    command.add_argument(
+        "--aside", action="store_true", help="leave the model in use as it is; `bundle use` puts the new one in use"
+    )
+    command.add_argument("--progress", action="store_true", help="print its progress, one JSON object per line")
+    command.add_argument(
+        "--delete-after", action="store_true", help="delete recording and labels when the new model is in use"
+    )
     command.add_argument(
         "--cache",
         type=Path,
         default=CACHE,
         metavar="FOLDER",
-        help=f"where pretrain may have kept windows of the recording, which go with it (default: {CACHE})",
+        help="cache in which pretrain may have kept windows of the recording; they are deleted with it "
+        "(default: %(default)s)",
     )
     command.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to a file")
     command.add_argument("--config", type=Path, metavar="FILE.toml", help="configuration (default: none)")
-    command.add_argument("--seed", type=seed, default=0, metavar="N", help="of everything random (default: 0)")
+    command.add_argument("--seed", type=seed, default=0, metavar="N", help="random seed (default: 0)")
     return command
 
 
 def run(options: argparse.Namespace) -> int:
     """Does it; returns the exit code."""
-    if options.out and options.out.exists():
-        raise UsageError(f"--out {options.out} exists; give another folder, or remove it")
-    if options.json and not options.json.parent.is_dir():
-        raise UsageError(f"--json {options.json}: there is no folder {options.json.parent}")
+    _refuse_nonsense(options)
+    _try_outputs(options)
     labels = read_labels(options.labels, options.session)
     start = options.bundle or chosen_bundle(options, load_config(options.config))
     try:
-        from training import personalise
+        from cosmo_runtime.training.adapt import learn
     except ImportError as error:
         raise Failure(f"finetune needs more than a live run ({error}): pip install 'cosmo-runtime[train]'") from error
     began = time.monotonic()
     try:
-        base = personalise.load_base(start)
-        say(f"reading {len(labels)} {'recording' if len(labels) == 1 else 'recordings'}")
-        session = personalise.read_session(base, labels, options.keep)
-        lesson = _learn(base, session, options.seed)
-        out = options.out or Shelf().new_path(base.path.resolve().name)
+        say(f"reading {counted(len(labels), 'recording', 'recordings')}")
+        tell = _progress_printer() if options.progress else lambda step, share: None
+        learned = learn.learn(start, labels, options.keep, options.seed, tell)
+        out = options.out or Shelf().new_path(learned.base.path.resolve().name)
         try:
             command = shlex.join(["cosmo-runtime", *sys.argv[1:]])
-            bundle = personalise.write(out, base, session, lesson, seed=options.seed, command=command)
+            bundle = learn.write(out, learned, seed=options.seed, command=command)
         finally:
-            with suppress(OSError):  # it is there no more, or holds the bundle
+            with suppress(OSError):  # it is gone, or holds the bundle
                 out.rmdir()
-    except personalise.FAILURES as error:
+    except learn.FAILURES as error:
         raise Failure(str(error)) from error
     except KeyboardInterrupt:
-        say(f"stopped: {start} is as it was, and nothing else was written")
+        say(f"stopped: {start} is unchanged, and nothing else was written")
         return FAILED
-    engine = _build_engine(bundle, next(iter(labels)))
-    in_use = not options.out and lesson.comparison.pays
+    in_use = not options.out and not options.aside and (learned.comparison.accepted or options.force)
     if in_use:
         Shelf().use(bundle.path.name)
-    _tell(bundle, lesson.comparison, in_use)
-    if options.delete_after:
-        _delete(list(labels), options.labels, options.cache)
+    personal, undeleted = [*labels, options.labels], ""
+    try:
+        engine = _build_engine(bundle, next(iter(labels)))
+    finally:  # before any output, so that a failing terminal does not prevent it
+        if options.delete_after and in_use:
+            undeleted = _delete(list(labels), options.labels, options.cache)
+    _report(bundle, learned, in_use)
+    if options.delete_after and not undeleted:
+        what = "deleted" if in_use else "kept, for the new model is not in use"
+        say(f"{what}: {', '.join(map(str, personal))}")
     if options.json:
         _write_figures(
             options.json,
@@ -139,54 +165,70 @@ def run(options: argparse.Namespace) -> int:
                 "base": str(start),
                 "in_use": in_use,
                 "engine": engine,
-                "learned_windows": int(lesson.learned.sum()),
+                "learned_windows": int(learned.windows.sum()),
+                "way": "nearest examples" if learned.model.compares else "trained",
                 "seed": options.seed,
-                **lesson.comparison._asdict(),
+                **learned.comparison._asdict(),
+                "losses": learned.comparison.regressions,
                 "seconds": round(time.monotonic() - began, 1),
                 "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
             },
         )
-    return DONE
+    if undeleted:
+        raise Failure(undeleted)
+    return FAILED if options.delete_after and not in_use else DONE
 
 
-def _learn(base: Base, session: Session, seed: int) -> Lesson:
-    """Learns without the last examples, to measure what is gained, and then with all.
+def _progress_printer() -> Callable[[str, float], None]:
+    """Returns what writes how far it is, to the percent, and no line twice."""
+    last: Tuple[str, float] = ("", -1.0)
 
-    Raises:
-        KeyboardInterrupt: stopped, and what was learned so far is not wanted.
-    """
-    from training.personalise import Lesson, compare, teach
+    def tell(step: str, share: float) -> None:
+        nonlocal last
+        if (step, round(share, 2)) != last:
+            last = step, round(share, 2)
+            print(json.dumps({"step": step, "share": last[1]}), flush=True)
 
-    labelled, held_out = session.windows.labels >= 0, session.last_examples()
-    first = labelled & ~held_out
-    comparison: Optional[Comparison] = None
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    try:
-        with Progress(*columns, console=Console(stderr=True)) as progress:
-            bar = progress.add_task("measuring what is gained", total=int(first.sum() + labelled.sum()))
-            measured = teach(base, session, first, seed, lambda done: progress.advance(bar, done * first.sum()))
-            comparison = compare(base, measured, session.windows.where(held_out))
-            progress.update(bar, description="learning from all labels")
-            taught = teach(base, session, labelled, seed, lambda done: progress.advance(bar, done * labelled.sum()))
-    except KeyboardInterrupt:
-        if comparison and sys.stdin.isatty() and Confirm.ask(_KEEP_IT, console=Console(stderr=True)):
-            return Lesson(measured, comparison, first)
-        raise
-    return Lesson(taught, comparison, labelled)
+    return tell
+
+
+def _refuse_nonsense(options: argparse.Namespace) -> None:
+    """Checks the options before training."""
+    if options.out and options.out.exists():
+        raise UsageError(f"--out {options.out} exists; give another folder, or remove it")
+    if options.out and (options.force or options.delete_after):
+        word = "--force" if options.force else "--delete-after"
+        raise UsageError(f"{word} cannot be used with --out; leave one of them out")
+    if options.aside and (options.out or options.force or options.delete_after):
+        raise UsageError("--aside cannot be used with --out, --force or --delete-after")
+    if options.json and not options.json.parent.is_dir():
+        raise UsageError(f"--json {options.json}: there is no folder {options.json.parent}")
+    if options.session and SESSION in LabelTable(options.labels).columns:
+        raise UsageError(f"both the column {SESSION} of {options.labels} and --session name the recording; drop one")
+
+
+def _try_outputs(options: argparse.Namespace) -> None:
+    """Checks before training that all outputs can be written."""
+    outputs = [("--json ", options.json, try_file)] if options.json else []
+    outputs.append(("--out ", options.out, try_folder) if options.out else ("", Shelf().folder, try_folder))
+    for option, path, attempt in outputs:
+        try:
+            attempt(path)
+            refuse_other_content(path)  # such as the labels
+        except OSError as error:
+            raise Failure(f"{option}{path} cannot be written ({error.strerror}); nothing was learned") from error
 
 
 def _build_engine(bundle: Bundle, recording: Path) -> Optional[str]:
-    """Builds a TensorRT engine for the new model where this machine can run one; returns what became of it."""
+    """Builds a TensorRT engine for the new model if this machine can run one. Returns the result for people."""
     try:
         key = key_here("tensorrt", "fp32")
     except EngineError:
         return None
-    from training.build import build_engine, recorded_windows
-
     with Progress(console=Console(stderr=True)) as progress:
         try:
             built = build_engine(bundle, key.engine, key.precision, recorded_windows(recording, bundle.spec), progress)
-        except Exception as error:  # whatever TensorRT or its driver raise, the new model runs on ONNX Runtime
+        except Exception as error:  # whatever TensorRT or its driver raises, the new model runs on ONNX Runtime
             say(str(error) if isinstance(error, EngineError) else f"no engine was built: {error!r}")
             return None
         except KeyboardInterrupt:
@@ -195,33 +237,39 @@ def _build_engine(bundle: Bundle, recording: Path) -> Optional[str]:
     return f"{built.engine} {built.precision}"
 
 
-def _tell(bundle: Bundle, comparison: Comparison, in_use: bool) -> None:
+def _report(bundle: Bundle, learned: Learned, in_use: bool) -> None:
+    comparison = learned.comparison
+    Console(stderr=True).print(_table(learned))
+    unmeasured = [name for name in learned.session.activities if name not in comparison.activities]
+    if unmeasured:
+        say(f"not measured, for their last examples share windows with learned ones: {', '.join(unmeasured)}")
+    say(f"{learned.way}.")
+    say(f"{bundle.path}: knows {len(bundle.spec.classes)} activities, verified")
+    for regression in comparison.regressions:
+        say(f"It {regression}.")
+    on_shelf = bundle.path.parent == Shelf().folder
+    use = f"cosmo-runtime bundle use {bundle.path.name}" if on_shelf else f"--bundle {bundle.path}"
+    if in_use:
+        say("It is in use. Back to the one before: cosmo-runtime bundle rollback")
+    elif comparison.accepted:
+        say(f"To use it: {use}")
+    else:
+        say(f"It is not in use. To use it all the same: {use}")
+
+
+def _table(learned: Learned) -> Table:
+    comparison = learned.comparison
     table = Table("activity", box=None, header_style="dim", title="windows of the last examples, recognised")
     for column in ("windows", "before", "after"):
         table.add_column(column, justify="right")
     for name, figures in comparison.activities.items():
-        table.add_row(name, str(figures["windows"]), _percent(figures["before"]), _percent(figures["after"]))
+        cells = (str(figures["windows"]), _percent(figures["before"]), _percent(figures["after"]))
+        table.add_row(Text(name), *cells)
     table.add_section()
     before, after = comparison.before, comparison.after
-    table.add_row(
-        "all",
-        str(after["windows"]),
-        _percent(before["accuracy"] if before else None),
-        _percent(after["accuracy"]),
-        style="bold",
-    )
-    Console(stderr=True).print(table)
-    say(f"{bundle.path}: knows {len(bundle.spec.classes)} activities, verified")
-    if in_use:
-        say("It is in use. Back to the one before: cosmo-runtime bundle rollback")
-        return
-    on_shelf = bundle.path.parent == Shelf().folder
-    use = f"cosmo-runtime bundle use {bundle.path.name}" if on_shelf else f"--bundle {bundle.path}"
-    if comparison.pays:
-        say(f"To use it: {use}")
-    else:
-        worse = "less than before" if after["accuracy"] else "none of them"
-        say(f"It recognises {worse}, and is not in use. To use it all the same: {use}")
+    shares = (_percent(before["accuracy"] if before else None), _percent(after["accuracy"]))
+    table.add_row("all", str(after["windows"]), *shares, style="bold")
+    return table
 
 
 def _percent(share: Optional[float]) -> str:
@@ -235,23 +283,32 @@ def _write_figures(path: Path, figures: Mapping[str, Any]) -> None:
         raise Failure(f"--json {path}: {error.strerror}") from error
 
 
-def _delete(recordings: List[Path], labels: Path, cache: Path) -> None:
-    """Deletes what was learned from, with the windows of it that an earlier pretraining may have kept."""
-    from training.datasets.store import forget
+def _delete(recordings: Sequence[Path], labels: Path, cache: Path) -> str:
+    """Deletes the session, and windows of it that an earlier pretraining may have stored.
 
-    try:
-        for recording in recordings:
+    Returns:
+        Describes what could not be deleted; empty if everything is gone.
+    """
+    problems: List[str] = []
+    for recording in recordings:
+        try:
             forget(cache, recording.resolve())
-        delete(recordings, [labels.resolve(), labels])  # a link, too
+        except OSError as error:
+            problems.append(f"{error.filename} cannot be deleted: {error.strerror}")
+    try:
+        delete(recordings, [labels.resolve(), labels])  # also a link
     except OSError as error:
-        raise Failure(f"{error.filename} cannot be deleted: {error.strerror}") from error
-    say(f"deleted: {', '.join(map(str, [*recordings, labels]))}")
+        problems.append(f"{error.filename} cannot be deleted: {error.strerror}")
+    return "\n".join(problems)
 
 
 def _activities(text: str) -> Optional[List[str]]:
     if text in ("all", "none"):
         return None if text == "all" else []
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = [name for name in text.split(",") if name.strip()]
     if not names:
         raise argparse.ArgumentTypeError(f"{text!r}: expected all, none, or activities separated by commas")
-    return names
+    try:
+        return list(map(activity_name, names))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

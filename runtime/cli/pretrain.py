@@ -3,80 +3,90 @@
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 from typing import Tuple
 
-from models.shelf import Shelf
-from runtime.cli.common import CACHE, DONE, Failure, UsageError, count, seed
+from cosmo_runtime.models.shelf import Shelf
+from cosmo_runtime.runtime.cli.common import CACHE, DONE, Failure, UsageError
+from cosmo_runtime.runtime.cli.parser import Parser
+from cosmo_runtime.runtime.cli.values import count, seed
+from cosmo_runtime.sensors.recording.segments import segments_of
+from cosmo_runtime.sources import DataSource, parse_source
 
 _DATA = """\
 data:
-  monday.mcap tuesday.mcap    recordings of this runtime
-  utd:PATH[:SUBJECTS]         UTD-MHAD, every trial one window: IMU and skeleton
+  monday.mcap home            recordings of this runtime, files or folders of segments
+  utd:PATH[:SUBJECTS]         UTD-MHAD with one window per trial: IMU and skeleton
   utd-stream:PATH[:SUBJECTS]  the same as a live stream: IMU, depth and synthesised radar
   usc:PATH[:SUBJECTS]         USC-HAD: accelerometer and gyroscope
   person[:SEEDS]              simulated people
 SUBJECTS and SEEDS are numbers such as 1-6 or 1,3.
 
-A run that was killed goes on where its checkpoint is, with the same words. On several GPUs or machines:
+If a run is killed, the same command continues from its checkpoint. On several GPUs or machines:
   torchrun --nproc_per_node 8 --no_python cosmo-runtime pretrain DATA --out FOLDER --batch 1024
 """
 
 
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
-    command = argparse.ArgumentParser(
+    command = Parser(
         "cosmo-runtime pretrain",
-        description="Learns encoders from unlabelled data by contrastive fusion, stage 1 of Cosmo (needs [train]).",
+        description="Trains encoders on unlabelled data by contrastive fusion, stage 1 of Cosmo (needs [train]).",
         epilog=_DATA,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("data", type=_data, nargs="+", metavar="DATA", help="what to learn from, see below")
+    command.add_argument("data", type=_data, nargs="+", metavar="DATA", help="data to learn from, see below")
     command.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="new folder for the encoders")
     command.add_argument("--epochs", type=count, default=10, metavar="N", help="passes over the data (default: 10)")
     command.add_argument(
-        "--batch", type=count, default=64, metavar="N", help="windows contrasted at once, on all GPUs (default: 64)"
+        "--batch", type=count, default=64, metavar="N", help="windows per minibatch, over all GPUs (default: 64)"
     )
-    command.add_argument("--seed", type=seed, default=0, metavar="N", help="of everything random (default: 0)")
-    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
+    command.add_argument("--seed", type=seed, default=0, metavar="N", help="random seed (default: 0)")
     command.add_argument(
-        "--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="auto: mixed on a GPU (default)"
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train (default: auto)"
+    )
+    command.add_argument(
+        "--precision",
+        choices=("auto", "fp32", "bf16", "fp16"),
+        default="auto",
+        help="precision (default: auto, mixed on a GPU)",
     )
     command.add_argument(
         "--weights-range",
         type=_weights_range,
         default=(0.0, 1.0),
         metavar="LOW,HIGH",
-        help="of the random fusion weights of two modalities (default: 0,1; 0.3,0.7 makes the fusions more alike)",
+        help="range of the random fusion weights of two modalities (default: 0,1; 0.3,0.7 makes fusions more similar)",
     )
     command.add_argument(
         "--bundle",
         type=Path,
         metavar="PATH",
         help="learn for the windows and sensors of this model (default: what is usual for the data; for recordings, "
-        "the model in use)",
+        "the model in use where it knows all recorded sensors)",
     )
     command.add_argument(
-        "--checkpoint", type=Path, metavar="FILE", help="keep the state here every minute; go on from it"
+        "--checkpoint", type=Path, metavar="FILE", help="save the state here every minute, and continue from it"
     )
-    command.add_argument("--tensorboard", type=Path, metavar="FOLDER", help="keep each epoch's figures for TensorBoard")
+    command.add_argument(
+        "--tensorboard", type=Path, metavar="FOLDER", help="write each epoch's figures for TensorBoard"
+    )
     command.add_argument(
         "--cache",
         type=Path,
         default=CACHE,
         metavar="FOLDER",
-        help="of decoded windows (default: ~/.cache/cosmo-runtime)",
+        help="cache of decoded windows (default: ~/.cache/cosmo-runtime)",
     )
     return command
 
 
 def run(options: argparse.Namespace) -> int:
     """Does it; returns the exit code."""
-    if len(options.data) > 1 and not all(source.endswith(".mcap") for source in options.data):
+    if len(options.data) > 1 and not all(source.kind == "recording" for source in options.data):
         raise UsageError("give one data set, or any number of recordings")
     try:
-        from training.cli import FAILURES, pretrain_command
+        from cosmo_runtime.training.cli import FAILURES, pretrain_command
     except ImportError as error:
         raise Failure(f"pretrain needs more than a live run ({error}): pip install 'cosmo-runtime[train]'") from error
     try:
@@ -86,13 +96,16 @@ def run(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _data(text: str) -> str:
-    if not re.fullmatch(r"person(:\d+(-\d+)?(,\d+(-\d+)?)*)?|(utd|utd-stream|usc):.+|.+\.mcap", text):
+def _data(text: str) -> DataSource:
+    if text.endswith(".mcap") or segments_of(Path(text)):
+        return DataSource(text, "recording", text, ())
+    source = parse_source(text, simulated=("person",), stored=("utd", "utd-stream", "usc"))
+    if not source:
         raise argparse.ArgumentTypeError(
-            f"{text!r}: expected FILE.mcap, utd:PATH[:SUBJECTS], utd-stream:PATH[:SUBJECTS], "
+            f"{text!r}: expected FILE.mcap, a folder of segments, utd:PATH[:SUBJECTS], utd-stream:PATH[:SUBJECTS], "
             "usc:PATH[:SUBJECTS] or person[:SEEDS]"
         )
-    return text
+    return source
 
 
 def _weights_range(text: str) -> Tuple[float, float]:

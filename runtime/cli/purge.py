@@ -1,26 +1,46 @@
-"""``cosmo-runtime purge``: deletes the recordings whose time has come."""
+"""``cosmo-runtime purge``: deletes expired recordings, or those of one person."""
 
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Tuple
 
-from runtime.cli.common import CACHE, DONE, FAILED, Failure, say
-from runtime.expiry import Fate, delete, fates
+from cosmo_runtime.runtime.cli.common import CACHE, DONE, FAILED, Failure, say
+from cosmo_runtime.runtime.cli.parser import Parser
+from cosmo_runtime.runtime.cli.values import line
+from cosmo_runtime.runtime.labels.expiry import Fate, delete, fates, same_person
+from cosmo_runtime.runtime.traces import forget, traces
+from cosmo_runtime.sensors.recording.segments import segments_of
 
 
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
-    command = argparse.ArgumentParser(
+    command = Parser(
         "cosmo-runtime purge",
-        description="Deletes the recordings that have expired (record --expires), each with the labels beside it and "
-        "the windows that training kept of it. Recordings without an expiry, and what it cannot read, stay.",
+        description="Deletes expired recordings (record --expires, --consent-until), with the labels beside them and "
+        "the windows that training kept of them. Recordings that have no expiry or cannot be read stay. Windows whose "
+        "recording no longer exists are deleted too, in every cache that was ever used.",
     )
-    command.add_argument("paths", type=Path, nargs="+", metavar="FOLDER|FILE.mcap", help="where to look, or at what")
-    command.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
     command.add_argument(
-        "--cache", type=Path, default=CACHE, metavar="FOLDER", help=f"of decoded windows (default: {CACHE})"
+        "paths", type=Path, nargs="+", metavar="FOLDER|FILE.mcap", help="folders to search, or recordings"
+    )
+    command.add_argument(
+        "--participant",
+        type=line,
+        metavar="WHO",
+        help="all recordings of this one instead, whether or not they have expired; exit code 1 if there are none, or"
+        " if one that may be of this person cannot be read",
+    )
+    command.add_argument("--dry-run", action="store_true", help="only list what would be deleted")
+    command.add_argument(
+        "--cache",
+        type=Path,
+        default=CACHE,
+        metavar="FOLDER",
+        help="also search this cache of windows (default: %(default)s)",
     )
     return command
 
@@ -30,15 +50,19 @@ def run(options: argparse.Namespace) -> int:
     missing = [path for path in options.paths if not path.exists()]
     if missing:
         raise Failure(f"{', '.join(map(str, missing))}: no such file or folder; nothing was deleted")
-    gone, kept, failed, size = 0, 0, 0, 0
-    for fate in fates(options.paths, datetime.now(timezone.utc)):
+    gone, staying, failed, unread, size = 0, 0, 0, 0, 0
+    people = set()
+    for fate in fates(options.paths, datetime.now(timezone.utc), options.participant):
+        people.add(fate.who)
+        unread += fate.unread
         if not fate.expired:
-            kept += 1
-            print(f"kept     {fate.recording}: {fate.why}")
+            staying += 1
+            _tell(f"kept     {fate.recording}: {fate.why}")
             continue
         files = [file for file in (fate.recording, fate.labels) if file]
         try:
-            bytes_here = sum(file.stat().st_size for file in files)
+            parts = [part for file in files for part in segments_of(file) or [file]]
+            bytes_here = sum(part.stat().st_size for part in parts)
             if not options.dry_run:
                 _delete(fate, options.cache)
         except OSError as error:
@@ -47,17 +71,54 @@ def run(options: argparse.Namespace) -> int:
             continue
         gone += 1
         size += bytes_here
-        print(f"{'expired ' if options.dry_run else 'deleted '} {' and '.join(map(str, files))}: {fate.why}")
+        _tell(f"{'expired ' if options.dry_run else 'deleted '} {' and '.join(map(str, files))}: {fate.why}")
+        if not options.dry_run and fate.recording.is_dir():
+            say(f"{fate.recording}: holds other files, which stay; delete them yourself if they are of this person")
+    swept, not_swept = _sweep(options)
+    failed += not_swept
     verb = "would be deleted" if options.dry_run else "deleted"
-    print(f"{gone} {'recording' if gone == 1 else 'recordings'} {verb} ({size / 1e6:.1f} MB), {kept} kept")
+    if swept:
+        _tell(f"{swept} {'folder' if swept == 1 else 'folders'} of windows {verb}")
+    print(f"{gone} {'recording' if gone == 1 else 'recordings'} {verb} ({size / 1e6:.1f} MB), {staying} kept")
+    if options.participant and unread:
+        these = "1 recording" if unread == 1 else f"{unread} recordings"
+        say(f"{these} cannot be read, so nobody knows whether {options.participant} is in it: see above, and look")
+        failed += unread
+    if options.participant and not any(same_person(who, options.participant) for who in people):
+        others = ", ".join(sorted(people - {""}))
+        say(f"nobody is called {options.participant} here{f'; there are {others}' if others else ''}")
+        return FAILED
     return FAILED if failed else DONE
 
 
+def _tell(line: str) -> None:
+    with suppress(OSError):  # expired recordings are deleted even if the output cannot be written
+        print(line)
+
+
 def _delete(fate: Fate, cache: Path) -> None:
-    if any(cache.glob("*recording-*")):
-        try:
-            from training.datasets.store import forget
-        except ImportError as error:
-            raise Failure(f"{cache} holds windows of recordings, and deleting them needs {error.name}") from error
-        forget(cache, fate.recording.resolve())
+    forget(cache, fate.recording.resolve())
     delete([fate.recording], [fate.labels] if fate.labels else [])
+
+
+def _sweep(options: argparse.Namespace) -> Tuple[int, int]:
+    """Deletes windows whose recording is gone. Returns how many, and how many could not be deleted.
+
+    If the recording is on a disk that is not attached now, this only costs time, because they can be made again.
+    """
+    swept = failed = 0
+    for trace in traces(options.cache):
+        try:
+            why = trace.orphaned
+            if not why:
+                continue
+            if not options.dry_run:
+                trace.delete()
+        except OSError as error:
+            failed += 1
+            say(f"cosmo-runtime: {error.filename} cannot be deleted: {error.strerror}")
+            continue
+        swept += 1
+        what = f"windows of {trace.recording.path}" if trace.recording else "windows"
+        _tell(f"{'orphaned' if options.dry_run else 'deleted '} {what} in {trace.folder}: {why}")
+    return swept, failed

@@ -1,211 +1,269 @@
-"""``cosmo-runtime``: recognises, live or from a recording."""
+"""What ``cosmo-runtime`` alone does, whose options ``default.py`` has: recognises live or from a recording."""
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
+import os
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Callable, List, Optional
+from typing import List, Optional, Tuple
 
 from rich.console import Console
 
-from models.bundle import Bundle, load_bundle
-from models.shelf import Shelf
-from runtime.aligner import Aligner
-from runtime.cli.common import (
+from cosmo_runtime.models.bundle import STRANGER_TO_PEOPLE, Bundle, load_bundle
+from cosmo_runtime.models.files import write_whole
+from cosmo_runtime.models.outputs import refuse_other_content
+from cosmo_runtime.models.shelf import Shelf
+from cosmo_runtime.runtime.cli.common import (
     DONE,
     FAILED,
     TERMINAL,
     Failure,
-    Run,
     UsageError,
-    add_bundle,
-    add_expires,
-    add_rig,
-    check_recording,
     chosen_bundle,
-    new_recording,
-    open_live,
     say,
     stop_on_signals,
-    until,
+    version,
 )
-from runtime.config import load_config
-from runtime.engines import CHOICES, open_engine
-from runtime.expiry import expires
-from runtime.follow import Follower
-from runtime.json_lines import JsonLines
-from runtime.loop import Sink, recognise
-from runtime.recognizer import Recognizer
-from runtime.record import RecordingSink
-from runtime.replay import WindowCheck, is_same_run, replay, windows_key
-from runtime.summary import Summary
-from runtime.view import LiveView
-from sensors.recording import Recording, RecordingWriter
-
-_HELP = """\
-other commands (each has its own --help):
-  cosmo-runtime record     keep what the sensors bring, without recognising
-  cosmo-runtime label      a first table of labels for a recording, to be corrected by hand
-  cosmo-runtime purge      delete the recordings that have expired
-  cosmo-runtime build      an engine for this machine's GPU
-  cosmo-runtime doctor     what is attached, what is wrong, how to mend it
-  cosmo-runtime bundle     which models there are, which one is in use, and changing it
-  cosmo-runtime finetune   learn one person and one room from a labelled recording
-  cosmo-runtime pretrain   learn from unlabelled data (stage 1 of Cosmo)
-
-examples:
-  cosmo-runtime --sensors imu,depth,radar --emulate person      no hardware needed
-  cosmo-runtime --sensors imu,depth,radar --config cosmo.toml --record today.mcap
-  cosmo-runtime --sensors imu,depth,radar --replay today.mcap --speed max --output -
-"""
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command's options."""
-    command = argparse.ArgumentParser(
-        "cosmo-runtime",
-        description="Recognises what a person does from an IMU, a depth camera and a mmWave radar, live.",
-        epilog=_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_rig(command)
-    add_bundle(command)
-    command.add_argument(
-        "--follow", action="store_true", help="take the bundle that is put in use (`bundle use`) without stopping"
-    )
-    command.add_argument(
-        "--engine", choices=CHOICES, help="what runs the model (default: auto, the fastest that `build` has verified)"
-    )
-    command.add_argument("--replay", type=Path, metavar="FILE.mcap", help="a recording instead of sensors")
-    command.add_argument("--speed", choices=("1", "max"), default="1", help="of a replay (default: 1, real time)")
-    command.add_argument(
-        "--record", type=new_recording, metavar="FILE.mcap", help="also keep everything in a recording"
-    )
-    add_expires(command)
-    command.add_argument(
-        "--output", type=Path, metavar="FILE|-", help="JSON lines, one a prediction (default: when not on a terminal)"
-    )
-    command.add_argument("--summary", type=Path, metavar="FILE.json", help="also write the closing figures to a file")
-    return command
+from cosmo_runtime.runtime.cli.page import Opened, open_page
+from cosmo_runtime.runtime.cli.rig import check_recording, connect_rig, free_recording, open_writer, story
+from cosmo_runtime.runtime.config import Config, load_config
+from cosmo_runtime.runtime.engines.choose import open_engine
+from cosmo_runtime.runtime.health.metrics import MetricsServer
+from cosmo_runtime.runtime.health.notify import Notifier
+from cosmo_runtime.runtime.health.vitals import Vitals
+from cosmo_runtime.runtime.recognition.follow import Follower
+from cosmo_runtime.runtime.recognition.loop import EndOfRun, Sink, recognise
+from cosmo_runtime.runtime.recognition.recognizer import Recognizer
+from cosmo_runtime.runtime.run import Run, open_replay, until
+from cosmo_runtime.runtime.selection.policy import Selection
+from cosmo_runtime.runtime.sinks.json_lines import JsonLines
+from cosmo_runtime.runtime.sinks.line_file import LineFile
+from cosmo_runtime.runtime.sinks.queued import QueuedSink
+from cosmo_runtime.runtime.sinks.recording import RecordingSink
+from cosmo_runtime.runtime.sinks.summary import Summary
+from cosmo_runtime.runtime.sources.replay import windows_key
+from cosmo_runtime.runtime.sync.correction import Corrector
+from cosmo_runtime.runtime.windows.aligner import Aligner
+from cosmo_runtime.sensors.recording import Recording
 
 
 def run(options: argparse.Namespace) -> int:
     """Does it; returns the exit code."""
     config = load_config(options.config)
     settings = config.recognition
-    bundle = load_bundle(chosen_bundle(options, config))
+    bundle = load_bundle(chosen_bundle(options, config)).at_hop(settings.hop_s)
     spec = bundle.spec
+    saves = options.save_energy or config.selection.save_energy
     _refuse_nonsense(options, bundle)
+    if options.home is not None:
+        from cosmo_runtime.runtime.cli.home import open_home, refuse_silent_alarms
+
+        refuse_silent_alarms(config, bundle)
     if options.follow and (options.bundle or settings.bundle):
-        raise UsageError("--follow runs the bundle in use: leave out --bundle, and bundle in the configuration")
+        raise UsageError(
+            "--follow runs the bundle in use. Leave out --bundle, and remove `bundle` from the configuration"
+        )
 
     def recognizer_of(bundle: Bundle) -> Recognizer:
-        engine = open_engine(bundle, options.engine or settings.engine, settings.threads)
-        recognizer = Recognizer(bundle, engine, settings.min_confidence, settings.smoothing)
-        recognizer.warm_up()
-        return recognizer
+        engine = open_engine(bundle, options.engine or settings.engine, settings.threads, saves)
+        return Recognizer(bundle, engine, settings.min_confidence, settings.smoothing)
 
+    opened = open_page(options) if options.web else None
     recognizer = recognizer_of(bundle)
     windows = windows_key(spec, settings.lateness_ms)
     with ExitStack() as stack:
-        run = _open_replay(options, windows) if options.replay else open_live(options, config, stack)
-        lines = _output(options, run.wall_offset_ns, stack)
-        summary = Summary(run.infos)
-        sinks: List[Sink] = [summary]
-        writer: Optional[RecordingWriter] = None
+        if options.replay:
+            run = _open_replay(options, bundle, settings.lateness_ms)
+        else:
+            run = connect_rig(options, config, stack)
+        _refuse_other_kinds(run, bundle)
+        if not bundle.knows_real_people and not run.simulated:
+            say(f"{bundle.path.name}: {STRANGER_TO_PEOPLE}. Put another model in use: cosmo-runtime bundle list")
+        lines = _output(options, run, stack)
+        live = not options.replay
+        queues: List[QueuedSink] = []
+        recordings: List[RecordingSink] = []  # of which others tell
+        output = QueuedSink(lines, "JSON lines", live=live) if lines else None  # a pipe or a disk may block
+        if output:
+            queues.append(output)
+        on_screen = TERMINAL.is_terminal and str(options.output) != "-" and not options.page_only
+        if on_screen:  # a terminal may block, too, and drawing takes long
+            from cosmo_runtime.runtime.sinks.view import LiveView
+
+            queues.append(QueuedSink(LiveView(spec, run.infos, run.title, TERMINAL), "live view", live=live))
+        recorder: Optional[Sink] = None
+        if opened:  # so may a browser
+            feed, recorder = _page(opened, run, bundle, live, stack, recordings)
+            queues.append(QueuedSink(feed, "page", live=live))
+        home = open_home(options, config, bundle, run) if options.home is not None else None
+        if home:
+            queues.append(home.queue)
+        summary = Summary(run.infos, queues, recordings)
+        vitals = Vitals(run.infos, queues, recordings, home.clips if home else None, home.troubles if home else tuple)
+        # no queue: they only count, and must miss nothing; the last one tells systemd that the loop itself runs
+        sinks: List[Sink] = [summary, vitals, Notifier(vitals)]
+        if options.metrics:
+            stack.enter_context(closing(MetricsServer(options.metrics, vitals, version())))
+        if home:
+            stack.enter_context(home.heartbeat(vitals))
         if options.record:
-            story = {"windows": windows, "bundle": bundle.path.name, "source": run.title, **expires(options.expires)}
-            writer = stack.enter_context(RecordingWriter(options.record, run.infos, story))
-            sinks.append(RecordingSink(writer))
+            about = {"windows": windows, "bundle": bundle.path.name, "source": run.title, **story(options, config)}
+            path = free_recording(options.record)
+            writer = open_writer(options.record, path, options, run.infos, about)
+            stack.callback(writer.close)
+            recordings.append(RecordingSink(writer))
+            sinks += recordings  # no queue: its writer has one
+        if recorder:
+            sinks.append(recorder)  # likewise
         if run.check:
-            sinks.append(run.check)
-        if lines:
-            sinks.append(lines)
-        if TERMINAL.is_terminal and str(options.output) != "-":
-            sinks.append(LiveView(spec, run.infos, run.title, TERMINAL))
-        rates_hz = {name: info.rate_hz for name, info in run.infos.items()}
-        aligner = Aligner(spec, rates_hz, settings.lateness_ms / 1e3)
-        events = until(run.events, run.stop, options.duration)
-        follower = Follower(Shelf(), bundle, run.infos, recognizer_of, bool(writer or run.check))
+            sinks.append(run.check)  # no queue: it must see every window, and no device waits for a replay
+        sinks += queues
+        aligner = Aligner(spec, run.infos, settings.lateness_ms / 1e3)
+        events = run.events
+        if live and (options.auto_sync or settings.auto_sync):
+            corrector = Corrector(run.infos)  # no queue: what it decides comes before the next window
+            sinks.append(corrector)
+            events = corrector.through(events)
+        events = until(events, run.stop, options.duration)
+        selection = _selection(config, run) if saves else None
+        follower = Follower(
+            Shelf(motion=options.emulate),
+            bundle,
+            run.infos,
+            recognizer_of,
+            same_windows_only=bool(recordings or run.check),
+            hop_s=settings.hop_s,
+        )
         if options.follow:
             stack.enter_context(follower)
+        gc.freeze()  # a full collection would walk through all that is imported, and hold up an answer
         try:
-            recognise(events, aligner, recognizer, run.infos, sinks, not options.replay, follower.take)
+            recognise(events, aligner, recognizer, run.infos, sinks, live, follower.take, selection)
             whole = options.duration is None and not run.stop.is_set()
-        except BrokenPipeError:  # whoever read our lines has seen enough
+        except EndOfRun:  # the reader of our lines has closed the pipe
             whole = False
         finally:
+            gc.unfreeze()
             for sink in sinks:
                 sink.close()
     Console(stderr=True).print(summary.render())
-    unwritten = _write_summary(options.summary, summary) if options.summary else None
-    if writer:
-        check_recording(writer)
+    written = not options.summary or _write_summary(options.summary, summary)
+    for recording in recordings:
+        check_recording(recording)
     different = 0
     if run.check:
         different = len(run.check.different) + (len(run.check.missing) if whole else 0)
         say(f"windows equal to those of the live run, bit for bit: {run.check.same} of {run.check.same + different}")
     if lines and lines.failure:
         raise Failure(lines.failure)
-    if unwritten:
-        raise Failure(unwritten)
-    return FAILED if different else DONE
+    if output and output.abandoned:
+        raise Failure("JSON lines: the last lines could not be written")
+    if summary.last_silence and not summary.windows:
+        raise Failure(f"{run.title}: no window could be recognised: {summary.last_silence.reason}")
+    return DONE if written and not different else FAILED
+
+
+def _selection(config: Config, run: Run) -> Selection:
+    watched = [name for rule in config.alarms for name in (rule.activity, *(rule.nothing_but or ())) if name]
+    return Selection({name: info.kind for name, info in run.infos.items()}, config.selection, watched)
 
 
 def _refuse_nonsense(options: argparse.Namespace, bundle: Bundle) -> None:
     unknown = [name for name in options.sensors if name not in bundle.spec.sensors]
     if unknown:
         known = ", ".join(bundle.spec.sensors)
-        raise UsageError(f"--sensors: {bundle.path} has no {', '.join(unknown)}; it has {known}")
-    if options.replay and (options.emulate or options.record):
-        raise UsageError("--replay goes with neither --emulate nor --record")
-    if options.record and options.record.exists():  # the writer would say so, but after --output was emptied
-        raise Failure(f"{options.record} exists already: choose another name, or move it away")
-    if options.expires and not options.record:
-        raise UsageError("--expires goes with --record only")
+        raise UsageError(
+            f"--sensors: the model {bundle.path.name} knows no sensor {', '.join(unknown)}; it knows {known}"
+        )
+    if options.replay and (options.emulate or options.record or options.auto_sync):
+        raise UsageError("--replay cannot be used with --emulate, --record or --auto-sync")
+    for option in ("expires", "keep", "participant", "operator", "note", "consent_until"):
+        if getattr(options, option) and not options.record:
+            raise UsageError(f"--{option.replace('_', '-')} needs --record")
     if options.summary and not options.summary.parent.is_dir():
-        raise UsageError(f"--summary {options.summary}: there is no folder {options.summary.parent}")
+        raise Failure(f"--summary {options.summary}: there is no folder {options.summary.parent}")
+    is_file = options.summary and (options.summary.is_file() or not options.summary.exists())
+    if is_file and not os.access(options.summary.parent, os.W_OK):
+        raise Failure(f"--summary {options.summary}: the folder {options.summary.parent} cannot be written to")
+    if options.summary:
+        try:
+            refuse_other_content(options.summary)
+        except OSError as error:
+            raise Failure(f"--summary {options.summary}: {error.strerror}") from error
+    if not options.web and (options.listen or options.token or options.token_file or options.recordings):
+        raise UsageError("--listen, --token, --token-file and --recordings need --web")
     if options.speed != "1" and not options.replay:
-        raise UsageError("--speed goes with --replay only")
+        raise UsageError("--speed needs --replay")
 
 
-def _open_replay(options: argparse.Namespace, windows: str) -> Run:
-    """Opens a recording; ``windows`` is the key of those that will be cut."""
+def _refuse_other_kinds(run: Run, bundle: Bundle) -> None:
+    for name, info in run.infos.items():
+        kind = bundle.spec.kinds.get(name, info.kind)
+        if kind != info.kind:
+            raise UsageError(f"{name} is of kind {info.kind} here, but {bundle.path} knows it as {kind}")
+
+
+def _open_replay(options: argparse.Namespace, bundle: Bundle, lateness_ms: float) -> Run:
     recording = Recording(options.replay)
-    infos = {name: recording.infos[name] for name in options.sensors if name in recording.infos}
-    if not infos:
+    if not any(name in recording.infos for name in options.sensors):
         held = ", ".join(recording.infos) or "none"
         raise UsageError(f"--sensors: {options.replay} holds none of them; it holds {held}")
     if recording.cut:
-        say(f"{recording.path}: was cut short, by a kill or a full disk; plays up to there")
-    same_run = is_same_run(recording, infos, windows)
-    stop = stop_on_signals()
-    events = replay(recording, infos, same_run, options.speed == "1", stop.is_set)
-    check = WindowCheck(recording) if same_run else None
-    title = f"replay of {options.replay.name}"
-    return Run(events, infos, stop, title, lambda: recording.wall_offset_ns, check)
+        say(f"{recording.path}: was cut short by a kill or a full disk; it plays up to there")
+    return open_replay(
+        recording,
+        options.sensors,
+        bundle.spec,
+        lateness_ms,
+        paced=options.speed == "1",
+        raw=bool(options.home),  # for clips of alarms, which are recordings
+        make_stop=stop_on_signals,
+    )
 
 
-def _output(options: argparse.Namespace, wall_offset_ns: Callable[[], int], stack: ExitStack) -> Optional[JsonLines]:
-    """The sink for machines: a file, or the standard output where nobody watches."""
-    if options.output is None and TERMINAL.is_terminal:
+def _output(options: argparse.Namespace, run: Run, stack: ExitStack) -> Optional[JsonLines]:
+    """The sink for machines: a file, or standard output if it is not a terminal."""
+    if options.output is None and (TERMINAL.is_terminal or options.page_only):
         return None
     if options.output is None or str(options.output) == "-":
-        return JsonLines(sys.stdout, wall_offset_ns)
-    try:
-        file = stack.enter_context(options.output.open("w", encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"--output {options.output}: {error.strerror}") from error
-    return JsonLines(file, wall_offset_ns)
+        sys.stdout.flush()
+        binary = sys.stdout.buffer
+        file = LineFile(getattr(binary, "raw", binary), "<stdout>")
+    else:
+        try:
+            refuse_other_content(options.output)
+            file = LineFile.append(options.output)
+        except OSError as error:
+            raise Failure(f"--output {options.output}: {error.strerror}") from error
+        stack.callback(file.close)
+    return JsonLines(file, run.infos, run.wall_offset_ns)
 
 
-def _write_summary(path: Path, summary: Summary) -> Optional[str]:
-    """Returns why it could not be written."""
+def _page(
+    opened: Opened, run: Run, bundle: Bundle, live: bool, stack: ExitStack, recordings: List[RecordingSink]
+) -> Tuple[Sink, Optional[Sink]]:
+    """Serves the page. Returns the sink that shows the run, and the one that records a live run on request."""
+    from cosmo_runtime.runtime.web.feed import PageFeed
+    from cosmo_runtime.runtime.web.link import Link
+    from cosmo_runtime.runtime.web.recorder import Recorder
+
+    link = stack.enter_context(Link(opened.settings, opened.listening))
+    recorder: Optional[Recorder] = None
+    if live:
+        recorder = Recorder(link.send, run.infos, {"bundle": bundle.path.name, "source": run.title})
+        link.obey(recorder.obey)
+    return PageFeed(link.send, bundle.spec, run.infos, run.title, run.wall_offset_ns, recordings), recorder
+
+
+def _write_summary(path: Path, summary: Summary) -> bool:
+    """Writes the summary whole, or says why it cannot be written. Returns whether it is written."""
     try:
-        path.write_text(json.dumps(summary.as_dict(), indent=2) + "\n", encoding="utf-8")
+        write_whole(path, (json.dumps(summary.as_dict(), indent=2) + "\n").encode())
     except OSError as error:
-        return f"--summary {path}: {error.strerror}"
-    return None
+        say(f"cosmo-runtime: --summary {path}: {error.strerror}")
+        return False
+    return True

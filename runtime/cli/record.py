@@ -1,87 +1,104 @@
-"""``cosmo-runtime record``: keeps what the sensors bring, and may tell a person what to do meanwhile."""
+"""``cosmo-runtime record``: records the sensors, and can tell a person what to do meanwhile."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import Iterable, Iterator, List, Optional, Sequence
 
-from runtime.cli.common import (
+from cosmo_runtime.runtime.cli.common import (
     DONE,
     TERMINAL,
     UsageError,
-    add_expires,
     add_rig,
-    check_recording,
-    new_recording,
-    open_live,
+    add_story,
+    counted,
     say,
-    seconds,
-    until,
 )
-from runtime.config import load_config
-from runtime.expiry import expires
-from runtime.loop import Sink, keep
-from runtime.prompt import Prompter, read_activities
-from runtime.record import RecordingSink
-from runtime.session import labels_beside, refuse_existing, write_labels
-from runtime.truth import Segment
-from runtime.view import LiveView
-from sensors.recording import Recording, RecordingWriter
+from cosmo_runtime.runtime.cli.keys import Keys
+from cosmo_runtime.runtime.cli.parser import Parser
+from cosmo_runtime.runtime.cli.rig import check_recording, connect_rig, free_recording, open_writer, story
+from cosmo_runtime.runtime.cli.streams import leads_nowhere
+from cosmo_runtime.runtime.cli.values import new_recording, seconds
+from cosmo_runtime.runtime.config import load_config
+from cosmo_runtime.runtime.labels.prompt import Prompter, read_activities
+from cosmo_runtime.runtime.labels.table import labels_beside, write_labels
+from cosmo_runtime.runtime.labels.truth import Segment
+from cosmo_runtime.runtime.recognition.loop import Sink, pass_on
+from cosmo_runtime.runtime.run import until
+from cosmo_runtime.runtime.sinks.queued import QueuedSink
+from cosmo_runtime.runtime.sinks.recording import RecordingSink
+from cosmo_runtime.runtime.sinks.view import LiveView
+from cosmo_runtime.sensors.events import Event, Tick
+from cosmo_runtime.sensors.recording import Recording
 
 _REST_S = 5.0
 
 _HELP = """\
-ACTIVITIES.txt has an activity a line, with seconds and, where it is not three times, how often:
+ACTIVITIES.txt has one activity per line, with its seconds and how often to do it (default: 3):
   # activity, seconds, times
   wave, 5
   sit down, 4, 6
-Each is announced and counted down to, on the screen and by the terminal's bell. What was done to its end stands in
-FILE.csv, which `cosmo-runtime finetune` reads; Ctrl-C keeps what was done until then.
+Each activity is announced and counted down to, on the screen and with the terminal's bell. Activities that were
+completed are written beside the recording, with its name and .csv; `cosmo-runtime finetune` reads that. Ctrl-C keeps
+what was completed so far. Keys: r repeats the last activity, s skips, p pauses and continues, e ends.
 """
+
+_KEYS = {"r": "repeat", "s": "skip", "p": "pause", " ": "pause", "e": "end"}
 
 
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
-    command = argparse.ArgumentParser(
+    command = Parser(
         "cosmo-runtime record",
-        description="Keeps what the sensors bring in an MCAP file, for Foxglove, Rerun, --replay.",
+        description="Records the sensors to an MCAP file, or to a folder of them, for --replay, Foxglove and Rerun.",
         epilog=_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_rig(command)
-    add_expires(command)
-    command.add_argument("--prompt", type=Path, metavar="ACTIVITIES.txt", help="tell a person what to do, and label it")
-    command.add_argument("--rest", type=seconds, metavar="S", help="before each activity of a prompt (default: 5)")
-    command.add_argument("file", type=new_recording, metavar="FILE.mcap", help="the new recording")
+    add_story(command)
+    command.add_argument(
+        "--prompt", type=Path, metavar="ACTIVITIES.txt", help="tell a person what to do, and write labels"
+    )
+    command.add_argument(
+        "--rest", type=seconds, metavar="S", help="rest before each activity of the prompt (default: 5)"
+    )
+    command.add_argument("file", type=new_recording, metavar="FILE.mcap|FOLDER", help="the new recording")
     return command
 
 
 def run(options: argparse.Namespace) -> int:
     """Does it; returns the exit code."""
     config = load_config(options.config)
+    asked, options.file = options.file, free_recording(options.file)
     prompter = _prompter(options)
     with ExitStack() as stack:
-        run = open_live(options, config, stack)
-        story = {"source": run.title, **expires(options.expires)}
-        writer = stack.enter_context(RecordingWriter(options.file, run.infos, story))
+        run = connect_rig(options, config, stack)
+        about = {"source": run.title, **story(options, config)}
+        writer = open_writer(asked, options.file, options, run.infos, about)
+        stack.callback(writer.close)
         title = f"recording to {options.file}"
-        sinks: List[Sink] = [RecordingSink(writer)]
+        recording = RecordingSink(writer)
+        sinks: List[Sink] = [recording]
         if TERMINAL.is_terminal:
             cue = (lambda: prompter.cue) if prompter else None
-            sinks.append(LiveView(None, run.infos, title, TERMINAL, cue))
+            view = LiveView(None, run.infos, title, TERMINAL, cue)
+            sinks.append(QueuedSink(view, "live view", live=True))  # a terminal may block
         else:
             say(title + "; Ctrl-C ends")
         events = until(run.events, run.stop, options.duration)
         try:
-            keep(prompter.lead(events) if prompter else events, sinks)
+            if prompter:
+                events = prompter.lead(_with_keys(events, prompter, stack.enter_context(Keys())))
+            pass_on(events, run.infos, sinks)
         finally:
             for sink in sinks:
                 sink.close()
-    check_recording(writer)
-    counts = ", ".join(f"{name} {info.counts['samples']}" for name, info in run.infos.items())
-    say(f"{options.file}: {options.file.stat().st_size / 1e6:.1f} MB, samples: {counts}")
+    check_recording(recording)
+    counts = ", ".join(f"{name} {recording.samples[name]}" for name in run.infos)
+    say(f"{options.file}: {recording.size / 1e6:.1f} MB, samples: {counts}")
     if prompter:
         _tell_labels(prompter, labels_beside(options.file))
     return DONE
@@ -91,16 +108,19 @@ def _prompter(options: argparse.Namespace) -> Optional[Prompter]:
     """Reads the prompt, if there is one, and says how long it will take."""
     if not options.prompt:
         if options.rest:
-            raise UsageError("--rest goes with --prompt only")
+            raise UsageError("--rest needs --prompt")
         return None
+    to_screen = TERMINAL.is_terminal
+    if not to_screen and leads_nowhere(sys.stderr):
+        raise UsageError(
+            "--prompt has no way to tell the person what to do. Run it on a terminal, or do not close standard error"
+        )
     activities = read_activities(options.prompt)
     labels = labels_beside(options.file)
-    refuse_existing(labels)
 
     def keep_labels(done: Sequence[Segment]) -> None:
-        write_labels(labels, done, Recording(options.file).start_ns, replace=True)
+        write_labels(labels, done, Recording(options.file), replace=True)
 
-    to_screen = TERMINAL.is_terminal
     prompter = Prompter(
         activities,
         options.rest or _REST_S,
@@ -115,15 +135,26 @@ def _prompter(options: argparse.Namespace) -> Optional[Prompter]:
             f"only once: {', '.join(once)}. Fine-tuning needs two examples of each activity, in this session or others."
         )
     if options.emulate:
-        say("The emulated rig does not follow the prompt: its labels are for trying this out, and not true.")
+        say("The emulated rig does not follow the prompt. Its labels are not true; use them to try things out.")
     return prompter
+
+
+def _with_keys(events: Iterable[Event], prompter: Prompter, keys: Keys) -> Iterator[Event]:
+    """Lets keys control the prompter."""
+    for event in events:
+        if isinstance(event, Tick):
+            for key in keys.pressed():
+                if key in _KEYS:
+                    prompter.obey(_KEYS[key])
+        yield event
 
 
 def _tell_labels(prompter: Prompter, labels: Path) -> None:
     if prompter.done:
-        say(f"{labels}: labels of {len(prompter.done)} of {prompter.total} activities, all that were done to their end")
+        total = counted(prompter.total, "activity", "activities")
+        say(f"{labels}: labels of {len(prompter.done)} of {total}, all that were completed")
     else:
-        say("nothing was done to its end, so there are no labels")
+        say("no activity was completed, so there are no labels")
 
 
 def _minutes(seconds: float) -> str:

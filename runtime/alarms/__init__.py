@@ -1,0 +1,1 @@
+"""Alarms: what raises them, who acknowledges them, and the clip around each."""

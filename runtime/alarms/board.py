@@ -1,0 +1,157 @@
+"""Keeps track of alarms: raised, repeated, over, acknowledged."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Callable, Deque, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
+
+from cosmo_runtime.runtime.alarms.rules import AlarmRule, Watch
+from cosmo_runtime.runtime.episodes.listener import Listener
+from cosmo_runtime.runtime.episodes.rule import GAP, Episode
+
+RAISED, REPEATED, OVER, ACKNOWLEDGED = "raised", "repeated", "over", "acknowledged"
+
+_log = logging.getLogger(__name__)
+
+
+class News(NamedTuple):
+    """A change of an alarm.
+
+    Attributes:
+        rule: the alarm's rule.
+        state: ``raised``, ``repeated``, ``over`` or ``acknowledged``.
+        at_ns: when it changed, on the host's monotonic clock.
+        quiet: whether it is quiet hours: the alarm is logged, but nobody is notified.
+        stands: whether nobody has acknowledged it, and it is either not over or stays on after it is over.
+        evidence: what raised the alarm.
+    """
+
+    rule: AlarmRule
+    state: str
+    at_ns: int
+    quiet: bool
+    stands: bool
+    evidence: Mapping[str, Any]
+
+
+@dataclass
+class _Standing:
+    """An alarm that stands."""
+
+    evidence: Mapping[str, Any]
+    notified_ns: Optional[int]
+    over: bool = False
+    acknowledged: bool = False
+
+
+class AlarmBoard(Listener):
+    """Raises alarms by episodes. A standing alarm is raised again only if its cause was over in between.
+
+    Args:
+        rules: the alarms' rules.
+        tell: callbacks for changes. The first one must store them.
+        local_time: the local time at a time of the host's monotonic clock.
+        standing: the evidence, by name, of alarms that an earlier run left standing.
+        acknowledged: names of alarms that somebody has acknowledged. It is called after every window.
+    """
+
+    def __init__(
+        self,
+        rules: Iterable[AlarmRule],
+        tell: Sequence[Callable[[News], None]],
+        local_time: Callable[[int], datetime],
+        standing: Optional[Mapping[str, Mapping[str, Any]]] = None,
+        acknowledged: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
+        self._watches = [Watch(rule) for rule in rules]
+        self._tell = tell
+        self._local_time = local_time
+        self._acknowledged = acknowledged
+        self._asked: Deque[str] = deque()
+        self._at_ns = 0
+        left = standing or {}
+        self._standing: Dict[str, _Standing] = {
+            watch.rule.name: _Standing(left[watch.rule.name], None, over=True)
+            for watch in self._watches
+            if watch.rule.name in left
+        }
+
+    @property
+    def standing(self) -> Dict[str, Mapping[str, Any]]:
+        """The evidence, by name, of standing alarms that nobody has acknowledged."""
+        return {name: alarm.evidence for name, alarm in list(self._standing.items()) if not alarm.acknowledged}
+
+    def acknowledge(self, name: str) -> None:
+        """Acknowledges an alarm. Any thread may call this. It takes effect with the next window."""
+        self._asked.append(name)
+
+    def now(self, episode: Episode) -> None:
+        """Checks every rule."""
+        self._at_ns = max(self._at_ns, episode.end_ns)
+        asked = {*self._acknowledged(), *(self._asked.popleft() for _ in range(len(self._asked)))}
+        for watch in self._watches:
+            self._look(watch, episode, watch.rule.name in asked)
+
+    def _look(self, watch: Watch, episode: Episode, acknowledged: bool) -> None:
+        rule = watch.rule
+        met = watch.met(episode)
+        alarm = self._standing.get(rule.name)
+        if met and (alarm is None or alarm.over):
+            since = self._local_time(episode.start_ns).isoformat(timespec="milliseconds")
+            self._standing[rule.name] = _Standing({"since": since, **_evidence(episode)}, None)
+            self._say(rule, RAISED)
+            return
+        if alarm is None:
+            return
+        if acknowledged and not alarm.acknowledged:
+            alarm.acknowledged = True
+            self._say(rule, ACKNOWLEDGED)
+        if not met and not alarm.over:
+            alarm.over = True
+            self._say(rule, OVER)
+        if alarm.over and (alarm.acknowledged or not rule.stands_until_acknowledged):
+            del self._standing[rule.name]
+        elif not alarm.acknowledged and not self._is_quiet(rule):
+            repeated = rule.repeat_s is not None and alarm.notified_ns is not None
+            if alarm.notified_ns is None or (
+                repeated and self._at_ns - alarm.notified_ns >= (rule.repeat_s or 0) * 1e9
+            ):
+                self._say(rule, REPEATED)
+
+    def _say(self, rule: AlarmRule, state: str) -> None:
+        alarm, quiet = self._standing[rule.name], self._is_quiet(rule)
+        if not quiet and state in (RAISED, REPEATED):
+            alarm.notified_ns = self._at_ns
+        stands = not alarm.acknowledged and (not alarm.over or rule.stands_until_acknowledged)
+        news = News(rule, state, self._at_ns, quiet, stands, alarm.evidence)
+        for tell in self._tell:
+            tell(news)
+        if not quiet:
+            level = logging.INFO if state in (OVER, ACKNOWLEDGED) else logging.WARNING
+            _log.log(level, "alarm %s: %s (%s)", rule.name, state, _words(alarm.evidence))
+
+    def _is_quiet(self, rule: AlarmRule) -> bool:
+        return rule.quiet is not None and rule.is_quiet(self._local_time(self._at_ns).time())
+
+
+def _evidence(episode: Episode) -> Dict[str, Any]:
+    summary: Dict[str, Any] = {"activity": episode.activity, "seconds": round(episode.seconds, 3)}
+    if episode.activity == GAP:
+        return {**summary, "reason": episode.reason}
+    return {
+        **summary,
+        "confidence": round(episode.confidence, 4),
+        "sensors": list(episode.sensors),
+        "windows": episode.windows,
+        "bundle": episode.bundle,
+    }
+
+
+def _words(evidence: Mapping[str, Any]) -> str:
+    parts: List[str] = [f"{evidence['activity']} for {evidence['seconds']:.1f} s"]
+    if "confidence" in evidence:
+        parts += [f"{evidence['confidence']:.0%} sure", f"by {', '.join(evidence['sensors']) or 'no sensor'}"]
+    return ", ".join(parts)

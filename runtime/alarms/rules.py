@@ -1,0 +1,91 @@
+"""``[[alarms]]`` of the configuration: what raises an alarm."""
+
+from __future__ import annotations
+
+import re
+from datetime import time
+from typing import List, Literal, Optional, Tuple
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from cosmo_runtime.models.names import folded
+from cosmo_runtime.names import NOBODY, UNCERTAIN
+from cosmo_runtime.runtime.episodes.rule import GAP, Episode
+
+
+class AlarmRule(BaseModel):
+    """The rule of an alarm: an activity lasts, nothing else was done for long, or there was no data for long."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9 _-]{0,31}$", description="part of topics and file names")
+    activity: Optional[str] = Field(None, description="raised while an episode of this activity lasts")
+    nothing_but: Optional[List[str]] = Field(
+        None, min_length=1, description="raised when only these were done; nobody, uncertain and gap do not count"
+    )
+    no_data: bool = Field(False, description="raised while there are no windows")
+    held_s: float = Field(0.0, ge=0, description="how long it must last")
+    repeat_s: Optional[float] = Field(None, gt=0, description="how often it is repeated until it is acknowledged")
+    quiet: Optional[str] = Field(None, description="hours without notification, local time: 22:00-07:00")
+    until: Optional[Literal["acknowledged", "over"]] = Field(
+        None, description="how long it stands; until acknowledged when absent, until over for no_data"
+    )
+    clip: bool = Field(False, description="record from before it to after it")
+
+    @field_validator("quiet")
+    @classmethod
+    def _is_a_stretch(cls, quiet: Optional[str]) -> Optional[str]:
+        if quiet is not None:
+            start, end = _hours(quiet)
+            if start == end:
+                raise ValueError(f"{quiet!r} ends where it begins, so it is never quiet; say two times")
+        return quiet
+
+    @model_validator(mode="after")
+    def _one_reason(self) -> AlarmRule:
+        if sum((self.activity is not None, self.nothing_but is not None, self.no_data)) != 1:
+            raise ValueError("say one of activity, nothing_but and no_data")
+        return self
+
+    @property
+    def stands_until_acknowledged(self) -> bool:
+        """Whether it stays on after its cause is over."""
+        return (self.until or ("over" if self.no_data else "acknowledged")) == "acknowledged"
+
+    def is_quiet(self, at: time) -> bool:
+        """Whether this local time is in the quiet hours."""
+        if self.quiet is None:
+            return False
+        start, end = _hours(self.quiet)
+        return start <= at < end if start <= end else at >= start or at < end
+
+
+class Watch:
+    """Follows episodes and says whether a rule is met."""
+
+    def __init__(self, rule: AlarmRule) -> None:
+        self.rule = rule
+        self._activities = {folded(name) for name in (rule.activity, *(rule.nothing_but or ())) if name is not None}
+        self._since_ns: Optional[int] = None
+
+    def met(self, now: Episode) -> bool:
+        """Follows the present episode."""
+        rule = self.rule
+        if rule.no_data:
+            return now.activity == GAP and now.seconds >= rule.held_s
+        named = folded(now.activity) in self._activities
+        if rule.activity is not None:
+            return named and now.seconds >= rule.held_s
+        if named:
+            self._since_ns = now.start_ns if self._since_ns is None else self._since_ns
+            return now.end_ns - self._since_ns >= rule.held_s * 1e9
+        if now.activity not in (NOBODY, UNCERTAIN, GAP):  # somebody who lies perfectly still is `nobody` after a minute
+            self._since_ns = None
+        return False
+
+
+def _hours(text: str) -> Tuple[time, time]:
+    match = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)-([01]?\d|2[0-3]):([0-5]\d)", text.replace(" ", ""))
+    if not match:
+        raise ValueError(f"{text!r}: expected hours such as 22:00-07:00")
+    return time(int(match[1]), int(match[2])), time(int(match[3]), int(match[4]))

@@ -1,0 +1,68 @@
+"""``cosmo-runtime alarms``: shows the alarms that a run with ``--home`` has raised, and acknowledges them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any, Dict
+
+from rich.console import Console
+from rich.table import Table
+
+from cosmo_runtime.runtime.cli.common import DONE, TERMINAL, UsageError, say
+from cosmo_runtime.runtime.cli.parser import Parser
+from cosmo_runtime.runtime.episodes.entries import ALARM, entries
+from cosmo_runtime.runtime.state import acknowledge, log_folder, state_folder
+
+_HELP = """\
+examples:
+  cosmo-runtime alarms                           the latest last
+  cosmo-runtime alarms --acknowledge fall        the run takes it with its next window
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    command = Parser(
+        "cosmo-runtime alarms",
+        description="Shows what alarms a run with --home has raised, and what they were raised for.",
+        epilog=_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("--acknowledge", metavar="NAME", help="say that somebody has seen to this alarm")
+    command.add_argument("--json", action="store_true", help="print one JSON object per line")
+    command.add_argument(
+        "--home", type=Path, metavar="FOLDER", help="folder that the run was given with --home (default: this user's)"
+    )
+    return command
+
+
+def run(options: argparse.Namespace) -> int:
+    """Does it; returns the exit code."""
+    home = options.home or state_folder()
+    alarms = list(entries(log_folder(home), kinds=(ALARM,)))
+    if options.acknowledge is not None:
+        standing = [name for name, last in {entry["name"]: entry for entry in alarms}.items() if last["stands"]]
+        if options.acknowledge not in standing:
+            raise UsageError(f"alarm {options.acknowledge!r} is not active; active: {', '.join(standing) or 'none'}")
+        acknowledge(home, options.acknowledge)
+        say(f"{options.acknowledge}: acknowledged; the run takes it with its next window")
+    elif options.json:
+        for entry in alarms:
+            print(json.dumps(entry))
+    else:
+        _show(alarms)
+    return DONE
+
+
+def _show(alarms: list[Dict[str, Any]]) -> None:
+    table = Table("time", "alarm", "state", "activity", "confidence", "sensors", "clip", box=None, header_style="dim")
+    for entry in alarms:
+        evidence = entry["evidence"]
+        sure = f"{evidence['confidence']:.0%}" if "confidence" in evidence else ""
+        state = entry["state"] + (", quiet" if entry["quiet"] else "")
+        time = entry["time"][:19].replace("T", " ")
+        sensors = " ".join(evidence.get("sensors", ()))
+        table.add_row(time, entry["name"], state, evidence["activity"], sure, sensors, entry.get("clip", ""))
+    Console(width=None if TERMINAL.is_terminal else 200).print(table)

@@ -1,0 +1,91 @@
+"""The command without a name: the options of ``cosmo-runtime``, which recognises live or from a recording."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from cosmo_runtime.runtime.cli.common import add_bundle, add_home, add_rig, add_story, version
+from cosmo_runtime.runtime.cli.page import add_page
+from cosmo_runtime.runtime.cli.parser import Parser
+from cosmo_runtime.runtime.cli.values import ENGINES, new_recording
+
+_HELP = """\
+other commands (each has its own --help):
+  cosmo-runtime web        see, record, label and teach in a browser
+  cosmo-runtime record     record the sensors without recognising
+  cosmo-runtime episodes   show what was done when, and the minutes of each activity by day
+  cosmo-runtime alarms     show alarms, and acknowledge them
+  cosmo-runtime status     say how the run in this home is
+  cosmo-runtime info       show what a recording holds and how it was made
+  cosmo-runtime evaluate   measure how often a model is right on labelled recordings
+  cosmo-runtime label      propose labels for a recording, for you to correct
+  cosmo-runtime export     write a recording as tables: Parquet or CSV
+  cosmo-runtime import     make a recording of a ROS bag
+  cosmo-runtime sync       find how late each sensor is, and correct it
+  cosmo-runtime purge      delete expired recordings
+  cosmo-runtime build      build an engine for this machine's GPU
+  cosmo-runtime doctor     say what is attached, what is wrong and how to fix it
+  cosmo-runtime files      find the example configuration, the udev rules and the services
+  cosmo-runtime bench      measure latency, throughput, memory and energy
+  cosmo-runtime bundle     list the models, and choose the one in use
+  cosmo-runtime finetune   learn one person and one room from a labelled recording
+  cosmo-runtime pretrain   learn from unlabelled data (stage 1 of Cosmo)
+
+examples:
+  cosmo-runtime --sensors imu,depth,radar --emulate person      no hardware needed
+  cosmo-runtime --sensors imu,depth,radar --config cosmo.toml --record today.mcap
+  cosmo-runtime --sensors imu,depth,radar --replay today.mcap --speed max --output -
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    command = Parser(
+        "cosmo-runtime",
+        description="Recognises live what a person is doing, from an IMU, a depth camera and a mmWave radar.",
+        epilog=_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("--version", action="version", version=f"cosmo-runtime {version()}")
+    add_rig(command)
+    add_bundle(command)
+    command.add_argument(
+        "--follow", action="store_true", help="switch to the bundle in use (`bundle use`) whenever it changes"
+    )
+    command.add_argument(
+        "--engine",
+        choices=ENGINES,
+        help="the engine that runs the model (default: auto, the fastest one that `build` verified)",
+    )
+    command.add_argument(
+        "--save-energy", action="store_true", help="let camera and radar sleep while the other sensors are sure"
+    )
+    command.add_argument(
+        "--auto-sync", action="store_true", help="put a sensor in step whose times are more than 100 ms off"
+    )
+    command.add_argument("--replay", type=Path, metavar="RECORDING", help="play a recording instead of using sensors")
+    command.add_argument(
+        "--speed", choices=("1", "max"), default="1", help="speed of the replay (default: 1, real time)"
+    )
+    command.add_argument("--record", type=new_recording, metavar="FILE.mcap|FOLDER", help="also record everything")
+    add_story(command)
+    add_home(command)
+    command.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE|-",
+        help="append one line of JSON per prediction (default: standard output, unless it is a terminal)",
+    )
+    command.add_argument("--summary", type=Path, metavar="FILE.json", help="also write the closing summary to a file")
+    command.add_argument("--web", action="store_true", help="also serve the page, see `cosmo-runtime web --help`")
+    add_page(command)
+    command.set_defaults(page_only=False)
+    return command
+
+
+def run(options: argparse.Namespace) -> int:
+    """Does it; returns the exit code. What it needs takes longer to import than its help to show."""
+    from cosmo_runtime.runtime.cli import recognise
+
+    return recognise.run(options)

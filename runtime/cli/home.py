@@ -1,0 +1,184 @@
+"""Everything that ``--home`` adds to a run: episodes, their log, alarms, clips and MQTT."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import re
+import threading
+from datetime import datetime
+from pathlib import Path
+from typing import Callable, List, Mapping, NamedTuple, Optional, Sequence
+
+from cosmo_runtime.models.bundle import Bundle
+from cosmo_runtime.runtime.alarms.board import RAISED, AlarmBoard, News
+from cosmo_runtime.runtime.alarms.clips import ClipRing
+from cosmo_runtime.runtime.alarms.names import NameWatch, unknown_names
+from cosmo_runtime.runtime.cli.common import DEFAULT_HOME, UsageError, version
+from cosmo_runtime.runtime.config import Config, ConfigError
+from cosmo_runtime.runtime.episodes.entries import local
+from cosmo_runtime.runtime.episodes.log import EpisodeLog, slept_ns
+from cosmo_runtime.runtime.health.heartbeat import Heartbeat
+from cosmo_runtime.runtime.health.vitals import Trouble, Vitals
+from cosmo_runtime.runtime.mqtt.publisher import Publisher
+from cosmo_runtime.runtime.mqtt.sink import MqttSink
+from cosmo_runtime.runtime.mqtt.topics import Device, Topics
+from cosmo_runtime.runtime.recognition.loop import Outcome, Sink
+from cosmo_runtime.runtime.recognition.silence import Silence
+from cosmo_runtime.runtime.run import Run
+from cosmo_runtime.runtime.sinks.episodes import Episodes
+from cosmo_runtime.runtime.sinks.queued import QueuedSink
+from cosmo_runtime.runtime.state import clips_folder, log_folder, state_folder, take_acknowledgements
+from cosmo_runtime.sensors.events import Event
+
+_log = logging.getLogger(__name__)
+
+
+class Home(NamedTuple):
+    """The open parts of a home.
+
+    Attributes:
+        queue: the sinks, behind a queue because a disk or a network may block.
+        clips: what waits for a clip; None without an alarm that asks for one.
+        folder: the folder of the state.
+        standing: names of the alarms that nobody has acknowledged.
+        tell: receive the heartbeat.
+        troubles: what is wrong now.
+        changed: set when a trouble comes or goes that the heartbeat tells at once.
+    """
+
+    queue: QueuedSink
+    clips: Optional[ClipRing]
+    folder: Path
+    standing: Callable[[], List[str]]
+    tell: Optional[Callable[[str], None]]
+    troubles: Callable[[], List[Trouble]]
+    changed: threading.Event
+
+    def heartbeat(self, vitals: Vitals) -> Heartbeat:
+        """Contexts to enter when the run begins."""
+        return Heartbeat(self.folder, vitals, version(), self.standing, self.tell, wake=self.changed)
+
+
+def refuse_silent_alarms(config: Config, bundle: Bundle) -> None:
+    """Refuses alarms that this model can never raise.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    silent = [
+        trouble.words for trouble in unknown_names(config, bundle.path.name, bundle.spec.classes) if trouble.grave
+    ]
+    if silent:
+        raise ConfigError("\n".join(silent))
+
+
+def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: Run) -> Optional[Home]:
+    """Opens the parts that the options and the configuration ask for; None if they ask for none.
+
+    Raises:
+        LogError: the log cannot be written.
+    """
+    if options.home is None:
+        return None
+    if options.replay and options.home == DEFAULT_HOME:
+        raise UsageError("--home with --replay: name a folder, or the replay would be mixed into this home's log")
+    folder = state_folder() if options.home == DEFAULT_HOME else options.home
+
+    zone = _unknown_zone()
+    if zone:
+        _log.warning("TZ=%s names no time zone of this machine, so all local times are UTC; correct it", zone)
+
+    def local_time(at_ns: int) -> datetime:
+        return local(at_ns + run.wall_offset_ns(at_ns))
+
+    slept = (lambda: 0) if options.replay else slept_ns
+    log = EpisodeLog(log_folder(folder), run.wall_offset_ns, config.episodes.keep, slept)
+    last_alarms = log.last_alarms()
+    ring = ClipRing(clips_folder(folder), run.infos, config.clips, local_time, {"source": run.title})
+
+    def keep(news: News) -> None:
+        details = {"state": news.state, "quiet": news.quiet, "stands": news.stands, "evidence": dict(news.evidence)}
+        if news.rule.clip and news.state == RAISED:
+            details["clip"] = ring.request(news.rule.name, news.at_ns)
+        log.alarm(news.rule.name, news.at_ns, details)
+
+    tell: List[Callable[[News], None]] = [keep]
+    standing = {name: last["evidence"] for name, last in last_alarms.items() if last["stands"]}
+    board = AlarmBoard(config.alarms, tell, local_time, standing, lambda: take_acknowledgements(folder))
+    rule = config.episodes.rule()
+    name_watch = NameWatch(config, bundle.path.name, bundle.spec.classes)
+    sinks: List[Sink] = [Episodes(rule, [log, board]), name_watch]
+    changed = threading.Event()
+    mqtt: Optional[MqttSink] = None
+    publisher: Optional[Publisher] = None
+    if config.mqtt:
+        topics = Topics(config.mqtt.device_id, config.mqtt.discovery)
+        names = {topics.acknowledge(alarm.name): alarm.name for alarm in config.alarms}
+
+        def hear(topic: str, _: str) -> None:
+            if topic in names:
+                board.acknowledge(names[topic])
+
+        publisher = Publisher(config.mqtt, topics, log.folder, folder / "mqtt.json", hear, changed.set)
+        name = config.mqtt.name or config.mqtt.device_id
+        device = Device(name, version(), list(run.infos), config.alarms)
+        mqtt = MqttSink(publisher, topics, device, last_alarms, lambda: rule.current, local_time)
+        tell.append(mqtt.alarm)
+        sinks.append(mqtt)
+
+    def troubles() -> List[Trouble]:
+        broker = publisher.trouble if publisher else ""
+        return [*name_watch.troubles, *([Trouble(broker, grave=True)] if broker else [])]
+
+    clips = ring if any(alarm.clip for alarm in config.alarms) else None
+    together = _WithClips(sinks, clips) if clips else _InOrder(sinks)
+    queue = QueuedSink(together, "episodes", live=not options.replay)
+    return Home(queue, clips, folder, lambda: list(board.standing), mqtt.health if mqtt else None, troubles, changed)
+
+
+def _unknown_zone() -> str:
+    """The variable TZ, if the C library cannot follow it, and takes it for UTC without a word; else empty."""
+    zone = os.environ.get("TZ", "").lstrip(":")
+    is_rule = re.match(r"(<[^>]+>|[A-Za-z]{3,})[+-]?\d", zone)  # such as CET-1CEST
+    is_file = Path(os.environ.get("TZDIR", "/usr/share/zoneinfo"), zone).is_file()
+    return "" if zone in ("", "UTC") or is_rule or is_file else zone
+
+
+class _InOrder(Sink):
+    """Sinks behind one queue, so that each sees what the earlier ones have done with a window."""
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self._sinks = sinks
+
+    def outcome(self, outcome: Outcome) -> None:
+        for sink in self._sinks:
+            sink.outcome(outcome)
+
+    def silence(self, silence: Silence) -> None:
+        for sink in self._sinks:
+            sink.silence(silence)
+
+    def out_of_step(self, behind_ms: Mapping[str, float]) -> None:
+        for sink in self._sinks:
+            sink.out_of_step(behind_ms)
+
+    def corrected(self, taken_off_ms: Mapping[str, float]) -> None:
+        for sink in self._sinks:
+            sink.corrected(taken_off_ms)
+
+    def close(self) -> None:
+        for sink in self._sinks:
+            sink.close()
+
+
+class _WithClips(_InOrder):
+    """These, and the ring: a clip is asked for when it holds what the alarm was raised for."""
+
+    def __init__(self, sinks: Sequence[Sink], ring: ClipRing) -> None:
+        super().__init__([*sinks, ring])
+        self._ring = ring
+
+    def event(self, event: Event) -> None:
+        self._ring.event(event)

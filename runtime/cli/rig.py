@@ -1,0 +1,140 @@
+"""What several commands do with a rig and with recordings: open them, and say what is wrong with them."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Callable, Dict, List, Mapping, Union
+
+from cosmo_runtime.runtime.cli.common import UsageError, on_signals, say, stop_on_signals, version
+from cosmo_runtime.runtime.config import Config
+from cosmo_runtime.runtime.labels.expiry import expires
+from cosmo_runtime.runtime.labels.keeping import Keeper
+from cosmo_runtime.runtime.labels.new_name import free_path, taken_by
+from cosmo_runtime.runtime.run import Run, open_live
+from cosmo_runtime.runtime.sinks.recording import RecordingSink
+from cosmo_runtime.runtime.sources.live import LiveSource
+from cosmo_runtime.sensors.recording import RecordingError, RecordingWriter, SegmentedWriter
+from cosmo_runtime.sensors.sensor import SensorInfo
+
+
+def connect_rig(
+    options: argparse.Namespace,
+    config: Config,
+    stack: ExitStack,
+    make_source: Callable[..., LiveSource] = LiveSource,
+) -> Run:
+    """Opens the rig that the options name; see ``runtime.run.open_live``.
+
+    A signal before the sensors have connected ends the command with ``KeyboardInterrupt``, whatever they wait for. If a
+    library swallows that, the run ends as soon as it has begun.
+    """
+    if options.at_least and options.at_least > len(options.sensors):
+        raise UsageError(f"--at-least {options.at_least}: --sensors names only {len(options.sensors)}")
+    came: List[int] = []
+
+    def interrupt(number: int, _: object) -> None:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    def make_stop() -> threading.Event:
+        stop = stop_on_signals()
+        if came:
+            stop.set()
+        return stop
+
+    on_signals(interrupt)
+    return open_live(
+        options.sensors,
+        config,
+        stack,
+        emulate=options.emulate,
+        at_least=options.at_least,
+        make_source=make_source,
+        make_stop=make_stop,
+    )
+
+
+def free_recording(path: Path) -> Path:
+    """A free path for a recording: the path itself, or if its name is taken a similar one, with a message.
+
+    So a service can be restarted with the same command, and keeps its earlier recordings.
+    """
+    taken = taken_by(path)
+    if taken is None:
+        return path
+    free = free_path(path)
+    say(f"{taken} already exists. This run is recorded to {free}")
+    return free
+
+
+def check_recording(sink: RecordingSink) -> None:
+    """Reports what a recording lacks.
+
+    Raises:
+        RecordingError: it stopped before the run ended, or was deleted.
+    """
+    if sink.trouble and not sink.goes_on:
+        raise RecordingError(sink.trouble)
+    if sink.trouble:
+        say(sink.trouble)
+
+
+def open_writer(
+    asked: Path, path: Path, options: argparse.Namespace, infos: Mapping[str, SensorInfo], about: Mapping[str, str]
+) -> Union[RecordingWriter, SegmentedWriter]:
+    """A writer of a file, or of a folder of segments with a limited size.
+
+    Args:
+        asked: the path that the command was given. ``--keep`` goes for it and for those that later runs of the same
+            command got instead: ``box-7``, ``box-7-2``, …, but never for ``box``.
+        path: a path that does not exist.
+        options: the command's options, with ``keep``.
+        infos: the sensors' infos.
+        about: the recording's metadata.
+    """
+    if path.suffix:
+        if options.keep:
+            raise UsageError("--keep goes with a folder of segments: leave .mcap out")
+        return RecordingWriter(path, infos, about)
+    if options.keep:
+        return SegmentedWriter(path, infos, about, when_turned=Keeper(asked, options.keep))
+    return SegmentedWriter(path, infos, about)
+
+
+def story(options: argparse.Namespace, config: Config) -> Dict[str, str]:
+    """A recording's metadata: whom it shows, and how it was made.
+
+    Raises:
+        ClockNotSet: the wall clock is years behind, so an expiry would be meaningless.
+    """
+    from cosmo_runtime.sensors.radar.driver import DEFAULT_CFG  # a replay needs no driver
+
+    rig = {name: config.sensor(name) for name in options.sensors}
+    chirps = {
+        f"chirps.{name}": (getattr(sensor.config, "cfg", None) or DEFAULT_CFG).read_text("utf-8", "replace")
+        for name, sensor in rig.items()
+        if sensor.kind == "radar"
+    }
+    return {
+        **whose(options),
+        "configuration": options.config.read_text("utf-8") if options.config else "",
+        **chirps,
+    }
+
+
+def whose(options: argparse.Namespace) -> Dict[str, str]:
+    """Whom a recording shows, until when it may be kept, and what made it.
+
+    Raises:
+        ClockNotSet: the wall clock is years behind, so an expiry would be meaningless.
+    """
+    notes = {"participant": options.participant, "operator": options.operator, "note": options.note}
+    return {
+        **{key: value for key, value in notes.items() if value},
+        **({"consent_until": options.consent_until.isoformat()} if options.consent_until else {}),
+        **expires(options.expires),
+        "version": version(),
+    }

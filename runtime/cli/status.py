@@ -1,0 +1,109 @@
+"""``cosmo-runtime status``: shows the health of the run in this home, so that a loop over ssh can watch many."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from contextlib import suppress
+from datetime import datetime, timezone
+from pathlib import Path
+from shutil import disk_usage
+from typing import Any, Dict
+
+from cosmo_runtime.models.bundle import BundleError
+from cosmo_runtime.models.shelf import Shelf
+from cosmo_runtime.runtime.cli.common import DONE, FAILED, Failure, version
+from cosmo_runtime.runtime.cli.parser import Parser
+from cosmo_runtime.runtime.episodes.entries import ALARM, LogError, entries
+from cosmo_runtime.runtime.health.heartbeat import EVERY_S, FILE, in_words
+from cosmo_runtime.runtime.state import log_folder, state_folder
+
+_LATE_S = 2.5 * EVERY_S
+_FULL_BYTES = 2**16  # a heartbeat takes less
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    command = Parser(
+        "cosmo-runtime status",
+        description="Says how the run with --home is: from its heartbeat, which comes every minute. Exit code 0: it is "
+        "well, or starting, for up to a minute; 1: it is not, or does not run.",
+    )
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.add_argument(
+        "--home", type=Path, metavar="FOLDER", help="folder that the run was given with --home (default: this user's)"
+    )
+    return command
+
+
+def run(options: argparse.Namespace) -> int:
+    """Does it; returns the exit code."""
+    status = _status(options.home or state_folder())
+    if options.json:
+        print(json.dumps(status, indent=2))
+    else:
+        for line in _words(status):
+            print(line)
+    return DONE if status["well"] else FAILED
+
+
+def _status(home: Path) -> Dict[str, Any]:
+    try:
+        status: Dict[str, Any] = json.loads((home / FILE).read_text("utf-8"))
+        age_s = (datetime.now(timezone.utc) - datetime.fromisoformat(status["time"])).total_seconds()
+    except FileNotFoundError:
+        status, age_s = {"troubles": []}, None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Failure(f"{home / FILE} cannot be read: {error}") from error
+    running = age_s is not None and -_LATE_S < age_s < _LATE_S and status.get("running", False)
+    if not running:
+        last = f"; its last heartbeat was {age_s:.0f} s ago" if age_s is not None else ""
+        status["troubles"] = [f"no run with --home is running{last}"]
+        if age_s is not None and disk_usage(home).free < _FULL_BYTES:
+            status["troubles"] = [f"the disk of {home} is full, so that no heartbeat can be kept{last}"]
+    try:
+        in_use = Shelf().in_use.name
+    except BundleError as error:
+        in_use = f"unknown ({error})"
+    alarms = []
+    with suppress(LogError):  # there is no log yet
+        alarms = list(entries(log_folder(home), kinds=(ALARM,)))
+    return {
+        **status,
+        "running": running,
+        "well": running and status.get("well", False),
+        "version_installed": version(),
+        "bundle_in_use": in_use,
+        "last_alarm": {key: alarms[-1][key] for key in ("name", "state", "time")} if alarms else None,
+    }
+
+
+def _words(status: Dict[str, Any]) -> list[str]:
+    lines = [in_words(status, "not well")]
+    if "uptime_s" in status:
+        lines.append(f"device {status['device']}, version {status['version']}, bundle {status['bundle']}")
+        lines.append(
+            f"up {status['uptime_s'] / 3600:.1f} h at {status['time']}, {status['windows']['answered']} windows"
+        )
+        lines.append("sensors: " + ", ".join(f"{name} {state}" for name, state in status["sensors"].items()))
+        corrected_ms = status.get("corrected_ms", {})  # earlier versions did not correct
+        if corrected_ms:
+            lines.append("put in step: " + ", ".join(f"{name} by {ms:.0f} ms" for name, ms in corrected_ms.items()))
+        if status["activity"]:
+            lines.append(
+                f"last: {status['activity']} ({status['confidence']:.0%}), {status['last_prediction_s_ago']:g} s before"
+            )
+        if "memory_bytes" in status:  # the heartbeat of an earlier version has none
+            lines.append(_memory(status))
+        lines.append(f"disk: {status['disk_free_bytes'] / 1e9:.1f} GB free ({status['disk_free_share']:.0%})")
+    if status["last_alarm"]:
+        lines.append("last alarm: {name} {state} at {time}".format(**status["last_alarm"]))
+    lines.append(f"installed: version {status['version_installed']}; bundle in use: {status['bundle_in_use']}")
+    return lines
+
+
+def _memory(status: Dict[str, Any]) -> str:
+    total, clips, most = (
+        round(status[f"{name}_bytes"] / 1e6) for name in ("memory", "clips_memory", "clips_memory_most")
+    )
+    return f"memory: {total} MB" + (f"; {clips} of them, at most {most}, wait for a clip" if most else "")

@@ -1,0 +1,62 @@
+"""``cosmo-runtime web``: the page in the browser, with sensors or without."""
+
+from __future__ import annotations
+
+import argparse
+
+from cosmo_runtime.runtime.cli import default
+from cosmo_runtime.runtime.cli.common import DONE, UsageError, add_bundle, add_home, add_rig, say
+from cosmo_runtime.runtime.cli.page import add_page, open_page
+from cosmo_runtime.runtime.cli.parser import Parser
+from cosmo_runtime.runtime.cli.values import ENGINES
+
+_HELP = """\
+The page shows what is live, and the recordings of a folder. It plays them back, labels them, and teaches from them.
+It is served to this machine alone. From another one: ssh -L 8642:localhost:8642 THIS-MACHINE, then
+http://localhost:8642 there. Any other address needs a token.
+
+examples:
+  cosmo-runtime web --sensors imu,depth,radar
+  cosmo-runtime web --sensors imu,depth,radar --emulate person     no hardware needed
+  cosmo-runtime web                                                recordings only
+  cosmo-runtime web --listen 0.0.0.0:8642 --token-file token.txt
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    command = Parser(
+        "cosmo-runtime web",
+        description="Serves a page to the browser: see it live, record, play back, label, teach (needs [web]).",
+        epilog=_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_page(command)
+    add_rig(command, required=False)
+    add_bundle(command)
+    add_home(command)
+    command.add_argument(
+        "--engine",
+        choices=ENGINES,
+        help="the engine that runs the model (default: auto, the fastest one that `build` verified)",
+    )
+    of_a_run = vars(default.parser().parse_args(["--sensors", "imu"]))  # options that the page does not offer
+    command.set_defaults(**{**of_a_run, "sensors": None, "web": True, "page_only": True, "follow": True})
+    return command
+
+
+def run(options: argparse.Namespace) -> int:
+    """Does it; returns the exit code."""
+    if options.sensors:
+        from cosmo_runtime.runtime.config import load_config
+
+        options.follow = not (options.bundle or load_config(options.config).recognition.bundle)
+        return default.run(options)
+    if options.emulate or options.duration:
+        raise UsageError("--emulate and --duration need --sensors")
+    opened = open_page(options)
+    from cosmo_runtime.runtime.web.server import serve
+
+    say("no --sensors, so there is nothing live on it; Ctrl-C ends")
+    serve(opened.settings, opened.listening)
+    return DONE

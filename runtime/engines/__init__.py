@@ -1,0 +1,1 @@
+"""Engines run a model: ONNX Runtime or TensorRT."""

@@ -1,0 +1,1 @@
+"""Episodes: what a person did, from when to when. The rule that makes them, and the log that stores them."""

@@ -1,0 +1,142 @@
+"""The content of a log of episodes: its database, and its entries in files and messages."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+import time
+from contextlib import closing
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Dict, Iterator, Optional, Sequence
+
+DATABASE = "episodes.sqlite"
+EPISODE, ALARM, CLOCK = "episode", "alarm", "clock"
+
+COLUMNS = "kind, name, run, start_ns, end_ns, wall_start_ns, wall_end_ns, details"
+PRESENT_COLUMNS = COLUMNS[len("kind, ") :]
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS entries (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, name TEXT NOT NULL, run TEXT NOT NULL,
+    start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL,
+    wall_start_ns INTEGER NOT NULL, wall_end_ns INTEGER NOT NULL, details TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS by_end ON entries (wall_end_ns);
+CREATE TABLE IF NOT EXISTS present (
+    one INTEGER PRIMARY KEY CHECK (one = 1), name TEXT NOT NULL, run TEXT NOT NULL,
+    start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL,
+    wall_start_ns INTEGER NOT NULL, wall_end_ns INTEGER NOT NULL, details TEXT NOT NULL);
+"""
+
+_log = logging.getLogger(__name__)
+
+
+class LogError(Exception):
+    """The log cannot be used. The message names the folder and says what to do."""
+
+
+def entries(
+    folder: Path, from_ns: int = 0, to_ns: int = 1 << 62, kinds: Sequence[str] = (EPISODE, ALARM, CLOCK)
+) -> Iterator[Dict[str, Any]]:
+    """Reads a log's entries in a stretch of wall time, including the present one, in order of time.
+
+    Raises:
+        LogError: there is no log, or it is damaged.
+    """
+    marks = ", ".join("?" * len(kinds))
+    with closing(read_database(folder)) as base:
+        try:
+            rows = base.execute(
+                f"SELECT id, {COLUMNS} FROM entries WHERE kind IN ({marks}) AND wall_end_ns > ? AND wall_start_ns < ?"
+                " ORDER BY wall_start_ns, id",
+                (*kinds, from_ns, to_ns),
+            ).fetchall()
+            if EPISODE in kinds:
+                rows += base.execute(
+                    f"SELECT NULL, 'episode', {PRESENT_COLUMNS} FROM present"
+                    " WHERE wall_end_ns > ? AND wall_start_ns < ?",
+                    (from_ns, to_ns),
+                ).fetchall()
+        except sqlite3.Error as error:
+            raise LogError(f"{folder / DATABASE} is damaged ({error}); the daily files beside it are not") from error
+    for row in rows:
+        yield as_json(*row)
+
+
+def after(base: sqlite3.Connection, number: int, most: int = 100) -> Iterator[Dict[str, Any]]:
+    """Reads the entries after the one with a number, in the order in which they came."""
+    for row in base.execute(f"SELECT id, {COLUMNS} FROM entries WHERE id > ? ORDER BY id LIMIT ?", (number, most)):
+        yield as_json(*row)
+
+
+def last_id(base: sqlite3.Connection) -> int:
+    """The number of the last entry, even if it was deleted since."""
+    last = base.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
+    return int(last[0]) if last else 0
+
+
+def read_database(folder: Path) -> sqlite3.Connection:
+    """Opens a log for reading, even while a run writes it.
+
+    Raises:
+        LogError: there is none.
+    """
+    path = folder / DATABASE
+    if not path.exists():
+        raise LogError(f"{folder} holds no log of episodes; a run with --home keeps one")
+    return sqlite3.connect(path, timeout=5, check_same_thread=False)
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """Opens the database. A damaged one is moved aside, because the daily files hold the same."""
+    for _ in range(2):
+        base = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
+        try:
+            base.execute("PRAGMA journal_mode=WAL")
+            base.execute("PRAGMA synchronous=FULL")
+            base.executescript(_SCHEMA)
+            base.execute("SELECT COUNT(*) FROM entries").fetchone()
+            return base
+        except sqlite3.OperationalError as error:
+            base.close()
+            raise LogError(f"{path} cannot be written: {error}") from error
+        except sqlite3.DatabaseError as error:
+            base.close()
+            aside = path.with_suffix(f".damaged-{int(time.time())}")
+            path.replace(aside)
+            _log.error("%s is damaged (%s): it is now %s, and a new one begins", path, error, aside.name)
+    raise LogError(f"{path} cannot be made")
+
+
+def as_json(
+    number: Optional[int], kind: str, name: str, run: str, start_ns: int, end_ns: int, wall_start_ns: int,
+    wall_end_ns: int, details: str,
+) -> Dict[str, Any]:  # fmt: skip
+    """An entry in the form of files and messages."""
+    start = local(wall_start_ns)
+    entry: Dict[str, Any] = {"id": number, "kind": kind, "activity" if kind == EPISODE else "name": name}
+    if kind == EPISODE:
+        entry.update(start=_iso(start), end=_iso(local(wall_end_ns)), seconds=round((end_ns - start_ns) / 1e9, 3))
+        entry.update(start_utc=_utc(wall_start_ns), end_utc=_utc(wall_end_ns))
+    else:
+        entry.update(time=_iso(start), time_utc=_utc(wall_start_ns))
+    if number is None:
+        entry["open"] = True
+    return {**entry, "zone": start.tzname(), **json.loads(details), "run": run, "start_ns": start_ns, "end_ns": end_ns}
+
+
+def local(wall_ns: int) -> datetime:
+    """A wall time in local time."""
+    return datetime.fromtimestamp(round(wall_ns / 1e6) / 1e3, timezone.utc).astimezone()
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds")
+
+
+def _utc(wall_ns: int) -> str:
+    return (
+        datetime.fromtimestamp(round(wall_ns / 1e6) / 1e3, timezone.utc)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )

@@ -1,0 +1,1 @@
+"""Exchanges recordings with other programs: exports tables for pandas, imports ROS bags."""

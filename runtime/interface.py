@@ -1,0 +1,199 @@
+"""The Python interface: predictions, recordings as arrays and windows, models, labels."""
+
+from __future__ import annotations
+
+import math
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional, Sequence, Union
+
+import numpy as np
+
+from cosmo_runtime.models.bundle import load_bundle
+from cosmo_runtime.models.names import activity_name
+from cosmo_runtime.models.shelf import Shelf
+from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.runtime.config import load_config
+from cosmo_runtime.runtime.engines.choose import open_engine
+from cosmo_runtime.runtime.labels.exchange import Label
+from cosmo_runtime.runtime.labels.table import LabelsError
+from cosmo_runtime.runtime.labels.table import read_labels as read_table
+from cosmo_runtime.runtime.labels.table import write_labels as write_table
+from cosmo_runtime.runtime.labels.truth import Segment
+from cosmo_runtime.runtime.labels.whole import checked
+from cosmo_runtime.runtime.recognition.recognizer import Prediction, Recognizer
+from cosmo_runtime.runtime.run import open_live, open_replay, until
+from cosmo_runtime.runtime.windows.aligner import Aligner, Window
+from cosmo_runtime.sensors.events import Sample
+from cosmo_runtime.sensors.recording import Recording as RecordedFile
+
+_UNITS = {"imu": "m/s², rad/s, µT", "depth": "m", "radar": "m, m, m, m/s, dB"}
+
+PathLike = Union[str, Path]
+
+
+@dataclass(frozen=True)
+class SensorArrays:
+    """What one sensor measured in a recording.
+
+    Attributes:
+        kind: ``imu``, ``depth``, ``radar`` or another.
+        stamps_s: (n,) float64, seconds from the recording's start.
+        values: for an IMU (n, 9) float32: acceleration, angular rate, magnetic field, NaN where not measured. For a
+            camera (n, height, width) float32, 0 where nothing was measured. For a radar a list of n arrays (points, 5):
+            x, y, z, radial speed, SNR.
+        units: the units of the values.
+    """
+
+    kind: str
+    stamps_s: np.ndarray
+    values: Union[np.ndarray, List[np.ndarray]]
+    units: str
+
+
+class Model:
+    """A bundle that is ready to recognise.
+
+    Args:
+        folder: the bundle's folder.
+
+    Attributes:
+        name: the bundle's name.
+        spec: its sensors, window, hop and activities.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        bundle = load_bundle(folder)
+        self.name = bundle.path.name
+        self.spec: ModelSpec = bundle.spec
+        self._recognizer = Recognizer(bundle, open_engine(bundle, "auto", 1), smoothing=0.0)
+
+    @property
+    def activities(self) -> List[str]:
+        """The activities that it can recognise."""
+        return list(self.spec.classes)
+
+    def predict(self, window: Window) -> Prediction:
+        """Recognises one window, independently of others."""
+        return self._recognizer.predict(window)
+
+
+class Recording:
+    """A recording as arrays and as windows.
+
+    Args:
+        path: the ``.mcap`` file.
+    """
+
+    def __init__(self, path: PathLike) -> None:
+        self._file = RecordedFile(Path(path))
+        self.duration_s = self._file.duration_s
+
+    @property
+    def sensors(self) -> Dict[str, str]:
+        """Kind of each sensor, by name."""
+        return {name: info.kind for name, info in self._file.infos.items()}
+
+    def __getitem__(self, name: str) -> SensorArrays:
+        """One sensor's measurements.
+
+        Raises:
+            KeyError: the recording has no such sensor.
+        """
+        if name not in self._file.infos:
+            raise KeyError(f"{self._file.path.name} has no sensor {name!r}; it has {', '.join(self._file.infos)}")
+        info = self._file.infos[name]
+        samples = [event for event in self._file.events() if isinstance(event, Sample) and event.sensor == name]
+        stamps_s = np.array([(sample.stamp_ns - self._file.start_ns) * 1e-9 for sample in samples])
+        values: Union[np.ndarray, List[np.ndarray]] = [sample.data for sample in samples]
+        if info.kind == "depth":
+            values = np.array(values, np.float32) * np.float32(info.depth_scale_m)
+        elif info.kind != "radar":
+            values = np.array(values)
+        return SensorArrays(info.kind, stamps_s, values, _UNITS.get(info.kind, ""))
+
+    def windows(self, model: Model) -> Iterator[Window]:
+        """The windows that a live run of this model would have seen."""
+        run = open_replay(self._file, model.spec.sensors, model.spec, 300.0, paced=False)
+        aligner = Aligner(model.spec, run.infos)
+        for event in run.events:
+            yield from aligner.feed(event)
+
+    def labels(self, table: PathLike) -> List[Label]:
+        """Reads a table of labels for this recording. Rows that name another recording are left out."""
+        segments = read_table(Path(table), self._file, examples=1).get(self._file.path.resolve(), [])
+        start_ns = self._file.start_ns
+        return [Label((s.start_ns - start_ns) * 1e-9, (s.end_ns - start_ns) * 1e-9, s.activity) for s in segments]
+
+    def write_labels(self, table: PathLike, labels: Sequence[Label]) -> None:
+        """Writes a table of labels that ``finetune`` reads.
+
+        Raises:
+            LabelsError: there is a file already, or the labels could not be read again: one has no valid name, lies
+                outside the recording, or overlaps another.
+        """
+        try:
+            named = [Label(start_s, end_s, activity_name(activity)) for start_s, end_s, activity in labels]
+            rows = checked(named, self.duration_s)
+        except ValueError as error:
+            raise LabelsError(f"{table} was not written: {error}") from error
+        start_ns = self._file.start_ns
+        segments = [Segment(start_ns + round(a * 1e9), start_ns + round(b * 1e9), activity) for a, b, activity in rows]
+        write_table(Path(table), segments, self._file)
+
+
+def load_model(name: Optional[str] = None) -> Model:
+    """Loads a model by name or folder, by default the one in use."""
+    return Model(Shelf().find(name) if name else Shelf().in_use)
+
+
+def read_recording(path: PathLike) -> Recording:
+    """Opens a recording."""
+    return Recording(path)
+
+
+def recognise(
+    sensors: Sequence[str] = ("imu", "depth", "radar"),
+    *,
+    emulate: Optional[str] = None,
+    model: Union[Model, str, None] = None,
+    config: Optional[PathLike] = None,
+    seconds: Optional[float] = None,
+) -> Iterator[Prediction]:
+    """Recognises live what a person does.
+
+    Args:
+        sensors: names of the sensors.
+        emulate: the motion of an emulated rig, for example ``person``. By default the sensors are real.
+        model: a model, its name or its folder. By default the one in use; for a simulated person the one that knows it.
+        config: a ``cosmo.toml``, whose sensors count. How a model answers is the model's.
+        seconds: how long to recognise, more than 0. By default until the iteration stops.
+
+    Returns:
+        A prediction for each hop.
+
+    Raises:
+        ValueError: ``seconds`` is no such number.
+        SensorError: a sensor cannot be used; while iterating.
+    """
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise ValueError(f"seconds={seconds}: expected a number above 0, or None to recognise until you stop")
+    return _recognised(sensors, emulate, model, config, seconds)
+
+
+def _recognised(
+    sensors: Sequence[str],
+    emulate: Optional[str],
+    model: Union[Model, str, None],
+    config: Optional[PathLike],
+    seconds: Optional[float],
+) -> Iterator[Prediction]:
+    if not isinstance(model, Model):
+        model = load_model(model) if model else Model(Shelf(motion=emulate).in_use)
+    with ExitStack() as stack:
+        run = open_live(sensors, load_config(Path(config) if config else None), stack, emulate=emulate)
+        aligner = Aligner(model.spec, run.infos)
+        for event in until(run.events, run.stop, seconds):
+            for window in aligner.feed(event):
+                yield model.predict(window)

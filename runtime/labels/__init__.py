@@ -1,0 +1,1 @@
+"""Labels say what was done when: tables, prompts, proposals."""

@@ -1,0 +1,171 @@
+"""When recordings expire, and how they are deleted.
+
+A recording's metadata ``expires`` says when it expires. Without it, a recording never expires.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import unicodedata
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+
+from pydantic import BeforeValidator
+from typing_extensions import Annotated
+
+from cosmo_runtime.runtime.labels.rows import LabelTable
+from cosmo_runtime.runtime.labels.table import labels_beside
+from cosmo_runtime.sensors.recording import Recording, RecordingError, recordings_below
+from cosmo_runtime.sensors.recording.segments import delete_recording, size_and_change
+
+_KEY = "expires"
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_GROWING_S = 10.0  # an unfinished recording that changed this recently is still being written
+CLOCK_IS_SET = datetime(2025, 1, 1, tzinfo=timezone.utc)  # a Jetson without a battery starts long before this
+
+
+class ClockNotSet(Exception):
+    """The wall clock is so wrong that an expiry would be meaningless."""
+
+
+class Fate(NamedTuple):
+    """What happens to one recording.
+
+    Attributes:
+        recording: its path.
+        expired: whether it has expired and will be deleted.
+        why: the reason, for people.
+        labels: the table of labels to delete with it, if there is one.
+        who: whom it says that it shows; empty if it does not say.
+        unread: whether it cannot be read, so that nobody knows whom it shows.
+    """
+
+    recording: Path
+    expired: bool
+    why: str
+    labels: Optional[Path] = None
+    who: str = ""
+    unread: bool = False
+
+
+def parse_lifetime(text: str) -> timedelta:
+    """Reads ``90m``, ``12h``, ``7d`` or ``2w``.
+
+    Raises:
+        ValueError: anything else.
+    """
+    match = re.fullmatch(r"([1-9]\d{0,4})([mhdw])", text.strip())
+    if not match:
+        raise ValueError(f"{text!r}: expected a time such as 90m, 12h, 7d or 2w")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def _lifetime(given: Any) -> Any:
+    if isinstance(given, timedelta):
+        return given
+    return parse_lifetime(given if isinstance(given, str) else f"{given}")  # a number has no unit, and is refused
+
+
+Lifetime = Annotated[timedelta, BeforeValidator(_lifetime)]
+"""A time in a configuration, such as ``12h``, ``7d`` or ``2w``."""
+
+
+def expires(lifetime: Optional[timedelta]) -> Dict[str, str]:
+    """Returns the metadata on the expiry of a recording that begins now.
+
+    Raises:
+        ClockNotSet: the wall clock is years behind.
+    """
+    if lifetime is None:
+        return {}
+    now = datetime.now(timezone.utc)
+    if now < CLOCK_IS_SET:
+        raise ClockNotSet(f"--expires: this machine believes it is {now:%Y-%m-%d}; set its clock, then record")
+    return {_KEY: (now + lifetime).isoformat(timespec="seconds")}
+
+
+def fates(paths: Iterable[Path], now: datetime, participant: Optional[str] = None) -> Iterator[Fate]:
+    """Decides what happens to each recording, but deletes nothing.
+
+    Args:
+        paths: recordings, and folders to search for them, with their subfolders.
+        now: the present time, with its zone.
+        participant: delete exactly this person's recordings, whether or not they have expired.
+    """
+    for path in paths:
+        for recording in recordings_below(path):
+            yield _fate(recording, now, participant)
+
+
+def same_person(who: str, participant: str) -> bool:
+    """Whether two names look the same to people: however an accent is encoded. No name is nobody's."""
+    return bool(who) and unicodedata.normalize("NFC", who) == unicodedata.normalize("NFC", participant)
+
+
+def delete(recordings: Iterable[Path], labels: Iterable[Path]) -> None:
+    """Deletes as many of the recordings and label tables as possible. A file that is already gone is not an error.
+
+    Raises:
+        OSError: the first one that could not be deleted, after trying all.
+    """
+    errors: List[OSError] = []
+    for path in [*labels, *recordings]:  # a kill in between leaves the recording, which knows its own expiry
+        try:
+            delete_recording(path)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+def _fate(path: Path, now: datetime, participant: Optional[str]) -> Fate:
+    if path.is_symlink():
+        return Fate(path, False, "is a link; name its target instead")
+    try:
+        recording = Recording(path)
+        modified_s = size_and_change(path)[1] / 1e9
+    except RecordingError as error:
+        return Fate(path, False, str(error).replace(f"{path} ", "", 1), unread=True)
+    except OSError as error:
+        return Fate(path, False, f"cannot be read: {error.strerror}", unread=True)
+    delete, why = _expired(recording.metadata, now) if participant is None else _is_of(recording.metadata, participant)
+    who = recording.metadata.get("participant", "")
+    if not delete:
+        return Fate(path, False, why, who=who)
+    if recording.cut and time.time() - modified_s < _GROWING_S:
+        return Fate(path, False, f"{why}, and is still being written", who=who)
+    labels = labels_beside(path)
+    if not labels.exists():
+        return Fate(path, True, why, who=who)
+    if labels.is_symlink() or not LabelTable(labels).is_of_one_recording:
+        return Fate(path, True, f"{why}; {labels.name} stays: it may belong to other recordings, too", who=who)
+    return Fate(path, True, why, labels, who)
+
+
+def _is_of(metadata: Mapping[str, str], participant: str) -> Tuple[bool, str]:
+    who = metadata.get("participant")
+    return same_person(who or "", participant), f"belongs to {who}" if who else "names no participant"
+
+
+def _expired(metadata: Mapping[str, str], now: datetime) -> Tuple[bool, str]:
+    """Whether a recording, or the consent to store it, has expired; and why."""
+    stated = metadata.get(_KEY)
+    consent = metadata.get("consent_until")
+    try:
+        if consent and now.astimezone().date() > date.fromisoformat(consent):
+            return True, f"consent ended with {consent}"
+    except ValueError:
+        return False, f"says that consent ends {consent!r}, which is not a day"
+    if stated is None:
+        return False, f"consent until {consent}" if consent else "has no expiry"
+    try:
+        expiry = datetime.fromisoformat(stated)
+        left = expiry - now
+    except (ValueError, TypeError):  # not a time, or one without a zone
+        return False, f"says that it expires {stated!r}, which is not a time"
+    when = expiry.astimezone().isoformat(" ", "minutes")
+    return (False, f"expires {when}") if left > timedelta(0) else (True, f"expired {when}")

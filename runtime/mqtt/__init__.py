@@ -1,0 +1,1 @@
+"""MQTT messages for home automation."""

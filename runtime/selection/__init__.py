@@ -1,0 +1,1 @@
+"""Lets sensors sleep while the others are sure."""

@@ -1,0 +1,1 @@
+"""Sources of events: live sensors or a recording."""

@@ -1,0 +1,122 @@
+"""Answers the page's questions about days: what was done when.
+
+The answers come from the log of a run with ``--home``. Without a log, they come from predictions: those in JSON lines
+in the folder of recordings or in the run's ``--output``, and those of the current run.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional
+
+from aiohttp import web
+
+from cosmo_runtime.runtime.config import EpisodesConfig
+from cosmo_runtime.runtime.episodes.days import bounds_ns, minutes_by_day, wall_ns
+from cosmo_runtime.runtime.episodes.entries import ALARM, EPISODE, LogError, entries
+from cosmo_runtime.runtime.episodes.predicted import PredictedDays
+from cosmo_runtime.runtime.state import acknowledge, log_folder
+from cosmo_runtime.runtime.web.guard import Refused
+from cosmo_runtime.runtime.web.hub import Hub
+from cosmo_runtime.runtime.web.request import beside, content_of
+
+_WEEK = 7
+_MOST_ALARMS = 50
+
+
+class DaysApi:
+    """The endpoints below ``/api/days``.
+
+    Args:
+        home: the folder of the run whose log is shown.
+        folder: the folder of recordings, which may also hold JSON lines.
+        output: the run's file of JSON lines, if it writes one.
+        hub: receives the run's predictions.
+    """
+
+    def __init__(self, home: Path, folder: Path, output: Optional[Path], hub: Hub) -> None:
+        self._home = home
+        self._predicted = PredictedDays(EpisodesConfig().rule, lambda: _lines(folder, output))
+        if output is None:  # otherwise they are read from that file
+            hub.listen("prediction", lambda payload: self._predicted.now.feed(json.loads(payload)))
+
+    def add_to(self, router: web.UrlDispatcher) -> None:
+        """Adds the endpoints."""
+        router.add_get("/api/days", self.day)
+        router.add_post("/api/days/acknowledge", self.acknowledge)
+
+    async def day(self, request: web.Request) -> web.Response:
+        """One day, and the time spent on each activity on that day and on the days before."""
+        try:
+            asked = request.query.get("day")
+            day = datetime.strptime(asked, "%Y-%m-%d").date() if asked else datetime.now().date()
+            bounds_ns(day - timedelta(days=_WEEK))
+            bounds_ns(day)
+        except (ValueError, OverflowError) as error:
+            raise Refused("day: expected a day such as 2026-11-28.") from error
+        answer = web.json_response(await beside(_told, log_folder(self._home), day, self._predicted))
+        answer.enable_compression()
+        return answer
+
+    async def acknowledge(self, request: web.Request) -> web.Response:
+        """Notes that somebody has seen an alarm. The run then stops repeating it."""
+        name = (await content_of(request)).get("name")
+        if name not in await beside(_alarm_names, log_folder(self._home)):
+            raise Refused(f"There is no alarm {name!r}.", 404)
+        await beside(acknowledge, self._home, name)
+        return web.json_response({})
+
+
+def _lines(folder: Path, output: Optional[Path]) -> Iterator[Path]:
+    """The files of JSON lines. Links in the folder are skipped, because they may lead anywhere."""
+    for path in sorted(folder.glob("*.jsonl")):
+        if path.is_file() and not path.is_symlink():
+            yield path.resolve()
+    if output and output.is_file():
+        yield output.resolve()
+
+
+def _told(folder: Path, day: date, predicted: PredictedDays) -> Dict[str, Any]:
+    start_ns, end_ns = bounds_ns(day)
+    first_ns = bounds_ns(day - timedelta(days=_WEEK - 1))[0]
+    week: List[Dict[str, Any]] = []
+    alarms: List[Dict[str, Any]] = []
+    problem = ""
+    try:
+        week = list(entries(folder, first_ns, end_ns, kinds=(EPISODE,)))
+        alarms = list(entries(folder, start_ns, end_ns, kinds=(ALARM,)))
+    except LogError as error:
+        problem = str(error)
+    of_log = bool(week)
+    week = week or predicted.entries(first_ns, end_ns)
+    episodes = [
+        [wall_ns(entry["start"]) / 1e6, wall_ns(entry["end"]) / 1e6, entry["activity"], entry.get("confidence")]
+        for entry in week
+        if wall_ns(entry["end"]) > start_ns
+    ]
+    minutes = {
+        of.isoformat(): {name: round(m, 2) for name, m in counts.items()} for of, counts in minutes_by_day(week).items()
+    }
+    shown = [
+        {"at_ms": wall_ns(entry["time"]) / 1e6, "name": entry["name"], "state": entry.get("state")}
+        for entry in alarms[-_MOST_ALARMS:]
+    ]
+    return {
+        "day": day.isoformat(),
+        "start_ms": start_ns / 1e6,
+        "end_ms": end_ns / 1e6,
+        "episodes": episodes,
+        "minutes": minutes,
+        "alarms": shown,
+        "problem": problem,
+        "predicted": bool(week) and not of_log,
+    }
+
+
+def _alarm_names(folder: Path) -> List[str]:
+    try:
+        return [entry["name"] for entry in entries(folder, 0, 1 << 62, kinds=(ALARM,))]
+    except LogError:
+        return []

@@ -1,0 +1,1 @@
+"""Cuts events into windows."""
