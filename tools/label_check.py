@@ -1,29 +1,28 @@
 """Compares proposed labels with the truth: `python tools/label_check.py RECORDING.mcap LABELS.csv`.
 
-The recording is one of an emulated rig, which holds what the person really did; the labels are those that
-`cosmo-runtime label` wrote for it. A true activity counts as found where one of the labelled stretches shares at least
-half of the time that either takes (intersection over union).
+The recording must be of an emulated rig, because it contains what the person really did. The labels are those that
+`cosmo-runtime label` wrote for it. A true activity counts as found if its intersection over union with a labelled
+segment is at least one half.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 from pathlib import Path
 from typing import List
 
 import numpy as np
 
-from runtime.recognizer import UNCERTAIN
-from runtime.summary import REST
-from runtime.truth import Segment, TruthLine
-from sensors.events import Sample, Truth
-from sensors.recording import Recording, RecordingError
+from cosmo_runtime.models.names import NONE, UNCERTAIN
+from cosmo_runtime.runtime.labels.rows import LabelTable
+from cosmo_runtime.runtime.labels.truth import Segment, TruthLine
+from cosmo_runtime.sensors.events import Sample, Truth
+from cosmo_runtime.sensors.recording import Recording, RecordingError
 
 
 def truth_of(recording: Recording) -> List[Segment]:
-    """What the person did, without rests, up to the last sample."""
+    """What the person did up to the last sample, without rests."""
     truths = TruthLine()
     last_ns = 0
     for event in recording.events():
@@ -32,17 +31,17 @@ def truth_of(recording: Recording) -> List[Segment]:
         elif isinstance(event, Sample):
             last_ns = event.stamp_ns
     truths.add(Truth(last_ns, ""))
-    return [segment for segment in truths.segments() if segment.activity != REST and segment.end_ns <= last_ns]
+    return [segment for segment in truths.segments() if segment.activity != NONE and segment.end_ns <= last_ns]
 
 
 def labels_of(path: Path, start_ns: int) -> List[Segment]:
-    """A table as it is, not yet corrected."""
+    """The table as it is, uncorrected."""
 
     def clock(text: str) -> int:
         return start_ns + round(float(text) * 1e9)
 
-    with path.open(newline="", encoding="utf-8") as file:
-        return [Segment(clock(row["start"]), clock(row["end"]), row["activity"]) for row in csv.DictReader(file)]
+    rows = [row.cells for row in LabelTable(path).rows]
+    return [Segment(clock(row["start"]), clock(row["end"]), row["activity"]) for row in rows]
 
 
 def share(one: Segment, other: Segment) -> float:
@@ -53,8 +52,8 @@ def share(one: Segment, other: Segment) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split(":")[0] + ".")
-    parser.add_argument("recording", type=Path)
-    parser.add_argument("labels", type=Path)
+    parser.add_argument("recording", type=Path, metavar="RECORDING.mcap", help="recording of an emulated rig")
+    parser.add_argument("labels", type=Path, metavar="LABELS.csv", help="labels that `cosmo-runtime label` wrote")
     options = parser.parse_args()
     try:
         recording = Recording(options.recording)

@@ -1,14 +1,14 @@
-"""Measures what `cosmo-runtime finetune` gains a person, in emulated sessions and tests that come later.
+"""Measures what a person gains from `cosmo-runtime finetune`, with emulated sessions and later tests.
 
     python tools/personalise.py utd --data PATH/utd-mhad --subject 7 --base utd-bundle
     python tools/personalise.py utd --data PATH/utd-mhad --subject 7 --base models/pretrained/utd
     python tools/personalise.py utd --data PATH/utd-mhad --subject 7 --base utd-bundle --one-window
     python tools/personalise.py person --subject 900 --base person-without --new squat,punch
 
-What the rig would see is recorded without waiting for it. A subject of UTD-MHAD performs each action twice in the
-session, and the other two repeats are the test. A simulated person is recorded for four minutes, of which only what
-`--new` names is labelled, and then for four more. Everything else is done by the commands that users have: `finetune`
-learns, and a replay of the test by the model before and after counts what was recognised.
+The rig is recorded faster than real time. A subject of UTD-MHAD performs each action twice in the session; the other
+two repeats are the test. A simulated person is recorded for four minutes, and only the activities of `--new` are
+labelled. The test is the next four minutes. Everything else uses the commands that users have: `finetune` learns, and a
+replay of the test with the model before and after counts what was recognised.
 """
 
 from __future__ import annotations
@@ -25,23 +25,28 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
-from models.bundle import BundleError
-from runtime.cli import main as cosmo_runtime
-from runtime.cli.common import count
-from runtime.session import labels_beside, write_labels
-from runtime.truth import Segment, TruthLine
-from sensors.config import DepthConfig
-from sensors.emulation.motion import ActivityStart, Motion
-from sensors.emulation.offline import events
-from sensors.emulation.person import HALF_CAMERA, SimulatedPerson
-from sensors.emulation.utd import REST, UtdMotion
-from sensors.events import Sample, Truth
-from sensors.recording import Recording, RecordingWriter
-from sensors.sensor import SensorError, SensorInfo
-from training.personalise import load_base
-from training.pretrained import PretrainedError
+from cosmo_runtime.models.bundle import BundleError
+from cosmo_runtime.models.files import write_whole
+from cosmo_runtime.models.outputs import try_file
+from cosmo_runtime.names import NONE
+from cosmo_runtime.runtime.cli import main as cosmo_runtime
+from cosmo_runtime.runtime.cli.values import count
+from cosmo_runtime.runtime.labels.table import labels_beside, write_labels
+from cosmo_runtime.runtime.labels.truth import Segment, TruthLine
+from cosmo_runtime.sensors.config import DepthConfig
+from cosmo_runtime.sensors.events import Sample, Truth
+from cosmo_runtime.sensors.recording import Recording, RecordingWriter
+from cosmo_runtime.sensors.sensor import SensorError
+from cosmo_runtime.sensors.simulation.motion import ActivityStart, Motion
+from cosmo_runtime.sensors.simulation.offline import events, infos_of
+from cosmo_runtime.sensors.simulation.person import HALF_CAMERA, SimulatedPerson
+from cosmo_runtime.sensors.simulation.utd import UtdMotion
+from cosmo_runtime.training.adapt.base import load_base
+from cosmo_runtime.training.benchmark.everyday import require_strangers
+from cosmo_runtime.training.pretrained import PretrainedError
 
 SESSION_REPEATS, TEST_REPEATS = (1, 2), (3, 4)
 MINUTES = 4.0
@@ -50,7 +55,7 @@ SECOND_NS = 10**9
 
 @dataclass
 class Later:
-    """A motion from some time on."""
+    """A motion from a given time on."""
 
     motion: Motion
     start_s: float
@@ -58,10 +63,11 @@ class Later:
     def __post_init__(self) -> None:
         self.duration_s = self.motion.duration_s - self.start_s
         self.camera = self.motion.camera
+        self.imu_places = self.motion.imu_places
         self.imu_rate_hz, self.radar_rate_hz = self.motion.imu_rate_hz, self.motion.radar_rate_hz
 
-    def imu(self, times_s: np.ndarray) -> np.ndarray:
-        return self.motion.imu(times_s + self.start_s)
+    def imu(self, times_s: np.ndarray, place: str) -> np.ndarray:
+        return self.motion.imu(times_s + self.start_s, place)
 
     def depth(self, time_s: float) -> np.ndarray:
         return self.motion.depth(time_s + self.start_s)
@@ -79,10 +85,8 @@ class Later:
 
 def record(motion: Motion, seconds: float, decimation: int, path: Path) -> List[Segment]:
     """Records what a rig in front of a motion would see, and returns what was done when."""
-    rates_hz = {"imu": motion.imu_rate_hz, "depth": motion.camera.rate_hz, "radar": motion.radar_rate_hz}
-    infos = {name: SensorInfo(name, "emulated", rate) for name, rate in rates_hz.items()}
-    infos["depth"].depth_scale_m = motion.camera.depth_scale_m
-    began_ns = time.monotonic_ns() // SECOND_NS * SECOND_NS  # whole, so that the same windows are cut at any time
+    infos = infos_of(motion)
+    began_ns = time.monotonic_ns() // SECOND_NS * SECOND_NS  # whole, so that windows do not depend on the time
     truths, now_ns = TruthLine(), began_ns
     with RecordingWriter(path, infos, {"source": "emulated, without waiting"}) as writer:
         for event in events(motion, seconds, DepthConfig(decimation=decimation)):
@@ -100,21 +104,21 @@ def record(motion: Motion, seconds: float, decimation: int, path: Path) -> List[
 
 
 def middle_of(segment: Segment) -> Segment:
-    """The half second in the middle, which holds the middle of one window, for one ends every half second."""
+    """The half second in the middle. It contains the middle of one window, because a window ends every half second."""
     middle_ns = (segment.start_ns + segment.end_ns) // 2
     return Segment(middle_ns - SECOND_NS // 4, middle_ns + SECOND_NS // 4, segment.activity)
 
 
 def replayed(test: Path, bundle: Path, folder: Path, new: Sequence[str]) -> Dict[str, float]:
-    """What a model recognises of a test, in the runtime's own replay."""
+    """What a model recognises in a test, by the runtime's own replay."""
     lines, summary = folder / "lines.jsonl", folder / "summary.json"
     words = ["--sensors", "imu,depth,radar", "--replay", test, "--speed", "max", "--bundle", bundle]
     if cosmo_runtime([*map(str, words), "--output", str(lines), "--summary", str(summary)]):
         raise SystemExit(f"{bundle} could not be run over {test}")
     activities = json.loads(summary.read_text())["activities"]
-    told = [json.loads(line) for line in lines.read_text().splitlines()]
+    windows = [json.loads(line) for line in lines.read_text().splitlines()]
     right = {"windows": [], "windows of new activities": [], "windows of others": []}  # type: Dict[str, List[bool]]
-    for window in told:
+    for window in windows:
         recognised = window["activity"] == window["truth"]
         right["windows"].append(recognised)
         right["windows of new activities" if window["truth"] in new else "windows of others"].append(recognised)
@@ -142,8 +146,8 @@ def measure(options: argparse.Namespace, folder: Path) -> Dict[str, Any]:
     record(test_motion, seconds, decimation, test)
     labelled = [segment for segment in done if not options.new or segment.activity in options.new]
     if options.one_window:
-        labelled = [middle_of(segment) for segment in labelled if segment.activity != REST]
-    write_labels(labels_beside(session), labelled, Recording(session).start_ns)
+        labelled = [middle_of(segment) for segment in labelled if segment.activity != NONE]
+    write_labels(labels_beside(session), labelled, Recording(session))
 
     is_bundle = (options.base / "model.json").is_file()
     before = replayed(test, options.base, folder, options.new) if is_bundle else None
@@ -154,15 +158,18 @@ def measure(options: argparse.Namespace, folder: Path) -> Dict[str, Any]:
         if cosmo_runtime([*map(str, words), "--seed", str(seed), "--json", str(figures)]):
             raise SystemExit("the session could not be learned")
         learned = json.loads(figures.read_text())
-        told = {name: learned[name] for name in ("learned_windows", "seconds", "peak_memory_mb", "before", "after")}
-        runs.append({**told, "test": replayed(test, out, folder, options.new)})
+        row = {name: learned[name] for name in ("learned_windows", "seconds", "peak_memory_mb", "before", "after")}
+        runs.append({**row, "test": replayed(test, out, folder, options.new)})
     return {"examples": len(labelled), "before": before, "runs": runs}
 
 
 def render(options: argparse.Namespace, measured: Dict[str, Any]) -> Table:
     runs = measured["runs"]
     table = Table(
-        f"{options.kind} {options.subject}, from {options.base}", "before", "after: mean, each seed", box=None
+        Column(Text(f"{options.kind} {options.subject}, from {options.base}")),
+        "before",
+        "after: mean, each seed",
+        box=None,
     )
     for name in runs[0]["test"]:
         after = [run["test"][name] for run in runs]
@@ -177,25 +184,36 @@ def render(options: argparse.Namespace, measured: Dict[str, Any]) -> Table:
 def main(arguments: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kind", choices=("utd", "person"))
-    parser.add_argument("--subject", type=int, required=True, help="of UTD-MHAD, or the simulated person's seed")
-    parser.add_argument("--base", type=Path, required=True, help="bundle or encoders that learning starts from")
+    parser.add_argument(
+        "--subject", type=int, required=True, help="subject of UTD-MHAD, or seed of the simulated person"
+    )
+    parser.add_argument("--base", type=Path, required=True, help="bundle or encoders to start from")
     parser.add_argument("--data", type=Path, default=Path(), help="folder of UTD-MHAD (utd only)")
-    parser.add_argument("--new", type=lambda text: text.split(","), default=[], help="label these activities alone")
-    parser.add_argument("--one-window", action="store_true", help="label one window of each action, and no rest")
-    parser.add_argument("--seeds", type=count, default=3, help="how often to learn (default: 3)")
+    parser.add_argument(
+        "--new", type=lambda text: text.split(","), default=[], help="label only these activities, separated by commas"
+    )
+    parser.add_argument("--one-window", action="store_true", help="label one window of each action, and no rests")
+    parser.add_argument("--seeds", type=count, default=3, help="number of seeds (default: 3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to a file")
     options = parser.parse_args(arguments)
     try:
-        load_base(options.base)
+        base = load_base(options.base)
+        if options.kind == "utd":
+            require_strangers(base, [options.subject])
     except (BundleError, PretrainedError) as error:
         parser.error(f"--base: {error}")
     if options.json and not options.json.parent.is_dir():
         parser.error(f"--json {options.json}: there is no folder {options.json.parent}")
+    try:
+        if options.json:
+            try_file(options.json)
+    except OSError as error:
+        parser.error(f"--json {options.json} cannot be written: {error.strerror}")
     with tempfile.TemporaryDirectory() as folder:
         measured = measure(options, Path(folder))
     Console().print(render(options, measured))
     if options.json:
-        options.json.write_text(json.dumps(measured, indent=2) + "\n")
+        write_whole(options.json, json.dumps(measured, indent=2).encode() + b"\n")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
-"""Re-runs the comparison of the Cosmo paper: every method on every data set, with the same windows, labels and budget.
+"""Repeats the comparison of the Cosmo paper: every method on every data set, with the same windows, labels and budget.
 
-    python tools/reproduce.py --data PATH                             # all of it; the tables go to the output
-    python tools/reproduce.py --data PATH --report docs/benchmarks    # and into a page with figures
+    python tools/reproduce.py --data PATH                             # everything; prints the tables
+    python tools/reproduce.py --data PATH --report docs/benchmarks    # writes pages with figures, too
     python tools/reproduce.py --data PATH --only utd-a:5:dtw 'usc:1:cosmo*'
-    python tools/reproduce.py --data PATH cost                        # one part: tables, studies or cost
+    python tools/reproduce.py --data PATH cost                        # one part: tables, studies, cost or inference
 
-PATH holds the data sets: utd-mhad (UTD-MHAD, with label_splits.json), usc-had (USC-HAD), and radhar (RadHAR, a folder
-or an archive whose name begins so). What is missing is skipped. A job is protocol:rate:method:seed, and its result is a
-file of its own: a run that was stopped goes on from there, and runs again what was made by an earlier version of a
-method. A report's learning.json holds all results of its page, and --report goes on from these, too.
+PATH holds the data sets: utd-mhad (UTD-MHAD, with label_splits.json), usc-had (USC-HAD), radhar (RadHAR, a folder, or
+an archive whose name begins with radhar) and cuhk-x (CUHK-X, with HAR/data). Missing data sets are skipped. A job is
+protocol:rate:method:seed, and its result is a file. A run that was stopped continues from these files. Results of an
+earlier version of a method are computed again. A report's learning.json holds all results of its pages, and --report
+continues from these as well.
 """
 
 from __future__ import annotations
@@ -18,20 +19,26 @@ import os
 import sys
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence
 
 from rich.console import Console
 from rich.progress import Progress
 
-from runtime.cli.common import CACHE
-from training.comparison import STUDIED, study_jobs, table_jobs
-from training.cost import compare
-from training.datasets.store import DataSetError
-from training.protocols import PROTOCOLS
-from training.report import Collected, as_json, markdown
-from training.runs import COST, Outcome, ResultError, Results, is_current, run_all
+from cosmo_runtime.models.files import write_whole
+from cosmo_runtime.models.outputs import try_folder
+from cosmo_runtime.runtime.cli.common import CACHE
+from cosmo_runtime.runtime.cli.values import numbers
+from cosmo_runtime.training.benchmark.comparison import ROWS, STUDIED, rows_of, study_jobs, table_jobs
+from cosmo_runtime.training.benchmark.cost import compare
+from cosmo_runtime.training.benchmark.inference import measure
+from cosmo_runtime.training.benchmark.pages import FOLDER, pages
+from cosmo_runtime.training.benchmark.protocols import PROTOCOLS
+from cosmo_runtime.training.benchmark.report import Collected, as_json
+from cosmo_runtime.training.benchmark.results import COST, ONCE, ResultError, Results
+from cosmo_runtime.training.benchmark.runs import Outcome, is_current, name_of, run_all
+from cosmo_runtime.training.datasets.store import DataSetError
 
-PARTS = ("tables", "studies", "cost")
+PARTS = ("tables", "studies", *ONCE)
 JSON = "learning.json"
 
 
@@ -42,16 +49,15 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     try:
         if options.list:
             done = {job.name: is_current(results.read(job.name)) for job in options.chosen}
-            if options.cost:
-                done[COST] = results.read(COST) is not None
+            done.update({name: results.read(name) is not None for name in options.once})
             for name, there in done.items():
                 print(f"{name}  done" if there else name)
             return 0
         if options.report:
-            results.restore(options.report / JSON)
+            results.restore(options.report / JSON, name_of)
         outcome = run_all(options.chosen, options.data, options.cache, results, options.held_out, options.jobs, console)
-        if options.cost:
-            _measure_cost(options, results, outcome, console)
+        for name in options.once:
+            _measure_once(name, options, results, outcome, console)
         _write(Collected(results), options.report)
     except (ResultError, ImportError) as error:
         console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
@@ -64,29 +70,36 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 def _options(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (all)")
-    parser.add_argument("--data", type=Path, help="folder of the data sets (that of COSMO_DATA)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all)")
+    parser.add_argument("--data", type=Path, help="folder of the data sets (default: $COSMO_DATA)")
     parser.add_argument(
         "--only",
         nargs="+",
         action="extend",
         default=[],
         metavar="JOB",
-        help="jobs or their beginnings; * is any text",
+        help="run only these jobs, or jobs that begin so; * is any text",
     )
-    parser.add_argument("--seeds", type=int, default=3, help="how many, counted from 0 (%(default)s)")
-    parser.add_argument("--jobs", type=int, default=1, help="how many at a time, a thread each (%(default)s)")
-    parser.add_argument("--results", type=Path, default=CACHE / "reproduce", help="folder of results (%(default)s)")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of decoded windows (%(default)s)")
-    parser.add_argument("--report", type=Path, metavar="FOLDER", help="write learning.md, learning.json and figures")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds, counted from 0 (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=1, help="jobs at a time, one thread each (default: %(default)s)")
+    parser.add_argument(
+        "--results", type=Path, default=CACHE / "reproduce", help="folder of results (default: %(default)s)"
+    )
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of decoded windows (default: %(default)s)")
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="FOLDER",
+        help="write learning.md, the pages and figures behind it, and learning.json",
+    )
     parser.add_argument(
         "--held-out",
-        type=_numbers,
+        type=numbers,
         default=(),
         metavar="5,6",
-        help="training subjects to test on instead, to choose by",
+        help="test on these training subjects instead, to choose settings",
     )
-    parser.add_argument("--list", action="store_true", help="only say which jobs there are, and which are done")
+    parser.add_argument("--list", action="store_true", help="only list the jobs, and which are done")
     options = parser.parse_args(arguments)
 
     options.data = options.data or Path(os.environ.get("COSMO_DATA", ""))
@@ -99,6 +112,13 @@ def _options(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
         parser.error("--seeds and --jobs: give at least 1")
     if options.held_out and options.report:
         parser.error("--report is about the test subjects; leave out --held-out")
+    for option in ("report", "results"):
+        folder = getattr(options, option)
+        try:
+            if folder and not options.list:
+                try_folder(folder)
+        except OSError as error:
+            parser.error(f"--{option} {folder} cannot be written: {error.strerror}")
     if options.held_out:
         options.results /= f"held-out-{'-'.join(map(str, options.held_out))}"
 
@@ -106,52 +126,59 @@ def _options(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
     jobs = table_jobs(options.seeds, options.held_out) if "tables" in parts else []
     jobs += study_jobs(options.seeds) if "studies" in parts else []
     for pattern in options.only:
-        if not fnmatchcase(COST, pattern) and not any(job.matches([pattern]) for job in jobs):
+        if not any(fnmatchcase(name, pattern) for name in ONCE) and not any(job.matches([pattern]) for job in jobs):
             parser.error(f"--only {pattern}: there is no such job; --list names them")
     options.chosen = [job for job in jobs if not options.only or job.matches(options.only)]
-    wanted = not options.only or any(fnmatchcase(COST, pattern) for pattern in options.only)
-    options.cost = "cost" in parts and wanted and not options.held_out
+    only = options.only or ["*"]
+    options.once = [name for name in ONCE if name in parts and any(fnmatchcase(name, pattern) for pattern in only)]
+    if options.held_out:
+        options.once = []
     return options
 
 
-def _numbers(text: str) -> Tuple[int, ...]:
-    try:
-        return tuple(int(number) for number in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text}: give numbers with commas between, as 5,6") from None
-
-
-def _measure_cost(options: argparse.Namespace, results: Results, outcome: Outcome, console: Console) -> None:
-    if results.read(COST) is not None:
+def _measure_once(name: str, options: argparse.Namespace, results: Results, outcome: Outcome, console: Console) -> None:
+    if results.read(name) is not None:
         outcome.kept += 1
         return
     protocol, rate = STUDIED
     try:
         task = PROTOCOLS[protocol].task(options.data, options.cache, rate, seed=0)
     except DataSetError as error:
-        outcome.skipped[COST] = str(error)
+        outcome.skipped[name] = str(error)
         return
     with Progress(console=console) as progress:
-        results.write(COST, compare(PROTOCOLS[protocol].spec, task.training, progress))
+        spec = PROTOCOLS[protocol].spec
+        if name == COST:
+            results.write(name, compare(spec, task.training, progress))
+        else:
+            rows = {row: ROWS[row] for row in rows_of(PROTOCOLS[protocol])}
+            results.write(name, measure(spec, task.training, rows, progress))
     outcome.ran += 1
 
 
 def _write(collected: Collected, folder: Optional[Path]) -> None:
     if folder is None:
-        print(markdown(collected, figures=False))
+        print("\n".join(pages(collected, figures=False).values()))
         return
     try:
-        from training.figures import draw
+        from cosmo_runtime.training.benchmark.figures import draw
     except ImportError as error:
         raise ImportError(f'figures need matplotlib ({error}); pip install "cosmo-runtime[evaluate]"') from error
-    folder.mkdir(parents=True, exist_ok=True)
-    draw(collected, folder)
-    (folder / "learning.md").write_text(markdown(collected, figures=True))
-    (folder / JSON).write_text(as_json(collected))
+    try:
+        (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+        write_whole(folder / JSON, as_json(collected).encode())  # first, because the other files can be made from it
+        for name, text in pages(collected, figures=True).items():
+            write_whole(folder / name, text.encode())
+        draw(collected, folder / FOLDER)
+    except OSError as error:
+        raise ResultError(
+            f"{error.filename or folder} cannot be written ({error.strerror}); free it, and run the same "
+            "command again: the results are kept"
+        ) from error
 
 
 def _say(outcome: Outcome, console: Console) -> int:
-    """What ran and what did not, and the exit status."""
+    """Prints what ran and what did not. Returns the exit status."""
     for name, trace in outcome.failed.items():
         console.print(f"{name} failed:\n{trace}", style="red", markup=False, highlight=False, soft_wrap=True)
     reasons: Dict[str, List[str]] = {}

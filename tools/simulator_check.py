@@ -1,10 +1,10 @@
 """Checks the simulated IMU against reality: `python tools/simulator_check.py PATH`, the folder that holds utd-mhad.
 
-For every trial of UTD-MHAD with the sensor on the right wrist (actions 1 to 21), the wrist's IMU is synthesised from
-the camera's skeleton, with the physics that the simulated person has, and the magnitude of its acceleration is
-correlated with the real IMU's. Both magnitudes are low-passed: a skeleton of about 20 frames a second, noisy by a
-centimetre, carries no more. The Kinect's skeleton lags the IMU by a constant, so figures are given as recorded and
-with the one lag, common to all trials, that fits best.
+In actions 1 to 21 of UTD-MHAD the sensor is on the right wrist. For each of these trials, the wrist's IMU is
+synthesised from the camera's skeleton, with the physics of the simulated person. The magnitude of its acceleration is
+correlated with that of the real IMU. Both are low-passed, because a skeleton of about 20 frames per second with a
+centimetre of noise carries no more. The Kinect's skeleton lags the IMU by a constant. The figures are therefore given
+as recorded, and with the one lag that fits all trials best.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.signal import butter, sosfiltfilt
 from scipy.spatial.transform import Rotation
 
-from sensors.emulation.inertial import GRAVITY, specific_force_and_rate
-from sensors.emulation.utd import IMU_RATE_HZ, frame_times, load, trial_names
-from sensors.sensor import SensorError
+from cosmo_runtime.sensors.sensor import SensorError
+from cosmo_runtime.sensors.simulation.inertial import GRAVITY, specific_force_and_rate
+from cosmo_runtime.sensors.simulation.utd import IMU_RATE_HZ, frame_times, load, trial_names
 
 CUTOFFS_HZ = (3.0, 5.0)
 LAGS_S = (0.0, 0.02, 0.04, 0.06, 0.08, 0.10, 0.12)
 
 _ELBOW, _WRIST = 9, 10
-_SMOOTHING_FRAMES = 1.5  # standard deviation; a skeleton's noise, differentiated twice, drowns its motion without
+_SMOOTHING_FRAMES = 1.5  # standard deviation; without it, noise differentiated twice would hide the skeleton's motion
 
 
 def wrist_imu(skeleton: np.ndarray, duration_s: float, at_s: np.ndarray) -> np.ndarray:
-    """Synthesises the IMU at a skeleton's right wrist; the forearm gives its orientation.
+    """Synthesises the IMU at a skeleton's right wrist. The forearm gives its orientation.
 
     Args:
         skeleton: (20, 3, frames) in metres: x right, y up, z away from the camera.
-        duration_s: over which the frames are spread evenly.
-        at_s: (n,) times.
+        duration_s: the time over which the frames are spread evenly.
+        at_s: (n,) times of the samples.
 
     Returns:
         (n, 6): specific force in m/s², angular rate in rad/s.
     """
-    joints = skeleton[:, [0, 2, 1]].transpose(2, 0, 1)  # z up, as the physics has it
+    joints = skeleton[:, [0, 2, 1]].transpose(2, 0, 1)  # z up, as in the physics
     joints = gaussian_filter1d(joints, _SMOOTHING_FRAMES, axis=0, mode="nearest")
     forearm = joints[:, _WRIST] - joints[:, _ELBOW]
     forearm /= np.linalg.norm(forearm, axis=1, keepdims=True)
@@ -57,7 +57,7 @@ def wrist_imu(skeleton: np.ndarray, duration_s: float, at_s: np.ndarray) -> np.n
 
 
 def correlations(folder: Path, name: str) -> np.ndarray:
-    """Correlates one trial; returns (cut-offs, lags)."""
+    """Correlates one trial. Returns (cut-offs, lags)."""
     real = np.linalg.norm(load(folder, "inertial", name)[:, :3], axis=1) * GRAVITY
     skeleton = load(folder, "skeleton", name)
     times_s = np.arange(len(real)) / IMU_RATE_HZ

@@ -1,10 +1,10 @@
-"""Measures live recognition on an emulated rig: losses, latency, CPU, memory, and what faults do.
+"""Measures live recognition on an emulated rig: losses, latency, CPU, memory, and the effect of faults.
 
-    python tools/soak.py --minutes 10 --json FILE.json     the steady run
-    python tools/soak.py --faults --json FILE.json         cables pulled and put back, bytes corrupted
-    python tools/soak.py --changes --json FILE.json        another bundle put in use every three seconds
+    python tools/soak.py --minutes 10 --json FILE.json     a steady run
+    python tools/soak.py --faults --json FILE.json         unplugs each cable, then corrupts bytes
+    python tools/soak.py --changes --json FILE.json        puts another bundle in use every three seconds
 
-The devices run in a process of their own; CPU and memory are those of the recogniser's process alone.
+The devices run in their own process. CPU and memory are those of the recogniser's process alone.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ import time
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 import numpy as np
 import psutil
 from rich.console import Console
 
-from models.bundle import Bundle, BundleError, load_bundle
-from models.shelf import SHIPPED_BUNDLE, Shelf
-from runtime.aligner import Aligner
-from runtime.config import Config
-from runtime.engine import OnnxRuntimeEngine
-from runtime.follow import Follower
-from runtime.live import LiveSource, connect_all
-from runtime.loop import Outcome, Sink, recognise
-from runtime.recognizer import Recognizer
-from runtime.summary import Summary
-from sensors.emulation.rig import EmulatedRig
-from sensors.events import Event, Sample, StateChange
-from sensors.rig import SENSOR_NAMES
-from sensors.sensor import SensorError
+from cosmo_runtime.models.bundle import Bundle, BundleError, load_bundle
+from cosmo_runtime.models.outputs import try_file
+from cosmo_runtime.models.shelf import SIMULATED_BUNDLE, Shelf
+from cosmo_runtime.runtime.engines.onnxruntime import OnnxRuntimeEngine
+from cosmo_runtime.runtime.recognition.follow import Follower
+from cosmo_runtime.runtime.recognition.loop import Outcome, Sink, recognise
+from cosmo_runtime.runtime.recognition.recognizer import Recognizer
+from cosmo_runtime.runtime.sinks.summary import Summary
+from cosmo_runtime.runtime.sources.live import LiveSource, connect_all
+from cosmo_runtime.runtime.windows.aligner import Aligner
+from cosmo_runtime.sensors.config import SHORT_FORM
+from cosmo_runtime.sensors.emulation.rig import EmulatedRig
+from cosmo_runtime.sensors.events import Event, Sample, StateChange
+from cosmo_runtime.sensors.sensor import SensorError
 
 _SETTLED_S = 60.0
 _PULLED_S = 4.0
@@ -64,7 +64,7 @@ class Rates(Sink):
 
 
 class Watch(Sink):
-    """Notes changes of state, when each prediction came, and on which sensors it stood."""
+    """Notes changes of state, the time of each prediction, and the sensors that it was based on."""
 
     def __init__(self) -> None:
         self.changes: List[StateChange] = []
@@ -79,7 +79,7 @@ class Watch(Sink):
 
 
 class Changes(Sink):
-    """Notes which bundle made each prediction, and how long that took."""
+    """Notes which bundle made each prediction, and its latency."""
 
     def __init__(self, hop_ns: int) -> None:
         self._hop_ns = hop_ns
@@ -93,7 +93,7 @@ class Changes(Sink):
         self._latency_ms.append(outcome.prediction.latency_ms)
 
     def figures(self) -> Dict[str, object]:
-        """Windows that are missing, and the latency of the first window after a change beside that of the others."""
+        """The number of missing windows, and the latency of the first window after a change and of the others."""
         first = np.array([before != after for before, after in zip(self._bundles, self._bundles[1:])])
         latency_ms = np.array(self._latency_ms[1:])
         return {
@@ -116,7 +116,7 @@ def put_copies(shelf: Shelf, bundle: Bundle) -> Bundle:
 
 
 def change_bundles(stop: threading.Event, shelf: Shelf) -> None:
-    """Puts one copy in use after the other, over and over."""
+    """Puts the copies in use in turns, again and again."""
     for name in itertools.cycle(["two", "one"]):
         if stop.wait(_BETWEEN_CHANGES_S):
             return
@@ -139,7 +139,7 @@ def faults(rig: EmulatedRig, watch: Watch) -> Dict[str, dict]:
     """Pulls each cable and puts it back, then corrupts the serial ones."""
     time.sleep(8)
     figures: Dict[str, dict] = {}
-    for name in SENSOR_NAMES:
+    for name in SHORT_FORM:
         pulled_ns = time.monotonic_ns()
         rig.unplug(name)
         time.sleep(_PULLED_S)
@@ -172,36 +172,61 @@ def _since(start_ns: int, times_ns: Iterator[int]) -> Optional[float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--faults", action="store_true")
-    parser.add_argument("--changes", action="store_true")
-    parser.add_argument("--emulate", default="person")
-    parser.add_argument("--bundle", type=Path, default=SHIPPED_BUNDLE)
-    parser.add_argument("--json", type=Path)
+    parser = _parser()
     options = parser.parse_args()
-    bundle = load_bundle(options.bundle)
+    try:
+        if options.json:
+            try_file(options.json)
+    except OSError as error:
+        parser.error(f"--json {options.json} cannot be written: {error.strerror}")
+    console = Console(stderr=True)
+    text = json.dumps(soak(options, console), indent=2)
+    print(text)
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(text + "\n", encoding="utf-8")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=10.0, help="how long to run (default: 10)")
+    parser.add_argument("--faults", action="store_true", help="unplug each cable, then corrupt bytes")
+    parser.add_argument("--changes", action="store_true", help="change the bundle every three seconds")
+    parser.add_argument("--emulate", default="person", help="what the rig plays (default: person)")
+    parser.add_argument(
+        "--bundle",
+        type=Path,
+        default=SIMULATED_BUNDLE,
+        help="folder of the model (default: the one that knows the simulated person)",
+    )
+    parser.add_argument("--hop", type=float, metavar="S", help="seconds from answer to answer (default: the model's)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to a file")
+    return parser
+
+
+def soak(options: argparse.Namespace, console: Console) -> Dict[str, Any]:
+    """Runs the rig and the recogniser, shows how it goes, and returns the figures."""
+    bundle = load_bundle(options.bundle).at_hop(options.hop)
 
     def recognizer_of(bundle: Bundle) -> Recognizer:
         return Recognizer(bundle, OnnxRuntimeEngine(bundle.onnx))
 
-    console = Console(stderr=True)
     memory: List[Dict[str, float]] = []
-    found: Dict[str, dict] = {}
+    effects: Dict[str, dict] = {}
     watch, rates, stop = Watch(), Rates(), threading.Event()
     changes = Changes(bundle.spec.hop_ns)
     with ExitStack() as stack:
         shelf = Shelf(Path(stack.enter_context(tempfile.TemporaryDirectory())))
         if options.changes:
-            bundle = put_copies(shelf, bundle)
-        follower = Follower(shelf, bundle, SENSOR_NAMES, recognizer_of)
-        rig = stack.enter_context(EmulatedRig(options.emulate, SENSOR_NAMES))
-        sensors = rig.sensors(Config())
+            bundle = put_copies(shelf, bundle).at_hop(options.hop)
+        follower = Follower(shelf, bundle, SHORT_FORM, recognizer_of, hop_s=options.hop)
+        rig = stack.enter_context(EmulatedRig(options.emulate, SHORT_FORM))
+        sensors = rig.sensors()
         errors = connect_all(sensors)
         if errors:
             raise SystemExit(errors)
         infos = {sensor.info.name: sensor.info for sensor in sensors}
-        aligner = Aligner(bundle.spec, {name: info.rate_hz for name, info in infos.items()})
+        aligner = Aligner(bundle.spec, infos)
         summary = Summary(infos)
         source = stack.enter_context(LiveSource(sensors))
         rig.listen(source.put, source.stop)
@@ -209,7 +234,7 @@ def main() -> None:
         def conduct() -> None:
             try:
                 if options.faults:
-                    found.update(faults(rig, watch))
+                    effects.update(faults(rig, watch))
                 else:
                     for reading in steady(stop, options.minutes):
                         memory.append(reading)
@@ -224,34 +249,43 @@ def main() -> None:
         sinks = [summary, changes, watch if options.faults else rates]
         recognise(source.events(), aligner, recognizer_of(bundle), infos, sinks, True, follower.take)
         stop.set()
-    report = {
+    console.print(summary.render())
+    return {
+        **_described(options, bundle),
+        **summary.as_dict(),
+        "out_of_order": {name: ring.out_of_order for name, ring in aligner.rings.items()},
+        **({"changes": changes.figures()} if options.changes else {}),
+        **({"faults": effects} if options.faults else {"rates_hz": rates.hz()}),
+        **_used(memory),
+    }
+
+
+def _described(options: argparse.Namespace, bundle: Bundle) -> Dict[str, Any]:
+    """The machine, the versions and the options."""
+    return {
         "machine": {"cores": psutil.cpu_count(), "processor": platform.processor() or platform.machine()},
         "versions": {"python": platform.python_version(), "onnxruntime": version("onnxruntime")},
         "options": {
             "emulate": options.emulate,
             "minutes": options.minutes,
+            "hop_s": bundle.spec.hop_s,
             "faults": options.faults,
             "changes": options.changes,
         },
-        **summary.as_dict(),
-        "out_of_order": {name: ring.out_of_order for name, ring in aligner.rings.items()},
     }
-    if options.changes:
-        report["changes"] = changes.figures()
-    if options.faults:
-        report["faults"] = found
-    else:
-        report["rates_hz"] = rates.hz()
-    settled = [reading for reading in memory if reading["s"] >= _SETTLED_S]
-    if len(settled) > 1:
-        first, last = settled[0], settled[-1]
-        report["memory_growth_mb"] = round(last["rss_mb"] - first["rss_mb"], 2)
-        report["cpu_share_of_one_core"] = round((last["cpu_s"] - first["cpu_s"]) / (last["s"] - first["s"]), 3)
-    console.print(summary.render())
-    text = json.dumps(report, indent=2)
-    print(text)
-    if options.json:
-        options.json.write_text(text + "\n", encoding="utf-8")
+
+
+def _used(readings: Sequence[Mapping[str, float]]) -> Dict[str, float]:
+    """Memory at the end, its growth and the CPU, after the first minute; nothing for a shorter run."""
+    settled = [reading for reading in readings if reading["s"] >= _SETTLED_S]
+    if len(settled) < 2:
+        return {}
+    first, last = settled[0], settled[-1]
+    return {
+        "memory_mb": round(last["rss_mb"], 1),
+        "memory_growth_mb": round(last["rss_mb"] - first["rss_mb"], 2),
+        "cpu_share_of_one_core": round((last["cpu_s"] - first["cpu_s"]) / (last["s"] - first["s"]), 3),
+    }
 
 
 if __name__ == "__main__":

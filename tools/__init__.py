@@ -1,0 +1,1 @@
+"""Scripts for people: they train bundles, measure and compare."""
