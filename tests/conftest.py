@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
+import tempfile
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 
 import pytest
 from hypothesis import settings
 
-from models.spec import ModalitySpec, ModelSpec
+from cosmo_runtime.models.spec import ModalitySpec, ModelSpec
+from tests import fake_gpu
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as runtime does, for tests that import ONNX Runtime first
 
@@ -19,10 +19,33 @@ settings.register_profile("busy", deadline=None)  # a machine that does other th
 settings.load_profile("busy")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """Nobody cuts the power: thousands of files need not wait for the disk. Tests of what is synced watch the calls."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)
+        yield
+
+
+@pytest.fixture(scope="session")
+def tried_bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where it is kept which bundles were tried: all tests share it, for a trial takes a second."""
+    return tmp_path_factory.mktemp("tried")
+
+
+@pytest.fixture(scope="session")
+def shares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds a folder of user data for each test. ``mktemp`` would look through all earlier ones each time."""
+    return tmp_path_factory.mktemp("shares")
+
+
 @pytest.fixture(autouse=True)
-def no_bundles_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def no_bundles_of_this_machine(shares: Path, tried_bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user who has only the shipped bundle."""
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    share = Path(tempfile.mkdtemp(dir=shares))
+    (share / "cosmo-runtime").mkdir()
+    (share / "cosmo-runtime" / "tried").symlink_to(tried_bundles)
+    monkeypatch.setenv("XDG_DATA_HOME", str(share))
 
 
 @pytest.fixture(scope="session")
@@ -48,17 +71,6 @@ def tiny_spec() -> ModelSpec:
         classes=("walk", "wave", "none"),
         quality=(0.4, 0.3, 0.3),
     )
-
-
-def _load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-fake_gpu = _load("fake_gpu")
 
 
 @pytest.fixture(params=fake_gpu.VERSIONS)

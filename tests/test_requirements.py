@@ -16,7 +16,7 @@ else:
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-EXTRAS = ("depth", "emulation", "train", "energy")  # those for a TX2
+EXTRAS = ("depth", "emulation", "train", "energy", "web", "mqtt", "metrics", "export", "ros")  # those for its Python
 LINES = sum((PROJECT["optional-dependencies"][name] for name in EXTRAS), PROJECT["dependencies"])
 ASKED = {requirement.name: requirement for requirement in map(Requirement, LINES)}
 

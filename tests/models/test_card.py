@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from models.bundle import write_bundle
-from models.card import model_card
-from models.spec import ModalitySpec, ModelSpec
+from cosmo_runtime.models.bundle import write_bundle
+from cosmo_runtime.models.card import model_card
+from cosmo_runtime.models.spec import ModalitySpec, ModelSpec
 
 SPEC = ModelSpec(
     modalities=(
@@ -56,6 +56,6 @@ def test_encoders_alone_know_no_activities():
 
 def test_a_bundle_holds_its_card(tmp_path):
     bundle = write_bundle(
-        tmp_path / "walker", SPEC, onnx=b"graph", weights=b"numbers", provenance=PROVENANCE, metrics=METRICS
+        tmp_path / "walker", SPEC, onnx=b"\x08\x07", weights=b"numbers", provenance=PROVENANCE, metrics=METRICS
     )
     assert (bundle.path / "README.md").read_text() == model_card("walker", SPEC, PROVENANCE, METRICS)

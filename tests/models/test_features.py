@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.features import depth_features, features, radar_features
-from models.spec import ModalitySpec, ModelSpec
+from cosmo_runtime.models.features import depth_features, features, radar_features
+from cosmo_runtime.models.spec import ModalitySpec, ModelSpec
 
 SPEC = ModelSpec(
     modalities=(
@@ -26,14 +26,14 @@ def test_each_modality_has_the_shape_of_its_spec():
         "depth": random.integers(0, 5000, (10, 6, 8)).astype(np.uint16),
         "radar": [random.normal(size=(n, 5)).astype(np.float32) for n in range(10)],
     }
-    inputs = features(SPEC, raw, 0.001)
+    inputs = features(SPEC, {m.sensor: m.kind_row.features(raw[m.sensor], m.shape, 0.001) for m in SPEC.modalities})
     assert {s: x.shape for s, x in inputs.items()} == {"imu": (20, 6), "depth": (10, 3, 4), "radar": (10, 2, 5)}
     assert all(x.dtype == np.float32 for x in inputs.values())
     np.testing.assert_array_equal(inputs["imu"], raw["imu"][:, :6])
 
 
 def test_absent_modalities_are_zero():
-    inputs = features(SPEC, {"imu": np.ones((20, 9), np.float32)}, 0.001)
+    inputs = features(SPEC, {"imu": np.ones((20, 6), np.float32)})
     assert list(inputs) == ["imu", "depth", "radar"]
     assert inputs["depth"].shape == (10, 3, 4)
     assert not inputs["depth"].any()
@@ -46,6 +46,17 @@ def test_depth_blocks_average_only_what_was_measured():
     depth[0, 2:, 2:] = 65535
     blocks = depth_features(depth, (2, 2), 0.001)
     np.testing.assert_allclose(blocks[0], [[2.0, 0.0], [0.0, 65.535]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("size", "blocks"), [((135, 240), (27, 48)), ((400, 700), (1, 1)), ((8, 12), (4, 6))])
+def test_depth_blocks_are_exact_means_of_any_depth(size, blocks):
+    random = np.random.default_rng(0)
+    depth = (random.integers(0, 65536, (2, *size)) * random.integers(0, 2, (2, *size))).astype(np.uint16)
+    (rows, columns), (height, width) = blocks, size
+    cut = depth.astype(np.float64).reshape(2, rows, height // rows, columns, width // columns)
+    mean = cut.sum(axis=(2, 4)) / np.maximum((cut > 0).sum(axis=(2, 4)), 1)
+    expected = (mean * 0.001).astype(np.float32)
+    assert depth_features(depth, blocks, 0.001).tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize("size", [(135, 240), (240, 320), (131, 217), (53, 90), (20, 30)])

@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from models.fusion import ConcatAttn, QualityGuidedAttention, SumAttn
+from cosmo_runtime.models.fusion import ConcatAttn, QualityGuidedAttention, SumAttn
 
 
 def test_weights_are_the_papers_formula():

@@ -4,11 +4,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from safetensors.torch import save
 from torch import nn
 
-from models.encoders import DepthEncoder, InertialEncoder, RadarEncoder
-from models.networks import CosmoNetwork, Encoders, ProjectionHeads
-from models.spec import ModalitySpec, ModelSpec
+from cosmo_runtime.models.bundle import BundleError, write_bundle
+from cosmo_runtime.models.encoders import DepthEncoder, InertialEncoder, RadarEncoder
+from cosmo_runtime.models.networks import CosmoNetwork, Encoders, ProjectionHeads, load_network
+from cosmo_runtime.models.spec import ModalitySpec, ModelSpec
 
 DEPLOYED = ModelSpec(
     modalities=(
@@ -131,3 +133,19 @@ def test_projections_are_unit_vectors():
     r = ProjectionHeads(3)(torch.randn(8, 3, 64))
     assert r.shape == (8, 3, 128)
     torch.testing.assert_close(r.norm(dim=2), torch.ones(8, 3))
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (b"", "is damaged"),
+        (b"\xff" * 100, "is damaged"),
+        (save({"classifier.classify.0.weight": torch.full((2, 2), torch.nan)}), "is damaged"),
+        (save({"classifier.classify.0.weight": torch.zeros(2)}), "does not fit"),
+        (save({"other": torch.zeros(2)}), "does not fit"),
+    ],
+)
+def test_weights_that_are_none_are_told_even_where_their_digest_is_right(tmp_path, weights, message):
+    bundle = write_bundle(tmp_path / "bundle", DEPLOYED, onnx=b"\x08\x07", weights=weights, provenance={}, metrics={})
+    with pytest.raises(BundleError, match=f"weights.safetensors {message}"):
+        load_network(bundle)

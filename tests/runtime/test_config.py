@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime.config import Config, ConfigError, load_config
+from cosmo_runtime.runtime.alarms.rules import AlarmRule
+from cosmo_runtime.runtime.config import Config, ConfigError, load_config
+from cosmo_runtime.runtime.mqtt.config import MqttConfig
 
 _EXAMPLE = Path(__file__).parents[2] / "cosmo.toml"
 
@@ -21,12 +23,23 @@ def test_without_a_file_everything_is_found_by_itself() -> None:
 
 
 def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
-    config = _load(tmp_path, '[imu]\nport = "/dev/ttyUSB3"\n[recognition]\nsmoothing = 0\nbundle = "my/model"\n')
+    config = _load(tmp_path, '[imu]\nport = "/dev/ttyUSB3"\n[recognition]\nsmoothing = 0\n')
     assert config.imu.port == "/dev/ttyUSB3"
     assert config.recognition.smoothing == 0
-    assert config.recognition.bundle == Path("my/model")
     assert config.radar == Config().radar
     assert config.imu.rate_hz == Config().imu.rate_hz
+
+
+def test_paths_start_at_the_folder_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = '[radar]\ncfg = "room.cfg"\n[depth]\nfile = "../walk.bag"\n[recognition]\nbundle = "{}"\n'
+    monkeypatch.chdir("/")  # as under systemd
+    config = _load(tmp_path, text.format("my/model"))
+    assert config.radar.cfg == tmp_path / "room.cfg"
+    assert config.depth.file == tmp_path / "../walk.bag"
+    assert config.recognition.bundle == tmp_path / "my/model"
+    assert _load(tmp_path, text.format("/opt/model")).recognition.bundle == Path("/opt/model")
+    monkeypatch.chdir(tmp_path)
+    assert load_config(Path("rig.toml")).radar.cfg == Path("room.cfg")
 
 
 @pytest.mark.parametrize(
@@ -39,15 +52,25 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
         ("[recognition]\nlateness_ms = inf\n", "recognition.lateness_ms"),
         ("[recognition]\nthreads = 0\n", "recognition.threads"),
         ("[imu]\nrate_hz = 33\n", "imu.rate_hz"),
+        ("[episodes]\nkeep = 90\n", "episodes.keep"),  # not 90 s
+        ("[clips]\nkeep = 30.5\n", "clips.keep"),
+        ("[depth]\nwidth = -5\n", "depth.width"),
+        ("[depth]\nheight = 0\n", "depth.height"),
+        ("[depth]\nrate_hz = 0\n", "depth.rate_hz"),
+        ("[depth]\nmin_m = 300\nmax_m = 6000\n", "depth.min_m"),  # millimetres
+        ("[mqtt]\nhost = 'mqtt://box.local:1883'\n", "mqtt.host"),
+        ("[mqtt]\nhost = 'box.local:1883'\n", "mqtt.host"),
         ("[imu]\nbaud = -9600\n", "imu.baud"),
         ("[radar]\ncli_baud = 0\n", "radar.cli_baud"),
         ("[radar]\ndata_baud = 0\n", "radar.data_baud"),
         ("[imu]\nlatency_ms = inf\n", "imu.latency_ms"),
+        ("[depth]\nlatency_ms = 1e300\n", "depth.latency_ms"),
         ("[depth]\nmax_m = inf\n", "depth.max_m"),
         ("[depth]\nwidth = 'wide'\n", "depth.width"),
         ("[depth]\nmin_m = 7\n", "depth.max_m"),
         ("[depth]\nmin_m = 2\nmax_m = 2\n", "depth.max_m"),
         ("[depth]\nmin_m = -1\n", "depth.min_m"),
+        ("[sensors.wrist]\nport = 'x'\n", "sensors"),
     ],
 )
 def test_an_unknown_key_or_a_bad_value_is_refused_with_file_and_key(tmp_path: Path, text: str, key: str) -> None:
@@ -66,7 +89,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
 def test_a_file_that_is_no_toml_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "rig.toml"
     file.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"rig\.toml: no valid TOML"):
+    with pytest.raises(ConfigError, match=r"rig\.toml: not valid TOML"):
         load_config(file)
 
 
@@ -82,8 +105,32 @@ def test_the_example_shows_the_defaults() -> None:
 
 
 def test_the_example_has_every_key_and_those_behind_a_hash_could_be_used(tmp_path: Path) -> None:
-    text = re.sub(r"^# (\w+ = )", r"\1", _EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    text = re.sub(r"^# (\w+ = |\[sensors)", r"\1", _EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
     config = _load(tmp_path, text)
-    for section in Config.model_fields:
+    assert config.sensors["thigh"].kind == "imu"
+    for section in set(Config.model_fields) - {"sensors", "alarms", "mqtt"}:
         given = getattr(config, section)
         assert given.model_fields_set == set(type(given).model_fields), section
+
+
+def test_the_sections_of_the_example_that_are_off_have_every_key_and_could_be_used(tmp_path: Path) -> None:
+    lines = re.findall(r"^#   (\[.*\]|\w+ = .*)", _EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    config = _load(tmp_path, "\n".join(lines[lines.index("[[alarms]]") :]))
+    assert [rule.name for rule in config.alarms] == ["fall", "still for long", "no data"]
+    assert set().union(*(rule.model_fields_set for rule in config.alarms)) == set(AlarmRule.model_fields)
+    assert config.mqtt
+    assert config.mqtt.model_fields_set == set(MqttConfig.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ('password_file = "secret"', "password_file needs username"),
+        ('ca_file = "ca.pem"', "ca_file needs tls = true"),
+        ('host = "a..b"', "mqtt.host: "),
+    ],
+)
+def test_a_key_of_the_broker_that_would_do_nothing_is_refused(tmp_path: Path, keys: str, reason: str) -> None:
+    host = "" if "host" in keys else 'host = "broker"\n'
+    with pytest.raises(ConfigError, match=reason):
+        _load(tmp_path, f"[mqtt]\n{host}{keys}\n")

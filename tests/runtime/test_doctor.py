@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import shutil
 import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,12 +19,19 @@ from rich.progress import Progress
 from serial.tools import list_ports
 from serial.tools.list_ports_common import ListPortInfo
 
-from models.bundle import Bundle, load_bundle, write_bundle
-from runtime import doctor, engines
-from runtime.config import Config
-from sensors.emulation.rig import EmulatedRig
-from sensors.sensor import Sensor, SensorInfo
-from training.build import build_engine
+from cosmo_runtime.models.bundle import Bundle, load_bundle, write_bundle
+from cosmo_runtime.runtime import doctor
+from cosmo_runtime.runtime.config import Config, parse_config
+from cosmo_runtime.runtime.engines import choose as engines
+from cosmo_runtime.runtime.engines.build import build_engine
+from cosmo_runtime.runtime.mqtt.config import MqttConfig
+from cosmo_runtime.sensors.emulation.pty import PtyPort
+from cosmo_runtime.sensors.emulation.radar_device import EmulatedRadar
+from cosmo_runtime.sensors.emulation.rig import EmulatedRig
+from cosmo_runtime.sensors.events import Sample
+from cosmo_runtime.sensors.imu import witmotion, xsens
+from cosmo_runtime.sensors.imu.driver import Imu
+from cosmo_runtime.sensors.sensor import Sensor, SensorInfo
 
 Examine = Callable[..., Tuple[bool, str]]
 
@@ -50,17 +60,45 @@ def examine(tiny_bundle: Bundle, attached: List[ListPortInfo]) -> Examine:
 def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmulatedRig]:
     """An emulated IMU in place of whatever is attached to this machine."""
     with EmulatedRig("person", ["imu"]) as rig:
-        monkeypatch.setattr(doctor, "open_sensors", lambda names, config: rig.sensors(config))
+        monkeypatch.setattr(doctor, "open_sensors", lambda names, config: rig.sensors())
         yield rig
 
 
 def test_a_rig_that_could_run_is_ready(examine: Examine, rig: EmulatedRig) -> None:
     well, text = examine(["imu"])
-    assert well
+    assert well, text
     assert re.search(r"✓ model +tiny: 3 activities; one window in [\d.]+ ms", text)
     assert re.search(r"✓ imu +IMU on .*, 100 Hz", text)
     assert "ready: cosmo-runtime --sensors imu\n" in text
     assert "✗" not in text
+
+
+def test_a_model_that_knows_no_real_person_is_noted(
+    examine: Examine, rig: EmulatedRig, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    onnx, spec = tiny_bundle.onnx.read_bytes(), tiny_bundle.spec
+    provenance = {"people": "simulated"}
+    write_bundle(tmp_path / "doll", spec, onnx=onnx, weights=b"", provenance=provenance, metrics={})
+    well, text = examine(["imu"], bundle=tmp_path / "doll")
+    assert well
+    assert re.search(r"• model +doll: it learned from simulated people only", text)
+    assert "simulated people" not in examine(["imu"])[1]
+
+
+def test_a_sensor_whose_data_is_read_late_is_ready(
+    examine: Examine, rig: EmulatedRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, reads = Imu.read, itertools.count()
+
+    def read_late(imu: Imu, timeout_s: float) -> List[Sample]:
+        if next(reads) == 1:  # after the first sample
+            time.sleep(doctor._COUNTED_S + 0.1)  # this process gets no processor
+            return []
+        return read(imu, timeout_s)
+
+    monkeypatch.setattr(Imu, "read", read_late)
+    well, text = examine(["imu"])
+    assert well, text
 
 
 def test_what_made_it_ready_is_part_of_the_command(
@@ -94,10 +132,39 @@ def test_a_device_that_is_connected_and_says_nothing_is_not_ready(
         def read(self, timeout_s: float) -> list:
             return []
 
-    monkeypatch.setattr(doctor, "open_sensors", lambda names, config: [Mute(item) for item in rig.sensors(config)])
+    monkeypatch.setattr(doctor, "open_sensors", lambda names, config: [Mute(item) for item in rig.sensors()])
     well, text = examine(["imu"])
     assert not well
-    assert re.search(r"✗ imu .*connected, but nothing comes", text)
+    assert re.search(r"✗ imu .*connected, but sends nothing", text)
+
+
+def test_a_radar_whose_bytes_are_in_no_known_layout_is_told_from_a_silent_one(
+    examine: Examine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cosmo_runtime.sensors.radar.driver._FIRST_FRAME_S", 0.5)
+    capture = Path(__file__).parents[1] / "sensors" / "radar" / "people1642_52byte.bin"
+    cli, data = PtyPort(tmp_path / "cli", 115200), PtyPort(tmp_path / "data", 921600)
+    nobody: Any = SimpleNamespace(duration_s=0, radar=None)
+    stop = threading.Event()
+
+    def send() -> None:
+        while not stop.wait(0.05):
+            data.write(capture.read_bytes())
+
+    threads = [
+        threading.Thread(target=EmulatedRadar(cli, data, nobody).run, args=(stop, time.monotonic_ns())),
+        threading.Thread(target=send),
+    ]
+    for thread in threads:
+        thread.start()
+    config = Config.model_validate({"radar": {"cli_port": str(cli.link), "data_port": str(data.link)}})
+    well, text = examine(["radar"], config)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    said = " ".join(text.split())  # the lines of a cell, joined
+    assert not well
+    assert re.search(r"✗ radar radar data on .*bytes came.*no frame of a known layout: \d+ bytes were skipped", said)
 
 
 def test_a_device_that_sends_less_than_it_is_said_to_is_noted(
@@ -114,11 +181,70 @@ def test_a_device_that_sends_less_than_it_is_said_to_is_noted(
         def info(self) -> SensorInfo:
             return replace(self._sensor.info, rate_hz=1000)
 
-    monkeypatch.setattr(doctor, "open_sensors", lambda names, config: [Announced(item) for item in rig.sensors(config)])
+    monkeypatch.setattr(doctor, "open_sensors", lambda names, config: [Announced(item) for item in rig.sensors()])
     well, text = examine(["imu"])
-    assert well
+    assert well, text
     words = re.search(r"• imu +IMU on .*: ([\d.]+) samples a second come, not 1000; \[imu\] of the configuration", text)
-    assert 80 < float(words[1]) < 120
+    assert 50 < float(words[1]) < 200
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[[Callable[[int], bytes]], Config]]:
+    """Serves an IMU that sends what it is told to at 100 Hz, and returns a configuration with it."""
+    stop = threading.Event()
+    threads: List[threading.Thread] = []
+
+    def serve(make: Callable[[int], bytes]) -> Config:
+        port = PtyPort(tmp_path / "ttyUSB0", 115200)
+
+        def send() -> None:
+            start = time.monotonic()
+            for number in itertools.count():
+                if stop.wait(max(0.0, start + number / 100 - time.monotonic())):
+                    return
+                port.write(make(number))
+
+        threads.append(threading.Thread(target=send))
+        threads[-1].start()
+        return Config.model_validate({"imu": {"port": str(port.link)}})
+
+    yield serve
+    stop.set()
+    for thread in threads:
+        thread.join()
+
+
+_MEASURED = np.arange(1.0, 10)
+_GYROSCOPE = np.where(np.isin(np.arange(9), (3, 4, 5)), _MEASURED, np.nan)
+
+
+def test_an_imu_that_lacks_what_the_model_needs_is_not_ready(examine: Examine, serve: Callable[..., Config]) -> None:
+    config = serve(lambda number: xsens.encode_sample(_GYROSCOPE, number, 100 * number))
+    well, text = examine(["imu"], config)
+    assert not well
+    assert re.search(
+        r"✗ imu +IMU on .*, xsens, 115200 baud: samples come, but the model cannot use them: no acceleration\. "
+        r"`configure = true` in \[imu\] switches on what it can send\.",
+        _line(text),
+    )
+
+
+def test_an_imu_whose_channels_come_in_different_messages_is_ready(
+    examine: Examine, serve: Callable[..., Config]
+) -> None:
+    """The angular rate at 100 Hz in messages of its own, all channels at 50 Hz in others."""
+    values = (_GYROSCOPE, _MEASURED)
+    config = serve(lambda number: xsens.encode_sample(values[number % 2], number, 100 * number))
+    well, text = examine(["imu"], config)
+    assert well, text
+    assert re.search(r"✓ imu +IMU on .*, xsens, 115200 baud, 100 Hz", text)
+
+
+def test_a_clock_that_cannot_be_used_is_told(examine: Examine, serve: Callable[..., Config]) -> None:
+    well, text = examine(["imu"], serve(lambda number: witmotion.encode_sample(_MEASURED, 0)))
+    assert well, text
+    assert re.search(r"• imu +IMU on .*: its clock stands still, or its steps are longer", _line(text))
+    assert "samples a second come" not in text
 
 
 def test_a_model_that_cannot_be_used_stops_the_rig(examine: Examine, rig: EmulatedRig, tmp_path: Path) -> None:
@@ -136,7 +262,7 @@ def test_a_model_that_does_not_know_a_sensor_stops_the_rig(
     bundle = write_bundle(tmp_path / "others", others, onnx=onnx, weights=b"none", provenance={}, metrics={})
     well, text = examine(["imu"], bundle=bundle.path)
     assert not well
-    assert re.search(r"✗ model +.*/others has no imu; it has depth, radar: see --sensors", text)
+    assert re.search(r"✗ model +.*/others knows no sensor imu; it knows depth, radar: see --sensors", text)
 
 
 def test_a_setting_of_a_sensor_that_cannot_be_used_leaves_the_rest_of_the_report(
@@ -160,8 +286,8 @@ def test_a_port_without_permission_is_told_with_what_mends_it_and_harms_only_who
     attached.append(port)
     monkeypatch.setattr(doctor.os, "access", lambda path, mode: str(path) != str(device))
     well, text = examine(["imu"])
-    assert well
-    assert re.search(r"• .*ttyUSB7 +a stranger, serial X7: permission denied. Mend: `sudo usermod -aG \w+ \w+`", text)
+    assert well, text
+    assert re.search(r"• .*ttyUSB7 +a stranger, serial X7: permission denied. Fix: `sudo usermod -aG \w+ \w+`", text)
 
 
 def test_a_port_whose_group_has_no_name_is_told_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,6 +346,35 @@ def test_a_machine_without_a_gpu_lacks_nothing_that_it_needs(
     monkeypatch.setattr(doctor, "find_gpu", lambda: None)
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     well, text = examine(["imu"])
-    assert well
+    assert well, text
     assert re.search(r"• GPU +no NVIDIA GPU; models run on the CPU", text)
     assert re.search(r"• tensorrt +TensorRT cannot be imported .*needed on a GPU only", text)
+
+
+def test_a_model_that_does_not_fit_its_spec_is_a_finding(examine: Examine, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    longer = tiny_bundle.spec.model_copy(update={"window_s": 2.0})
+    onnx = tiny_bundle.onnx.read_bytes()
+    bundle = write_bundle(tmp_path / "longer", longer, onnx=onnx, weights=b"none", provenance={}, metrics={})
+    well, text = examine(["imu"], bundle=bundle.path)
+    assert not well
+    assert re.search(r"✗ model +.*/longer: its model does not run with imu, depth, radar present", _line(text))
+
+
+def test_an_alarm_that_can_never_be_raised_is_told(examine: Examine, tmp_path: Path) -> None:
+    path = tmp_path / "cosmo.toml"
+    alarm = '[[alarms]]\nname = "walks"\n'
+    well, text = examine([], parse_config(f'{alarm}activity = "wak"', path))
+    assert not well
+    assert re.search(
+        r"✗ names +alarm walks can never be raised: the model tiny knows no 'wak'; did you mean walk", text
+    )
+    well, text = examine([], parse_config(f'{alarm}nothing_but = ["walk", "lie"]', path))
+    assert well
+    assert re.search(r"• names +alarm walks: the model tiny knows no 'lie'", text)
+
+
+def test_a_broker_that_cannot_be_reached_is_told(examine: Examine) -> None:
+    pytest.importorskip("paho.mqtt.client")
+    well, text = examine([], Config(mqtt=MqttConfig(host="127.0.0.1", port=1)))
+    assert not well
+    assert re.search(r"✗ mqtt +127.0.0.1:1: cannot be reached \(Connection refused\); check host", text)

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from rich.progress import Progress
 
-import runtime.tensorrt_engine
-from models.bundle import Bundle, load_bundle
-from models.shelf import SHIPPED_BUNDLE
-from runtime.engine import Engine, EngineError
-from runtime.engines import ENGINES, key_here, open_engine, records
-from runtime.gpu import find_gpu
-from training.build import TOLERANCE, build_engine, simulated_windows
+from cosmo_runtime.models.bundle import Bundle, load_bundle
+from cosmo_runtime.models.shelf import SIMULATED_BUNDLE
+from cosmo_runtime.runtime.engines import tensorrt as tensorrt_module
+from cosmo_runtime.runtime.engines.build import TOLERANCE, build_engine, simulated_windows
+from cosmo_runtime.runtime.engines.choose import ENGINES, key_here, open_engine, records
+from cosmo_runtime.runtime.engines.gpu import find_gpu
+from cosmo_runtime.runtime.engines.onnxruntime import Engine, EngineError
 
 pytestmark = [
     pytest.mark.gpu,
@@ -32,13 +32,13 @@ Inputs = Dict[str, np.ndarray]
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
-    shutil.copytree(SHIPPED_BUNDLE, tmp_path / "person")
+    shutil.copytree(SIMULATED_BUNDLE, tmp_path / "person")
     return load_bundle(tmp_path / "person")
 
 
 @pytest.fixture(scope="module")
 def windows() -> List[Inputs]:
-    return simulated_windows(load_bundle(SHIPPED_BUNDLE).spec)[::3]
+    return simulated_windows(load_bundle(SIMULATED_BUNDLE).spec)[::3]
 
 
 def build(bundle: Bundle, engine: str, precision: str, windows: List[Inputs]) -> Engine:
@@ -94,9 +94,9 @@ def test_the_bindings_of_older_tensorrt_answer_alike(
         pytest.skip("this TensorRT has no bindings any more")
 
     def older(trt: Any, engine: Any) -> Any:
-        return runtime.tensorrt_engine.BindingsContext(trt, engine)
+        return tensorrt_module.BindingsContext(trt, engine)
 
-    monkeypatch.setattr(runtime.tensorrt_engine, "NamedContext", older)
+    monkeypatch.setattr(tensorrt_module, "NamedContext", older)
     bound = open_engine(bundle, "tensorrt")
-    assert isinstance(bound._context, runtime.tensorrt_engine.BindingsContext)  # type: ignore[attr-defined]
+    assert isinstance(bound._context, tensorrt_module.BindingsContext)  # type: ignore[attr-defined]
     expect_equal(bound, named, windows)

@@ -33,8 +33,8 @@ _DESCRIBE = """
 import json, sys
 import tensorrt
 from rich.progress import Progress
-from runtime.tensorrt_engine import logger_of
-from training.build import _monitor
+from cosmo_runtime.runtime.engines.tensorrt import logger_of
+from cosmo_runtime.runtime.engines.build import _monitor
 described = {
     name: {member: str(getattr(item, member).__doc__) for member in dir(item)}
     for name, item in vars(tensorrt).items() if isinstance(item, type)
@@ -68,7 +68,7 @@ def described(version: str) -> Dict[str, Dict[str, str]]:
     environment = {
         **os.environ,
         "LD_LIBRARY_PATH": str(folder / "lib"),
-        "PYTHONPATH": os.pathsep.join([str(folder / "tensorrt_bindings"), str(REPOSITORY)]),
+        "PYTHONPATH": os.pathsep.join([str(folder / "tensorrt_bindings"), str(REPOSITORY / "src")]),
     }
     told = subprocess.run([sys.executable, "-c", _DESCRIBE], env=environment, capture_output=True, text=True)
     assert told.returncode == 0, told.stderr

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sensors.emulation.pty import PtyPort
-from sensors.sensor import SensorError, SensorLost, SensorNotFound
-from sensors.serial_port import SerialPort
+from cosmo_runtime.sensors.emulation.pty import PtyPort
+from cosmo_runtime.sensors.sensor import SensorError, SensorLost, SensorNotFound
+from cosmo_runtime.sensors.serial_port import SerialPort
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_missing_port_is_not_found(tmp_path: Path) -> None:
 
 
 def test_a_busy_port_names_who_can_tell(device: PtyPort, port: SerialPort) -> None:
-    with pytest.raises(SensorError, match=f"in use by another program. `fuser -v {device.link}`"):
+    with pytest.raises(SensorError, match=f"in use by another program, often ModemManager. `fuser -v {device.link}`"):
         SerialPort(str(device.link), 115200, "IMU")
 
 
@@ -101,3 +101,26 @@ def test_a_file_that_is_no_port(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(SensorError, match=r"notes.txt: cannot open"):
         SerialPort(str(tmp_path / "notes.txt"), 115200, "IMU")
+
+
+@pytest.mark.parametrize("baud", [-1, 0, 2**31 - 1, 2**31, 2**40, 2**80])
+def test_a_speed_that_no_port_has_is_an_error_of_the_sensor_or_works(
+    device: PtyPort, port: SerialPort, baud: int
+) -> None:
+    if 0 <= baud < 2**31:  # a pseudo-terminal takes any of them
+        port.set_baud(baud)
+    else:
+        with pytest.raises(SensorError, match=f"IMU on {device.link}: cannot be set to {baud} baud"):
+            port.set_baud(baud)
+    port.close()
+    if 0 <= baud < 2**31:
+        SerialPort(str(device.link), baud, "IMU").close()
+    else:
+        with pytest.raises(SensorError, match=f"radar data on {device.link}: cannot be opened at {baud} baud"):
+            SerialPort(str(device.link), baud, "radar data")
+
+
+@pytest.mark.parametrize("path", ["/dev/tty\0USB0", "", "/dev/" + 300 * "x", "/dev/\udcff"])
+def test_a_name_that_no_port_can_have_is_not_found(path: str) -> None:
+    with pytest.raises(SensorNotFound, match="no such device"):
+        SerialPort(path, 115200, "IMU")

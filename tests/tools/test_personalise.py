@@ -12,19 +12,19 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-from models.shelf import SHIPPED_BUNDLE
-from runtime.truth import Segment
-from sensors.emulation.person import HALF_CAMERA, SimulatedPerson
-from sensors.recording import Recording
-from sensors.sensor import SensorError
-from tools import personalise
+from cosmo_runtime.models.shelf import SIMULATED_BUNDLE
+from cosmo_runtime.runtime.labels.truth import Segment
+from cosmo_runtime.sensors.recording import Recording
+from cosmo_runtime.sensors.sensor import SensorError
+from cosmo_runtime.sensors.simulation.person import HALF_CAMERA, SimulatedPerson
+from cosmo_runtime.tools import personalise
 
 
 def test_what_comes_later_is_the_same_motion_some_time_on() -> None:
     person = SimulatedPerson(3, HALF_CAMERA)
     later = personalise.Later(person, 20.0)
     times_s = np.array([0.5, 1.25])
-    np.testing.assert_array_equal(later.imu(times_s), person.imu(times_s + 20))
+    np.testing.assert_array_equal(later.imu(times_s, "wrist"), person.imu(times_s + 20))
     np.testing.assert_array_equal(later.depth(1.0), person.depth(21.0))
     np.testing.assert_array_equal(later.radar(1.0), person.radar(21.0))
     starts = later.activities(30.0)
@@ -63,7 +63,7 @@ def test_new_activities_are_counted_apart_from_the_others(tmp_path: Path, monkey
 @pytest.mark.slow
 def test_one_command_measures_what_a_person_gains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(personalise, "MINUTES", 2.0)  # in which this person does each of the three twice
-    words = ["person", "--subject", "900", "--base", str(SHIPPED_BUNDLE), "--new", "squat,clap,punch", "--seeds", "1"]
+    words = ["person", "--subject", "900", "--base", str(SIMULATED_BUNDLE), "--new", "squat,clap,punch", "--seeds", "1"]
     try:
         personalise.main([*words, "--json", str(tmp_path / "figures.json")])
     except SensorError as error:
@@ -80,7 +80,7 @@ def test_a_recording_made_without_waiting_holds_all_that_was_done(tmp_path: Path
         pytest.skip(str(error))
     recording = Recording(tmp_path / "person.mcap")
     assert recording.dropped == 0
-    assert recording.duration_s == pytest.approx(12.0, abs=0.1)
+    assert recording.duration_s > 11.9  # and more where the machine is slow: the writer notes the clock as it goes
     truths = SimulatedPerson(3).activities(12.0)
     assert [segment.activity for segment in done] == [truth.activity for truth in truths]
     assert done[0].start_ns == recording.start_ns
@@ -91,7 +91,8 @@ def test_what_cannot_be_is_told_before_anything_is_recorded(tmp_path: Path, caps
     words = ["person", "--subject", "900", "--base"]
     for base, figures, told in (
         (tmp_path, tmp_path / "x.json", f"--base: {tmp_path}"),
-        (SHIPPED_BUNDLE, tmp_path / "none" / "x.json", f"there is no folder {tmp_path}/none"),
+        (SIMULATED_BUNDLE, tmp_path / "none" / "x.json", f"there is no folder {tmp_path}/none"),
+        (SIMULATED_BUNDLE, tmp_path, f"--json {tmp_path} cannot be written: Is a directory"),
     ):
         with pytest.raises(SystemExit):
             personalise.main([*words, str(base), "--json", str(figures)])

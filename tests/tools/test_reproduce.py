@@ -10,15 +10,15 @@ import pytest
 
 pytest.importorskip("torch")
 
-from models.spec import ModalitySpec, ModelSpec
-from tools import reproduce
-from training.protocols import PROTOCOLS, Protocol
-from training.runs import COST, Results
-from training.windows import Windows
+from cosmo_runtime.models.spec import ModalitySpec, ModelSpec
+from cosmo_runtime.tools import reproduce
+from cosmo_runtime.training.benchmark.protocol import Protocol
+from cosmo_runtime.training.benchmark.protocols import PROTOCOLS
+from cosmo_runtime.training.benchmark.results import COST, Results
+from cosmo_runtime.training.windows import Windows
 
 
-@pytest.fixture
-def command(tmp_path, monkeypatch):
+def _command(folder, monkeypatch):
     """``reproduce.main``, for which there is one protocol with four people."""
     modalities = tuple(ModalitySpec(sensor=s, rate_hz=10, shape=(3,)) for s in ("accelerometer", "gyroscope"))
     spec = ModelSpec(modalities=modalities, window_s=2, hop_s=2, classes=("a", "b"), quality=(0.5, 0.5))
@@ -26,39 +26,60 @@ def command(tmp_path, monkeypatch):
     features = [{m.sensor: random.normal(size=(20, 3)) for m in modalities} for _ in range(32)]
     people = np.arange(32) // 2 % 4 + 1
     windows = Windows.stack(spec, features, np.ones((32, 2)), [0, 1] * 16, people, [str(i) for i in range(32)])
-    (tmp_path / "data" / "toy").mkdir(parents=True)
+    (folder / "data" / "toy").mkdir(parents=True)
     toy = Protocol("usc", "Toy", spec, "toy", lambda *_: windows, (1, 2, 3), (4,), (50,), pretrain_steps=1, steps=2)
     for name in list(PROTOCOLS):
         monkeypatch.delitem(PROTOCOLS, name)
     monkeypatch.setitem(PROTOCOLS, "usc", toy)
     monkeypatch.delenv("COSMO_DATA", raising=False)
-    places = {name: str(tmp_path / name) for name in ("data", "results", "cache")}
+    places = {name: str(folder / name) for name in ("data", "results", "cache")}
     return lambda *arguments: reproduce.main([*(f"--{name}={path}" for name, path in places.items()), *arguments])
 
 
 ROWS = ("--only", "usc:50:cosmo", "usc:50:dtw", "--seeds", "2")
 
 
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    return _command(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def results_once(tmp_path_factory):
+    """The results of ``ROWS``, which take a while."""
+    folder = tmp_path_factory.mktemp("ran")
+    with pytest.MonkeyPatch.context() as patch:
+        assert _command(folder, patch)("tables", *ROWS) == 0
+    return folder / "results"
+
+
+@pytest.fixture
+def results(results_once, tmp_path):
+    """The same, for a test to go on from."""
+    return shutil.copytree(str(results_once), str(tmp_path / "results"))
+
+
 def test_it_runs_prints_and_goes_on_where_it_was(command, capsys, tmp_path):
     assert command("tables", *ROWS) == 0
     told = capsys.readouterr()
     assert "4 ran, 0 had a result, 0 skipped, 0 failed" in told.err
-    assert "| CMC | not run |" in told.out and "## Toy" in told.out
+    assert "| CMC | not run |" in told.out and "# Toy\n" in told.out
 
     (tmp_path / "results" / "usc.50.cosmo.1.json").unlink()
     assert command("tables", *ROWS) == 0
     assert "1 ran, 3 had a result" in capsys.readouterr().err
 
 
-def test_the_report_has_tables_numbers_and_figures(command, tmp_path):
+def test_the_report_has_tables_numbers_and_figures(command, results, tmp_path):
     pytest.importorskip("matplotlib")
     assert command("tables", *ROWS, "--report", str(tmp_path / "report")) == 0
-    written = {file.name for file in (tmp_path / "report").iterdir()}
-    assert {"learning.md", "learning.json", "accuracy.png", "convergence.png"} <= written
+    report = tmp_path / "report"
+    written = {str(file.relative_to(report)) for file in report.rglob("*.*")}
+    assert {"learning.md", "learning.json", "learning/accuracy.png", "learning/convergence.png"} <= written
     assert len(json.loads((tmp_path / "report" / "learning.json").read_text())["results"]) == 4
 
 
-def test_a_report_is_gone_on_with_on_another_machine(command, capsys, tmp_path):
+def test_a_report_is_gone_on_with_on_another_machine(command, results, capsys, tmp_path):
     pytest.importorskip("matplotlib")
     report = ("--report", str(tmp_path / "report"))
     assert command("tables", *ROWS, *report) == 0
@@ -69,9 +90,10 @@ def test_a_report_is_gone_on_with_on_another_machine(command, capsys, tmp_path):
     assert "0 ran, 4 had a result" in capsys.readouterr().err
     assert (tmp_path / "report" / "learning.json").read_text() == written
 
-    (tmp_path / "report" / "learning.json").write_text("{}")
-    assert command("tables", *ROWS, *report) == 1
-    assert "learning.json is no report" in capsys.readouterr().err.replace("\n", "")
+    for damaged in ("{}", "[]", '{"results": [1], "cost": null}', written[:-20]):
+        (tmp_path / "report" / "learning.json").write_text(damaged)
+        assert command("tables", *ROWS, *report) == 1
+        assert "learning.json is not a report" in capsys.readouterr().err.replace("\n", "")
 
 
 def test_held_out_people_have_results_of_their_own(command, capsys, tmp_path):
@@ -108,10 +130,12 @@ def test_jobs_can_be_listed(command, capsys):
     [
         (["--only", "usc:50:dwt"], "--only usc:50:dwt: there is no such job"),
         (["everything"], "there is no part everything"),
-        (["--held-out", "five"], "five: give numbers"),
+        (["--held-out", "five"], "'five': expected numbers"),
         (["--held-out", "1", "--report", "x"], "leave out --held-out"),
         (["--jobs", "0"], "give at least 1"),
         (["--data", "/nowhere"], "give the folder that holds utd-mhad"),
+        (["--report", "/proc/report"], "--report /proc/report cannot be written"),
+        (["--results", "/proc/results"], "--results /proc/results cannot be written"),
     ],
 )
 def test_wrong_usage_is_told_and_exits_with_2(command, capsys, arguments, told):
@@ -121,8 +145,8 @@ def test_wrong_usage_is_told_and_exits_with_2(command, capsys, arguments, told):
     assert told in capsys.readouterr().err
 
 
-def test_a_damaged_result_is_named(command, capsys, tmp_path):
-    command("tables", *ROWS)
-    (tmp_path / "results" / "usc.50.dtw.0.json").write_text("")
-    assert command("tables", *ROWS) == 1
-    assert "usc.50.dtw.0.json is no result" in capsys.readouterr().err
+def test_a_damaged_result_is_named(command, results, capsys, tmp_path):
+    for content in ("", "[]", "7"):
+        (tmp_path / "results" / "usc.50.dtw.0.json").write_text(content)
+        assert command("tables", *ROWS) == 1
+        assert "usc.50.dtw.0.json is not a result" in capsys.readouterr().err

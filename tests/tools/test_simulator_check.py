@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "tools.simulator_check", *arguments]
+    command = [sys.executable, "-m", "cosmo_runtime.tools.simulator_check", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from models.spec import ModalitySpec, ModelSpec
+from cosmo_runtime.models.spec import ModalitySpec, ModelSpec
 
 if TYPE_CHECKING:
-    from training.windows import Windows
+    from cosmo_runtime.training.windows import Windows
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,7 +53,7 @@ def other_people(spec) -> Windows:
 
 def swaying(spec: ModelSpec, per_class: int, seed: int) -> Windows:
     """Someone sways at 0, 0.5 or 1.5 Hz: along the IMU's x, across the camera's view, before the radar."""
-    from training.windows import Windows
+    from cosmo_runtime.training.windows import Windows
 
     random = np.random.default_rng(seed)
     features, labels = [], []

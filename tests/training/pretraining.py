@@ -1,10 +1,10 @@
 """One process that pretrains, started by the tests: alone or as one of several, and perhaps killed.
 
     python pretraining.py FOLDER OUT [--batch N] [--double] [--neighbours] [--checkpoint FILE] [--rank R --of N]
-        [--device cuda] [--precision P]
+        [--device cuda] [--precision P] [--windows NAME]
 
-FOLDER holds ``spec.json`` and ``windows``. OUT gets the trained encoders, the losses of the epochs, and the loss and
-gradients of one batch, as tensors.
+FOLDER holds ``spec.json`` and ``windows``, or windows of another name. OUT gets the trained encoders, the losses of the
+epochs, and the loss and gradients of one batch, as tensors.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from rich.progress import Progress
 from safetensors.torch import save_file
 from torch import nn
 
-from models.networks import Encoders
-from models.spec import ModelSpec
-from training import distributed
-from training.checkpoint import Checkpoint
-from training.cli import device_of
-from training.contrastive import random_weightings
-from training.datasets.store import load
-from training.pretrain import augmented_share, pretrain, related_windows, share_of_loss
-from training.windows import Windows
+from cosmo_runtime.models.networks import Encoders
+from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.training import distributed
+from cosmo_runtime.training.checkpoint import Checkpoint
+from cosmo_runtime.training.cli import device_of
+from cosmo_runtime.training.cosmo.contrastive import random_weightings
+from cosmo_runtime.training.cosmo.pretrain import augmented_share, pretrain, related_windows, share_of_loss
+from cosmo_runtime.training.datasets.store import load
+from cosmo_runtime.training.windows import Windows
 
 EPOCHS = 3
 
 
-def new_encoders(spec: ModelSpec, windows: Windows, dtype: torch.dtype) -> Encoders:
+def new_encoders(spec: ModelSpec, windows: Windows, dtype: torch.dtype = torch.float32) -> Encoders:
+    """Random encoders, always the same, whose normalisation fits the windows."""
     torch.manual_seed(0)
     encoders = Encoders(spec)
     features, presence, _ = windows.tensors(np.arange(len(windows)))
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--windows", default="windows")
     parser.add_argument("--rank", type=int, default=0)
     parser.add_argument("--of", type=int, default=1)
     options = parser.parse_args()
@@ -59,7 +61,7 @@ def main() -> None:
         torch.distributed.init_process_group("gloo", init_method=store, rank=options.rank, world_size=options.of)
 
     spec = ModelSpec.model_validate_json((options.folder / "spec.json").read_text())
-    windows = load(options.folder / "windows")
+    windows = load(options.folder / options.windows)
     dtype = torch.float64 if options.double else torch.float32
     neighbours = torch.randint(-1, len(windows), (len(windows), 3), generator=torch.Generator().manual_seed(0))
     result = one_batch(spec, windows, neighbours.numpy(), options.batch, dtype)

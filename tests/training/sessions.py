@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import List, Sequence, Tuple
+from unittest import mock
 
 import numpy as np
 
-from runtime.session import labels_beside, write_labels
-from runtime.truth import Segment
-from sensors.events import Sample
-from sensors.recording import Recording, RecordingWriter
-from sensors.sensor import SensorInfo
+from cosmo_runtime.runtime.labels.table import labels_beside, write_labels
+from cosmo_runtime.runtime.labels.truth import Segment
+from cosmo_runtime.sensors.events import Sample
+from cosmo_runtime.sensors.recording import Recording, RecordingWriter
+from cosmo_runtime.sensors.sensor import SensorInfo
 
 HERTZ = {"still": 0.0, "slow": 0.5, "fast": 1.5}
 PLAN = [("still", 4.0), ("slow", 4.0), ("fast", 4.0), ("shake", 4.0)]
@@ -31,14 +32,16 @@ def record(path: Path, rounds: int = 3, sensors: Sequence[str] = ("imu", "depth"
             segments.append(Segment(round(now_s * _NS), round((now_s + seconds) * _NS), activity))
             events += _events(activity, now_s, now_s + seconds + 1, random)
             now_s += seconds + 1
+    # a writer that takes its time would note what the clock shows, which is long after these events
     infos = {"imu": SensorInfo("imu", "made up", 20), "depth": SensorInfo("depth", "made up", 5, depth_scale_m=0.001)}
     infos["radar"] = SensorInfo("radar", "made up", 5)
-    with RecordingWriter(path, {name: infos[name] for name in sensors}) as writer:
+    rig = {name: infos[name] for name in sensors}
+    with mock.patch.object(RecordingWriter, "_add_clock"), RecordingWriter(path, rig) as writer:
         for stamp_ns, sensor, data in sorted(events, key=lambda event: event[:2]):
             if sensor in sensors:
                 writer.write(Sample(sensor, stamp_ns, stamp_ns, data))
     assert writer.dropped == 0
-    write_labels(labels_beside(path), segments, Recording(path).start_ns)
+    write_labels(labels_beside(path), segments, Recording(path))
     return labels_beside(path)
 
 

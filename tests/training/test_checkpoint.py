@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn
 
-from training.checkpoint import Checkpoint, CheckpointError, restore, tensors_of
+from cosmo_runtime.training.checkpoint import Checkpoint, CheckpointError, restore, tensors_of
 
 SETTINGS = {"seed": 0, "range": (0.0, 1.0)}
 CPU = torch.device("cpu")
@@ -59,8 +59,21 @@ def test_a_folder_in_its_place_is_named(tmp_path):
 @pytest.mark.parametrize("damage", [lambda content: content[:-10], lambda content: b"no checkpoint", lambda _: b""])
 def test_a_damaged_one_is_refused(path, damage):
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(CheckpointError, match=r"is no whole checkpoint .* Delete it to start anew"):
+    with pytest.raises(CheckpointError, match=r"is not a whole checkpoint .* Delete it to restart"):
         Checkpoint(path).read(SETTINGS, CPU)
+
+
+def test_one_flipped_bit_anywhere_is_noticed(path):
+    whole = path.read_bytes()
+    for at in range(0, len(whole), 3):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :])
+        with pytest.raises(CheckpointError, match=r"Delete it to (re)?start|is of a run with"):
+            Checkpoint(path).read(SETTINGS, CPU)
+
+
+def test_one_of_another_version_is_refused(path):
+    with pytest.raises(CheckpointError, match=r"is of another version of pretrain. Delete it to start again"):
+        Checkpoint(path).read({**SETTINGS, "warp": 1}, CPU)
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +17,11 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file
 from torch import nn
 
-from training import distributed
-from training.datasets.store import save
-from training.pretrain import BLOCK, augmented_share
+from cosmo_runtime.training import distributed
+from cosmo_runtime.training.cosmo.pretrain import BLOCK, augmented_share
+from cosmo_runtime.training.datasets.store import save
+
+pytestmark = pytest.mark.timeout(600)  # each process imports torch, which a busy machine takes its time for
 
 PRETRAINING = Path(__file__).with_name("pretraining.py")
 
@@ -29,9 +33,28 @@ def start(folder: Path, processes: int, *words: str) -> list[subprocess.Popen[by
     return [subprocess.Popen([*command, "--rank", str(rank)]) for rank in range(processes)]
 
 
+def test_processes_with_different_windows_end_before_the_first_step_and_say_what_differs(folder, windows):
+    """The second process has as many windows, of which one depth image is another."""
+    few = windows.where(np.arange(71))
+    depth = few.features["depth"].copy()
+    depth[70, 3] += 1
+    save(replace(few, features={**few.features, "depth": depth}), folder / "others")
+    command = [sys.executable, str(PRETRAINING), str(folder), str(folder / "out"), "--of", "2"]
+    running = [
+        subprocess.Popen([*command, "--rank", str(rank), "--windows", name], stderr=subprocess.PIPE, text=True)
+        for rank, name in enumerate(("windows", "others"))
+    ]
+    for process in running:
+        _, told = process.communicate(timeout=250)
+        assert process.returncode != 0
+        assert re.search(r"values of depth: \w+ \(process 0 on .+\), \w+ \(process 1 on .+\)", told)
+        assert "values of imu" not in told
+    assert not (folder / "out").exists()
+
+
 def pretrained(folder: Path, processes: int, *words: str) -> dict[str, torch.Tensor]:
     """What so many processes leave."""
-    assert [process.wait(60) for process in start(folder, processes, *words)] == [0] * processes
+    assert [process.wait(250) for process in start(folder, processes, *words)] == [0] * processes
     return load_file(folder / f"{processes}.safetensors")
 
 
@@ -42,6 +65,7 @@ def folder(tmp_path, spec, windows) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one_with_the_whole_batch(folder):
     """In double precision, in which nothing but a mistake makes a difference: 71 windows in batches of 23 and 24."""
     words = ("--double", "--neighbours", "--batch", "25")

@@ -8,12 +8,16 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
 from safetensors.torch import load_file
+from torch import nn
 
-import models
-from models.bundle import load_bundle
-from models.networks import CosmoNetwork
-from models.spec import ModalitySpec, ModelSpec
-from training.export import HALF_TOLERANCE, export, in_half_precision, to_onnx, verify
+from cosmo_runtime import models
+from cosmo_runtime.models.bundle import load_bundle
+from cosmo_runtime.models.nearest import NearestExamples
+from cosmo_runtime.models.networks import EMBEDDING, CosmoNetwork
+from cosmo_runtime.models.spec import ModalitySpec, ModelSpec
+from cosmo_runtime.training.adapt.memory import Memory
+from cosmo_runtime.training.adapt.nearest import nearest_examples
+from cosmo_runtime.training.export import HALF_TOLERANCE, export, in_half_precision, to_onnx, verify
 
 SHIPPED = Path(models.__file__).parent / "bundles" / "person"
 
@@ -28,9 +32,30 @@ def test_a_graph_that_answers_otherwise_is_refused(spec, tmp_path):
         verify(spec, network, graph)
 
 
+def test_a_graph_that_differs_only_while_one_of_three_sensors_is_absent_is_refused(spec):
+    """Two of three present is neither all of them nor one alone."""
+
+    class Odd(torch.nn.Module):
+        def __init__(self, network):
+            super().__init__()
+            self.network = network
+
+        def forward(self, *inputs):
+            probabilities, weights = self.network(*inputs)
+            two_present = (inputs[-1].sum(1, keepdim=True) - 2).abs() < 0.5
+            return torch.where(two_present, probabilities.flip(1), probabilities), weights
+
+    network = CosmoNetwork(spec).eval()
+    with torch.no_grad():
+        network.classifier.classify[-1].bias += torch.tensor([1.0, 0.0, -1.0])
+    assert len(spec.sensors) == 3
+    with pytest.raises(RuntimeError, match="probabilities differ"):
+        verify(spec, Odd(network), to_onnx(spec, network))
+
+
 def test_a_refused_graph_writes_no_bundle(spec, tmp_path, monkeypatch):
     stale = to_onnx(spec, CosmoNetwork(spec).eval())
-    monkeypatch.setattr("training.export.to_onnx", lambda *_: stale)
+    monkeypatch.setattr("cosmo_runtime.training.export.to_onnx", lambda *_: stale)
     with pytest.raises(RuntimeError, match="differ"):
         export(tmp_path / "bundle", spec, CosmoNetwork(spec), provenance={}, metrics={})
     assert not list(tmp_path.iterdir())
@@ -38,8 +63,8 @@ def test_a_refused_graph_writes_no_bundle(spec, tmp_path, monkeypatch):
 
 # Of opset 13, and listed as supported by TensorRT 8.2's ONNX parser.
 OF_TENSORRT_8_2 = (
-    "Abs Add BatchNormalization Cast Clip Concat Constant Conv Div Flatten Gather Gemm Greater Identity MatMul Mul Pad "
-    "ReduceMax ReduceMean ReduceSum Relu Reshape Shape Slice Softmax Sqrt Squeeze Sub Tanh Transpose Unsqueeze"
+    "Abs Add BatchNormalization Cast Clip Concat Constant Conv Div Exp Flatten Gather Gemm Greater Identity Log MatMul "
+    "Mul Pad ReduceMax ReduceMean ReduceSum Relu Reshape Shape Slice Softmax Sqrt Squeeze Sub Tanh Transpose Unsqueeze"
 )
 
 
@@ -54,7 +79,7 @@ OF_TENSORRT_8_2 = (
         ("radar", (32, 5)),
     ],
 )
-@pytest.mark.parametrize("fusion", ["concat", "sum"])
+@pytest.mark.parametrize("fusion", ["concat", "sum", "nearest examples"])
 def test_every_encoder_exports_to_what_tensorrt_8_2_has_in_both_precisions(sensor, shape, fusion):
     other = ("radar", (8, 5)) if sensor == "imu" else ("imu", (6,))
     spec = ModelSpec(
@@ -67,7 +92,10 @@ def test_every_encoder_exports_to_what_tensorrt_8_2_has_in_both_precisions(senso
         classes=("sit", "walk"),
         quality=(0.5, 0.5),
     )
-    network = CosmoNetwork(spec, fusion).eval()
+    compares = fusion == "nearest examples"
+    network = CosmoNetwork(spec, "concat" if compares else fusion).eval()
+    if compares:
+        network.classifier = _of_three_examples(len(spec.modalities))
     graph = to_onnx(spec, network)
     verify(spec, network, graph)
     half = in_half_precision(graph)
@@ -78,6 +106,13 @@ def test_every_encoder_exports_to_what_tensorrt_8_2_has_in_both_precisions(senso
         for tensor in (*model.graph.input, *model.graph.output):
             assert tensor.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
             assert all(axis.dim_value > 0 for axis in tensor.type.tensor_type.shape.dim)
+
+
+def _of_three_examples(modalities: int) -> NearestExamples:
+    torch.manual_seed(0)
+    z, presence = nn.functional.normalize(torch.randn(3, modalities, EMBEDDING), dim=2), torch.ones(3, modalities)
+    presence[0, 0] = 0
+    return nearest_examples(Memory(z, presence, torch.tensor([0, 1, 1])), 2, z, presence)
 
 
 def test_half_precision_is_half_as_large_and_computes_in_it(spec):
@@ -91,7 +126,7 @@ def test_half_precision_is_half_as_large_and_computes_in_it(spec):
 
 def test_a_half_precision_graph_that_answers_otherwise_writes_no_bundle(spec, tmp_path, monkeypatch):
     stale = in_half_precision(to_onnx(spec, CosmoNetwork(spec).eval()))
-    monkeypatch.setattr("training.export.in_half_precision", lambda _: stale)
+    monkeypatch.setattr("cosmo_runtime.training.export.in_half_precision", lambda _: stale)
     with pytest.raises(RuntimeError, match="differ"):
         export(tmp_path / "bundle", spec, CosmoNetwork(spec), provenance={}, metrics={})
     assert not list(tmp_path.iterdir())

@@ -5,8 +5,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from training.methods import Budget
-from training.windows import Windows
+from cosmo_runtime.training.methods import Budget
+from cosmo_runtime.training.windows import Windows
 
 
 def windows(count: int) -> Windows:

@@ -16,17 +16,18 @@ from rich.progress import Progress
 from safetensors.torch import load_file
 from torch import nn
 
-from models.networks import Encoders
-from runtime.cli import main
-from training.contrastive import random_weightings
-from training.datasets.store import save
-from training.finetune import embed
-from training.pretrain import pretrain, share_of_loss
-from training.pretrained import load_pretrained
+from cosmo_runtime.models.networks import Encoders
+from cosmo_runtime.runtime.cli import main
+from cosmo_runtime.training.cosmo.contrastive import random_weightings
+from cosmo_runtime.training.cosmo.pretrain import pretrain, share_of_loss
+from cosmo_runtime.training.cosmo.stage2 import embed
+from cosmo_runtime.training.datasets.store import save
+from cosmo_runtime.training.pretrained import load_pretrained
+from tests.training.pretraining import new_encoders
 
 pytestmark = [
     pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that torch can use"),
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="torch can use no GPU"),
     pytest.mark.timeout(300),
 ]
 
@@ -34,10 +35,7 @@ PRETRAINING = Path(__file__).with_name("pretraining.py")
 
 
 def losses_of(spec, windows, device: str, precision: str = "fp32") -> list[float]:
-    torch.manual_seed(0)
-    encoders = Encoders(spec)
-    features, presence, _ = windows.tensors(np.arange(len(windows)))
-    encoders.fit(features, presence)
+    encoders = new_encoders(spec, windows)
     quiet = Progress(disable=True)
     losses = pretrain(encoders, windows, epochs=6, seed=0, batch=24, progress=quiet, device=device, precision=precision)
     assert torch.isfinite(embed(encoders, windows)[0]).all(), "the encoders are on the processor again"
@@ -107,7 +105,7 @@ def test_torchrun_starts_a_process_on_each_gpu(tmp_path):
         "--nproc_per_node",
         str(torch.cuda.device_count()),
     ]
-    subprocess.run([*torchrun, "-m", "runtime.cli", *words, "--out", str(tmp_path / "run")], check=True)
+    subprocess.run([*torchrun, "-m", "cosmo_runtime.runtime.cli", *words, "--out", str(tmp_path / "run")], check=True)
     alone, run = load_pretrained(tmp_path / "alone"), load_pretrained(tmp_path / "run")
     assert alone.provenance["device"] == run.provenance["device"] == torch.cuda.get_device_name()
     assert alone.provenance["precision"] in ("bf16", "fp16")

@@ -9,12 +9,12 @@ onnx = pytest.importorskip("onnx")
 import onnxruntime
 from safetensors.torch import load_file
 
-from models.bundle import load_bundle
-from models.networks import Encoders
-from training.cosmo import Cosmo
-from training.methods import Budget
-from training.train import train_bundle
-from training.windows import Windows
+from cosmo_runtime.models.bundle import load_bundle
+from cosmo_runtime.models.networks import Encoders
+from cosmo_runtime.training.cosmo.method import Cosmo
+from cosmo_runtime.training.methods import Budget
+from cosmo_runtime.training.train import train_bundle
+from cosmo_runtime.training.windows import Windows
 
 ONE_EPOCH = Budget(pretrain_epochs=1, epochs=1)
 

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from training.windows import Windows, without_absent
+from cosmo_runtime.training.windows import Windows, without_absent
 
 
 def test_selections_keep_windows_together(windows):

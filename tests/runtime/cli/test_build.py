@@ -8,11 +8,11 @@ from typing import Any, List
 import numpy as np
 import pytest
 
-from models.bundle import Bundle
-from runtime.cli import main
-from sensors.events import Sample
-from sensors.recording import RecordingWriter
-from sensors.sensor import SensorInfo
+from cosmo_runtime.models.bundle import Bundle
+from cosmo_runtime.runtime.cli import main
+from cosmo_runtime.sensors.events import Sample
+from cosmo_runtime.sensors.recording import RecordingWriter
+from cosmo_runtime.sensors.sensor import SensorInfo
 
 
 @pytest.fixture

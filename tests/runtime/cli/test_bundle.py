@@ -1,23 +1,24 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Callable, Dict, Literal
+from typing import Any, Callable, Dict, List, Literal
 
 import pytest
 
-from models.bundle import Bundle, write_bundle
-from models.shelf import SHIPPED_BUNDLE, Shelf
-from runtime.engines import BuiltEngine, Verification
-from sensors.events import Sample
-from sensors.recording import RecordingWriter
+from cosmo_runtime.models.bundle import Bundle, write_bundle
+from cosmo_runtime.models.shelf import SHIPPED_BUNDLE, Shelf
+from cosmo_runtime.runtime.engines.choose import BuiltEngine, Verification
+from cosmo_runtime.sensors.events import Sample
+from cosmo_runtime.sensors.recording import RecordingWriter
 
 Run = Callable[..., Any]
-
-
-@pytest.fixture(autouse=True)
-def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "160")
 
 
 @pytest.fixture
@@ -63,28 +64,70 @@ def test_the_table_tells_what_each_bundle_is(cosmo: Run, mine: Bundle) -> None:
     _build(mine, "fp32", max_error=0.9)
     done = cosmo("bundle", "list")
     assert done.code == 0
-    _, own, engine, shipped = done.out.splitlines()
+    _, shipped, own, engine, simulated = done.out.splitlines()
     assert engine.split() == ["tensorrt", "fp16"]  # the other one was refused
     for words in ("mine", " 3 ", "monday.mcap, tuesday.mcap", "87.5% held out", " MB", "onnxruntime"):
         assert words in own
     assert "100.0%" not in own  # of what it was trained on
-    for words in ("●", "person", "simulated people", "shipped"):
+    for words in ("●", "everyday", "UTD-MHAD", "shipped"):
         assert words in shipped
+    for words in ("person", "simulated people", "shipped"):
+        assert words in simulated
     assert "●" not in own
 
 
-def test_a_narrow_terminal_shows_a_line_a_bundle(cosmo: Run, mine: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    lines = cosmo("bundle", "list").out.splitlines()
-    assert len(lines) == 3
-    assert all(name in line for name, line in zip(("bundle", "mine", "person"), lines))
+_LONG = "living-room-with-balcony-2026-11-24-1"
+
+
+def _table_on_a_terminal(columns: int) -> List[str]:
+    """The lines of ``bundle list`` on a terminal of so many columns."""
+    ours, theirs = pty.openpty()
+    words = [sys.executable, "-m", "cosmo_runtime.runtime.cli", "bundle", "list"]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns), "NO_COLOR": "1"}
+    process = subprocess.Popen(words, stdout=theirs, env=environment)
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # the other end is closed
+        while True:
+            shown += os.read(ours, 65536)
+    os.close(ours)
+    assert process.wait(60) == 0
+    return re.sub(r"\x1b\[[\d;]*m", "", shown.decode()).splitlines()
+
+
+@pytest.fixture
+def long_name(shelf: Shelf, mine: Bundle) -> str:
+    """A bundle in use whose name takes half of a usual terminal."""
+    mine.path.rename(shelf.folder / _LONG)
+    shelf.use(_LONG)
+    return _LONG
+
+
+@pytest.mark.parametrize("columns", [124, 80, 60, 40])
+def test_a_terminal_shows_a_line_a_bundle_and_the_columns_that_fit(long_name: str, columns: int) -> None:
+    table = _table_on_a_terminal(columns)
+    heading, shipped, own, simulated = table
+    assert own.split()[:2] == ["●", long_name]
+    assert (shipped.split()[0], simulated.split()[0]) == ("everyday", "person")
+    fits = {124: "learned from", 80: "accuracy", 60: "activities", 40: "bundle"}[columns]
+    assert heading.rstrip().endswith(fits)
+    assert max(len(line) for line in table) <= max(columns, len(long_name) + 5)
+    if columns == 124:
+        assert "…" in own
+
+
+def test_a_pipe_gets_all_of_it_whatever_the_width(cosmo: Run, long_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    own = cosmo("bundle", "list").out.splitlines()[2]
+    assert own.split()[:2] == ["●", long_name]
+    assert own.rstrip().endswith("monday.mcap, tuesday.mcap")
 
 
 def test_machines_are_told_more(cosmo: Run, mine: Bundle, shelf: Shelf) -> None:
     _build(mine, "fp16", max_error=0.001)
     listing = json.loads(cosmo("bundle", "list", "--json").out)
-    assert (listing["folder"], listing["in_use"]) == (str(shelf.folder), "person")
-    own, shipped = listing["bundles"]
+    assert (listing["folder"], listing["in_use"]) == (str(shelf.folder), "everyday")
+    shipped, own, _ = listing["bundles"]
     assert own == {
         "name": "mine",
         "path": str(mine.path),
@@ -108,10 +151,10 @@ def test_use_and_rollback_change_what_is_in_use_and_say_so(cosmo: Run, mine: Bun
     assert (done.code, done.err) == (0, "in use: mine, 3 activities from imu, depth, radar\n")
     assert _listed(cosmo)["mine"]["in_use"]
     done = cosmo("bundle", "rollback")
-    assert (done.code, done.err[:14]) == (0, "in use: person")
+    assert (done.code, done.err[:16]) == (0, "in use: everyday")
     assert not _listed(cosmo)["mine"]["in_use"]
     done = cosmo("bundle", "rollback")
-    assert (done.code, "nothing to go back to" in done.err) == (1, True)
+    assert (done.code, "is the first model" in done.err) == (1, True)
 
 
 def test_a_damaged_bundle_is_shown_but_not_used(cosmo: Run, mine: Bundle) -> None:
@@ -125,10 +168,18 @@ def test_a_damaged_bundle_is_shown_but_not_used(cosmo: Run, mine: Bundle) -> Non
     assert (done.code, "model.onnx is not the file" in done.err) == (1, True)
 
 
+def test_one_that_hides_a_shipped_one_is_told(cosmo: Run, mine: Bundle, shelf: Shelf) -> None:
+    assert "hides" not in cosmo("bundle", "list").err
+    mine.path.rename(shelf.folder / "everyday")
+    done = cosmo("bundle", "list")
+    assert f"everyday is the one in {shelf.folder}/everyday. It hides the shipped one" in " ".join(done.err.split())
+    assert _listed(cosmo)["everyday"]["in_use"]
+
+
 def test_wrong_words_are_explained(cosmo: Run) -> None:
     assert cosmo("bundle").code == cosmo("bundle", "use").code == cosmo("bundle", "lose").code == 2
     done = cosmo("bundle", "use", "yours")
-    assert (done.code, done.err) == (1, "cosmo-runtime: no bundle is called yours; there are: person\n")
+    assert (done.code, done.err) == (1, "cosmo-runtime: no bundle is called yours; there are: everyday, person\n")
 
 
 def test_what_is_in_use_recognises_unless_another_is_asked_for(
@@ -150,9 +201,24 @@ def test_what_is_in_use_recognises_unless_another_is_asked_for(
 
     assert answers() == "mine"
     assert answers("--config", config) == "tiny"
-    assert answers("--bundle", SHIPPED_BUNDLE) == "person"
+    assert answers("--bundle", SHIPPED_BUNDLE) == "everyday"
     cosmo("bundle", "rollback")
+    assert answers() == "everyday"
+
+
+@pytest.mark.slow
+def test_the_simulated_person_is_recognised_by_the_model_that_knows_it_unless_another_is_chosen(
+    cosmo: Run, mine: Bundle
+) -> None:
+    def answers() -> str:
+        done = cosmo("--sensors", "imu", "--emulate", "person", "--duration", 3, "--output", "-")
+        assert done.code == 0, done.err
+        (name,) = {json.loads(line)["bundle"] for line in done.out.splitlines()}
+        return name
+
     assert answers() == "person"
+    cosmo("bundle", "use", "mine")
+    assert answers() == "mine"
 
 
 def test_a_bundle_in_use_that_is_gone_is_told_of_everywhere(cosmo: Run, mine: Bundle, tmp_path: Path) -> None:
@@ -160,7 +226,7 @@ def test_a_bundle_in_use_that_is_gone_is_told_of_everywhere(cosmo: Run, mine: Bu
     mine.path.rename(tmp_path / "elsewhere")
     for words in (["--sensors", "imu", "--emulate", "person"], ["doctor"]):
         done = cosmo(*words)
-        assert (done.code, "mine is in use but gone; put another in use" in done.err) == (1, True)
+        assert (done.code, "mine is in use but does not exist. Choose another" in done.err) == (1, True)
     done = cosmo("bundle", "list")
-    assert (done.code, "mine is in use but gone" in done.err) == (0, True)
+    assert (done.code, "mine is in use but does not exist" in done.err) == (0, True)
     assert cosmo("bundle", "rollback").code == 0

@@ -5,58 +5,40 @@ from __future__ import annotations
 import csv
 import json
 import os
-import random
-import signal
 import subprocess
-import sys
-import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Callable, Iterator, List
+from typing import Any, Callable, List
 
 import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-from models.bundle import Bundle, load_bundle
-from models.shelf import Shelf
-from runtime.engine import EngineError
-from runtime.session import labels_beside
-from tests.training.conftest import sway_spec, swaying
+from cosmo_runtime.models.bundle import Bundle, load_bundle
+from cosmo_runtime.models.shelf import Shelf
+from cosmo_runtime.runtime.engines.onnxruntime import EngineError
+from cosmo_runtime.runtime.labels.table import labels_beside
+from cosmo_runtime.training.adapt import finetune, learn
+from cosmo_runtime.training.adapt.gain import MAY_FALL, Comparison
+from cosmo_runtime.training.datasets import recording
+from tests.runtime.cli.finetuning import COMMAND, ROOT, content
 from tests.training.sessions import record
-from training import personalise
-from training.cosmo import Cosmo
-from training.datasets import recording
-from training.methods import Budget
-from training.train import train_bundle
 
 Run = Callable[..., Any]
 
-ROOT = Path(__file__).parents[3]
-COMMAND = [sys.executable, "-m", "runtime.cli", "finetune"]
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    torch.set_num_threads(1)
-    spec = sway_spec()
-    out = tmp_path_factory.mktemp("bundles") / "swaying"
-    windows, budget = swaying(spec, per_class=24, seed=0), Budget(pretrain_epochs=4, epochs=40)
-    return train_bundle(spec, windows, out, held_out={}, provenance={}, budget=budget, cosmo=Cosmo())
-
 
 @pytest.fixture
-def labels(tmp_path: Path) -> Path:
-    return record(tmp_path / "session.mcap")
-
-
-def content(folder: Path) -> dict:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+def brief_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A twentieth of the training, for tests of what happens around it."""
+    for name, number in (("STEPS", 40), ("TURN_EPOCHS", 5), ("TURN_STEPS", 5)):
+        monkeypatch.setattr(finetune, name, number)
 
 
 def test_a_session_becomes_a_bundle_in_use_beside_the_old_one(
-    cosmo: Run, base: Bundle, labels: Path, shelf: Shelf, tmp_path: Path
+    cosmo: Run, base: Bundle, labels: Path, shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(finetune, "STEPS", 200)
     before = content(base.path)
     done = cosmo("finetune", "--labels", labels, "--bundle", base.path, "--json", tmp_path / "figures.json")
     assert done.code == 0, done.err
@@ -78,10 +60,13 @@ def test_a_session_becomes_a_bundle_in_use_beside_the_old_one(
     assert labels.exists(), "nothing is deleted unasked"
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("brief_training")
 def test_the_one_in_use_is_where_the_next_session_starts(
     cosmo: Run, base: Bundle, labels: Path, shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(personalise.Comparison, "pays", True)  # which so few windows leave to chance
+    monkeypatch.setattr(Comparison, "regressions", [])  # which so few windows leave to chance
     assert cosmo("finetune", "--labels", labels, "--bundle", base.path).code == 0
     first = shelf.in_use
     again = cosmo("finetune", "--labels", labels)
@@ -97,19 +82,102 @@ def test_the_one_in_use_is_where_the_next_session_starts(
     assert shelf.in_use == first
 
 
+@pytest.mark.usefixtures("brief_training")
 def test_a_model_that_recognises_less_is_kept_but_not_used(
     cosmo: Run, base: Bundle, labels: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(personalise.Comparison, "pays", False)
+    monkeypatch.setattr(Comparison, "regressions", ["recognises 0.0% of 'walk' instead of 50.0%"])
     in_use = shelf.in_use
     done = cosmo("finetune", "--labels", labels, "--bundle", base.path)
     assert done.code == 0
     assert shelf.in_use == in_use
-    assert "recognises less than before, and is not in use" in done.err
+    assert "It recognises 0.0% of 'walk' instead of 50.0%." in done.err
     (new,) = (shelved for shelved in shelf.bundles() if not shelved.shipped)
-    assert f"To use it all the same: cosmo-runtime bundle use {new.name}" in done.err
+    assert f"It is not in use. To use it all the same: cosmo-runtime bundle use {new.name}" in done.err
+    forced = cosmo("finetune", "--labels", labels, "--bundle", base.path, "--force")
+    assert forced.code == 0
+    assert shelf.in_use.name.startswith("swaying-")
+    assert "It recognises 0.0% of 'walk' instead of 50.0%." in forced.err
+    assert "It is in use." in forced.err
 
 
+def test_the_help_states_how_far_an_activity_may_fall(cosmo: Run) -> None:
+    assert f"more than {MAY_FALL * 100:.0f} percentage points" in " ".join(cosmo("finetune", "--help").out.split())
+
+
+@pytest.mark.usefixtures("brief_training")
+def test_recording_and_labels_are_kept_while_the_new_model_is_not_in_use(
+    cosmo: Run, base: Bundle, labels: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Comparison, "regressions", ["recognises none of the last examples"])
+    words = ("finetune", "--labels", labels, "--bundle", base.path, "--delete-after")
+    done = cosmo(*words)
+    assert done.code == 1
+    assert f"kept, for the new model is not in use: {labels.with_suffix('.mcap')}, {labels}" in done.err
+    assert labels.exists() and labels.with_suffix(".mcap").exists()
+    never = cosmo(*words, "--out", tmp_path / "mine")
+    assert never.code == 2
+    assert "--delete-after cannot be used with --out" in never.err
+    assert cosmo(*words, "--force").code == 0
+    assert not labels.exists() and not labels.with_suffix(".mcap").exists()
+
+
+@pytest.mark.usefixtures("brief_training")
+def test_names_are_shown_as_they_are_written(
+    cosmo: Run, base: Bundle, labels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that looks like markup ended the command after it had learned."""
+    monkeypatch.setattr(Comparison, "regressions", [])
+    labels.with_suffix(".mcap").rename(labels.parent / "[on the spot].mcap")
+    labels = labels.rename(labels.parent / "[on the spot].csv")
+    names = {"shake": "[/] pause", "fast": "walk [fast]"}
+    rows = [[start, end, names.get(name, name)] for start, end, name in list(csv.reader(labels.open()))[1:]]
+    with labels.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    done = cosmo("finetune", "--labels", labels, "--bundle", base.path, "--delete-after")
+    assert done.code == 0, done.err
+    assert "[/] pause" in done.err
+    assert "walk [fast]" in done.err
+    assert done.err.count("[on the spot].mcap") == 2, "while it is read, and when it is deleted"
+    assert not labels.exists() and not labels.with_suffix(".mcap").exists()
+
+
+@pytest.mark.usefixtures("brief_training")
+def test_what_shall_be_deleted_is_deleted_whatever_the_display_does(
+    cosmo: Run, base: Bundle, labels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Comparison, "regressions", [])
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("cosmo_runtime.runtime.cli.finetune._report", fail)
+    with suppress(BrokenPipeError):
+        cosmo("finetune", "--labels", labels, "--bundle", base.path, "--delete-after")
+    assert not labels.exists() and not labels.with_suffix(".mcap").exists()
+
+
+@pytest.mark.usefixtures("brief_training")
+def test_the_base_s_spelling_of_a_name_is_taken(
+    cosmo: Run, base: Bundle, labels: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    labels.write_text(labels.read_text().replace("slow", "Slow"))
+    done = cosmo("finetune", "--labels", labels, "--bundle", base.path, "--out", tmp_path / "mine", "--keep", "FAST")
+    assert done.code == 0, done.err
+    assert load_bundle(tmp_path / "mine").spec.classes == ("still", "slow", "fast", "shake")
+    assert "'Slow' is taken for 'slow'" in done.err
+
+
+def test_an_output_that_cannot_be_written_is_found_out_before_anything_is_learned(
+    cosmo: Run, base: Bundle, labels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learn, "fine_tune", None)
+    for option in ("--out", "/proc/mine"), ("--json", "/proc/figures.json"):
+        done = cosmo("finetune", "--labels", labels, "--bundle", base.path, *option)
+        assert (done.code, f"{option[1]} cannot be written" in done.err) == (1, True), done.err
+
+
+@pytest.mark.usefixtures("brief_training")
 def test_a_folder_can_be_given_and_is_never_overwritten(
     cosmo: Run, base: Bundle, labels: Path, shelf: Shelf, tmp_path: Path
 ) -> None:
@@ -125,12 +193,14 @@ def test_a_folder_can_be_given_and_is_never_overwritten(
     assert f"{tmp_path}/mine exists" in again.err
 
 
+@pytest.mark.usefixtures("brief_training")
 def test_recording_and_labels_are_deleted_when_all_is_done_and_not_before(
     cosmo: Run, base: Bundle, labels: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(Comparison, "regressions", [])
     words = ("finetune", "--labels", labels, "--bundle", base.path, "--delete-after")
     with monkeypatch.context() as patch:
-        patch.setattr("training.export.verify", refuse)
+        patch.setattr("cosmo_runtime.training.export.verify", refuse)
         failed = cosmo(*words)
     assert failed.code == 1
     assert "answers otherwise; nothing was written" in failed.err
@@ -148,25 +218,29 @@ def refuse(*_: object) -> None:
     raise RuntimeError("the exported model answers otherwise")
 
 
+@pytest.mark.slow
 def test_nothing_of_the_recording_is_left_elsewhere(cosmo: Run, base: Bundle, labels: Path, tmp_path: Path) -> None:
     """Decoded windows would outlive --delete-after."""
     before = set(tmp_path.rglob("*"))
     home = tmp_path / "home"
     home.mkdir()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(home), "TMPDIR": str(home)}
-    words = ["--labels", labels, "--bundle", base.path, "--out", tmp_path / "mine", "--delete-after"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "HOME": str(home), "TMPDIR": str(home)}
+    words = ["--labels", labels, "--bundle", base.path, "--out", tmp_path / "mine"]
     subprocess.run([*COMMAND, *map(str, words)], env=environment, check=True, cwd=tmp_path, capture_output=True)
     new = set(tmp_path.rglob("*")) - before
     assert {path.relative_to(tmp_path).parts[0] for path in new} == {"home", "mine"}
     assert [path for path in home.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("brief_training")
 def test_a_machine_with_tensorrt_gets_its_engine(
     cosmo: Run, base: Bundle, labels: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setattr(Comparison, "regressions", [])
     built: List[Any] = []
     key = type("Key", (), {"engine": "tensorrt", "precision": "fp32"})
-    monkeypatch.setattr("runtime.cli.finetune.key_here", lambda engine, precision: key)
+    monkeypatch.setattr("cosmo_runtime.runtime.cli.finetune.key_here", lambda engine, precision: key)
 
     def build(bundle: Bundle, engine: str, precision: str, windows: List[Any], progress: Any) -> Any:
         built.append((bundle.path, len(windows)))
@@ -176,7 +250,7 @@ def test_a_machine_with_tensorrt_gets_its_engine(
             raise AttributeError("module 'numpy' has no attribute 'bool'")  # as old TensorRT does with new NumPy
         return key
 
-    monkeypatch.setattr("training.build.build_engine", build)
+    monkeypatch.setattr("cosmo_runtime.runtime.cli.finetune.build_engine", build)
     words = ("finetune", "--labels", labels, "--bundle", base.path, "--json", tmp_path / "figures.json")
     for engine, said in (("tensorrt fp32", ""), (None, "it answers otherwise"), (None, "no engine was built")):
         done = cosmo(*words)
@@ -187,92 +261,6 @@ def test_a_machine_with_tensorrt_gets_its_engine(
         assert said in done.err
 
 
-@pytest.fixture
-def stopped_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
-    """Lets a training, counted from 1, end with Ctrl-C."""
-    teach = personalise.teach
-
-    def stop_in(number: int) -> None:
-        calls: List[int] = []
-
-        def interrupted(*words: Any) -> Any:
-            calls.append(1)
-            if len(calls) == number:
-                raise KeyboardInterrupt
-            return teach(*words)
-
-        monkeypatch.setattr(personalise, "teach", interrupted)
-
-    yield stop_in
-
-
-@pytest.mark.parametrize("training", [1, 2])
-def test_ctrl_c_leaves_the_old_bundle_alone(
-    cosmo: Run, base: Bundle, labels: Path, shelf: Shelf, stopped_in: Callable[[int], None], training: int
-) -> None:
-    stopped_in(training)
-    in_use = shelf.in_use
-    done = cosmo("finetune", "--labels", labels, "--bundle", base.path, "--delete-after")
-    assert done.code == 1
-    assert f"stopped: {base.path} is as it was" in done.err
-    assert shelf.in_use == in_use
-    assert not shelf.folder.exists()
-    assert labels.exists()
-
-
-def test_ctrl_c_after_the_measurement_offers_what_was_measured(
-    cosmo: Run,
-    base: Bundle,
-    labels: Path,
-    shelf: Shelf,
-    stopped_in: Callable[[int], None],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> None:
-    stopped_in(2)
-    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
-    monkeypatch.setattr("runtime.cli.finetune.Confirm.ask", lambda *_, **__: True)
-    done = cosmo("finetune", "--labels", labels, "--bundle", base.path, "--json", tmp_path / "figures.json")
-    assert done.code == 0
-    bundle = load_bundle(shelf.in_use)
-    labelled = json.loads((tmp_path / "figures.json").read_text())["learned_windows"]
-    assert bundle.provenance["labelled_windows"] == labelled
-    assert bundle.provenance["data"].endswith("8 labelled examples of the person")
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_a_kill_at_any_moment_leaves_the_old_bundle_working(
-    base: Bundle, labels: Path, shelf: Shelf, tmp_path: Path
-) -> None:
-    """Kills early and late, and at the moments when something is written."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    words = [*COMMAND, "--labels", str(labels), "--bundle", str(base.path)]
-    before, shipped = content(base.path), shelf.in_use
-    started = time.monotonic()
-    subprocess.run(words, env=environment, check=True, capture_output=True)
-    whole_s, first = time.monotonic() - started, shelf.in_use
-    assert first != shipped
-    moments = random.Random(0)
-    for turn in range(14):
-        shelf_before = set(shelf.folder.iterdir())
-        process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        if turn < 6:
-            time.sleep(moments.uniform(0, whole_s))
-        else:  # something has just appeared on the shelf
-            while process.poll() is None and set(shelf.folder.iterdir()) == shelf_before:
-                time.sleep(0.0005)
-            time.sleep(moments.uniform(0, 0.05))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert content(base.path) == before
-        load_bundle(shelf.in_use)
-        for shelved in shelf.bundles():
-            assert shelved.bundle, shelved.damage
-    subprocess.run(words, env=environment, check=True, capture_output=True)
-    assert load_bundle(shelf.in_use).spec.classes == ("still", "slow", "fast", "shake")
-
-
 def test_all_bad_rows_are_told_before_anything_is_learned(cosmo: Run, base: Bundle, labels: Path) -> None:
     rows = list(csv.reader(labels.open()))
     rows += [["5", "4", "slow"], ["500", "510", "slow"], ["1", "2", "swim"]]
@@ -280,7 +268,7 @@ def test_all_bad_rows_are_told_before_anything_is_learned(cosmo: Run, base: Bund
         csv.writer(file).writerows(rows)
     done = cosmo("finetune", "--labels", labels, "--bundle", base.path)
     assert done.code == 1
-    for text in ("line 14: end 4 is not after start 5", "line 15: 500 to 510 lies outside", "only example of 'swim'"):
+    for text in ("line 15: end 4 is not after start 5", "line 16: 500 to 510 lies outside", "only example of 'swim'"):
         assert text in done.err
 
 
@@ -299,15 +287,45 @@ def test_what_cannot_be_learned_from_is_told(cosmo: Run, base: Bundle, labels: P
     assert labels_beside(labels.with_suffix(".mcap")) == labels
 
 
+def test_what_cannot_be_written_is_told_before_anything_is_learned(
+    cosmo: Run, base: Bundle, labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object) -> None:
+        raise AssertionError("the session was read")
+
+    monkeypatch.setattr("cosmo_runtime.training.adapt.session.read_session", read)
+    (tmp_path / "file").touch()
+    words = ("finetune", "--labels", labels, "--bundle", base.path)
+    for extra, told in (
+        (("--out", tmp_path / "file" / "out"), f"--out {tmp_path}/file/out cannot be written (Not a directory)"),
+        (("--json", tmp_path), f"--json {tmp_path} cannot be written (Is a directory)"),
+    ):
+        done = cosmo(*words, *extra)
+        assert (done.code, told in done.err) == (1, True), done.err
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))  # where the shelf is
+    done = cosmo(*words)
+    assert done.code == 1
+    assert f"{tmp_path}/file/cosmo-runtime/bundles cannot be written (Not a directory); nothing was learned" in done.err
+
+
+@pytest.mark.usefixtures("brief_training")
 def test_windows_that_pretraining_kept_go_with_the_recording(
-    cosmo: Run, base: Bundle, labels: Path, tmp_path: Path
+    cosmo: Run, base: Bundle, labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = tmp_path / "cache"
     recording.windows(labels.with_suffix(".mcap"), base.spec, cache)
     assert len(list(cache.iterdir())) == 1
     link = tmp_path / "link.csv"
     link.symlink_to(labels)
+    monkeypatch.setattr(Comparison, "regressions", [])
     words = ["--labels", link, "--session", labels.with_suffix(".mcap"), "--bundle", base.path]
     assert cosmo("finetune", *words, "--delete-after", "--cache", cache).code == 0
     assert list(cache.iterdir()) == []
     assert not labels.exists() and not link.is_symlink()
+
+
+def test_rows_and_an_option_do_not_both_name_the_recording(cosmo: Run, tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text("start,end,activity,session\n1,2,wave,a\n3,4,wave,a\n")
+    done = cosmo("finetune", "--labels", table, "--session", tmp_path / "b.mcap")
+    assert (done.code, f"both the column session of {table} and --session name the recording" in done.err) == (2, True)

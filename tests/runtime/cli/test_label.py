@@ -11,10 +11,10 @@ from typing import Any, Callable, Dict, List
 import numpy as np
 import pytest
 
-from runtime.session import LabelsError, read_labels
-from sensors.events import Sample
-from sensors.recording import Recording, RecordingWriter
-from sensors.sensor import SensorInfo
+from cosmo_runtime.runtime.labels.table import LabelsError, read_labels
+from cosmo_runtime.sensors.events import Sample
+from cosmo_runtime.sensors.recording import Recording, RecordingWriter
+from cosmo_runtime.sensors.sensor import SensorInfo
 
 Run = Callable[..., Any]
 
@@ -46,8 +46,8 @@ def test_a_table_is_written_beside_the_recording_for_a_person_to_correct(
     assert done.code == 0
     table = recording.with_suffix(".csv")
     assert f"{table}: 3 activities in 20 s" in done.err
-    assert "correct them by hand" in done.err
-    header, *found = rows(table)
+    assert "Correct them by hand" in done.err
+    _, header, *found = rows(table)
     assert header == ["start", "end", "activity"]
     assert found[0][0] == "0"
     for (start, end, _), (true_start_s, true_end_s) in zip(found, [(0, 2), (4, 8), (11, 16)]):
@@ -63,7 +63,7 @@ def test_a_person_who_names_what_the_model_does_not_know_has_labels_to_learn_fro
     table = tmp_path / "mine.csv"
     done = cosmo("label", recording, "--bundle", tiny_bundle.path, "--config", config, "--out", table)
     assert "3 of them uncertain" in done.err
-    with pytest.raises(LabelsError, match=r"line 2: 'uncertain' is no activity"):
+    with pytest.raises(LabelsError, match=r"lines 3 to 5: 'uncertain' is not an activity"):
         read_labels(table, recording)
     table.write_text(table.read_text().replace("uncertain", "juggle"))
     ((path, segments),) = read_labels(table, recording).items()
@@ -106,14 +106,14 @@ def test_a_recording_that_cannot_be_labelled_is_explained(
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_what_a_simulated_person_did_is_found(cosmo: Run, tmp_path: Path) -> None:
-    from models.shelf import SHIPPED_BUNDLE
+    from cosmo_runtime.models.shelf import SIMULATED_BUNDLE
 
     recording, table = tmp_path / "person.mcap", tmp_path / "person.csv"
     rig = ["--sensors", "imu,depth,radar", "--emulate", "person:1003", "--duration", "60"]
     assert cosmo("record", *rig, recording).code == 0
     assert Recording(recording).duration_s > 59
-    assert cosmo("label", recording, "--bundle", SHIPPED_BUNDLE).code == 0
-    command = [sys.executable, "-m", "tools.label_check", str(recording), str(table)]
+    assert cosmo("label", recording, "--bundle", SIMULATED_BUNDLE).code == 0
+    command = [sys.executable, "-m", "cosmo_runtime.tools.label_check", str(recording), str(table)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     found, right = (float(line.split(word)[1].split("%")[0]) for line, word in _figures(done.stdout))
     assert found >= 80

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import json
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Callable, Dict
 
 import pytest
 
-from sensors.recording import Recording, RecordingWriter
+from cosmo_runtime.runtime.traces import RecordingFile, note
+from cosmo_runtime.sensors.recording import Recording, RecordingWriter
 
 Run = Callable[..., Any]
 
@@ -29,8 +31,23 @@ def expired(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("command", ["purge", "finetune"])
+def test_a_home_with_a_percent_sign_does_not_end_the_help(
+    cosmo: Run, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"cosmo_runtime.runtime.cli.{command}.CACHE", Path("/home/100%/cache"))
+    done = cosmo(command, "--help")
+    assert (done.code, "/home/100%/cache" in "".join(done.out.split())) == (0, True)
+
+
+def test_labels_of_a_spreadsheet_go_with_their_recording(cosmo: Run, expired: Path, tmp_path: Path) -> None:
+    expired.with_suffix(".csv").write_bytes("sep=;\r\nStart;End;Activity\r\n1,5;2;wave\r\n".encode("utf-16"))
+    assert cosmo("purge", expired, "--cache", tmp_path / "none").code == 0
+    assert not expired.exists() and not expired.with_suffix(".csv").exists()
+
+
 def test_what_was_recorded_with_a_lifetime_says_when_it_expires(cosmo: Run, tmp_path: Path, tiny_bundle: Any) -> None:
-    rig = ["--sensors", "imu", "--emulate", "person", "--duration", "1"]
+    rig = ["--sensors", "imu", "--emulate", "person", "--duration", "2"]
     for words in (
         ["record", *rig, tmp_path / "one.mcap"],
         [*rig, "--bundle", tiny_bundle.path, "--record", tmp_path / "two.mcap"],
@@ -50,9 +67,9 @@ def test_what_was_recorded_with_a_lifetime_says_when_it_expires(cosmo: Run, tmp_
     "words, wrong",
     [
         ("record --sensors imu --expires soon x.mcap", "'soon': expected a time such as 90m, 12h, 7d or 2w"),
-        ("record --sensors imu --expires 7d monday", "'monday': the name of a recording ends in .mcap"),
-        ("--sensors imu --record monday.MCAP --expires 7d", "'monday.MCAP': the name of a recording ends in .mcap"),
-        ("--sensors imu --expires 7d --bundle {bundle}", "--expires goes with --record only"),
+        ("record --sensors imu --expires 7d monday.avi", "'monday.avi': a recording is a file that ends in .mcap"),
+        ("--sensors imu --record monday.MCAP --expires 7d", "'monday.MCAP': a recording is a file that ends in .mcap"),
+        ("--sensors imu --expires 7d --bundle {bundle}", "--expires needs --record"),
     ],
 )
 def test_a_wrong_lifetime_is_wrong_usage(cosmo: Run, tiny_bundle: Any, words: str, wrong: str) -> None:
@@ -79,20 +96,59 @@ def test_windows_that_training_kept_of_a_recording_go_too(cosmo: Run, expired: P
     pytest.importorskip("torch")
     import numpy as np
 
-    from training.datasets.store import decoded_once
-    from training.windows import Windows
+    from cosmo_runtime.training.datasets.store import decoded_once
+    from cosmo_runtime.training.windows import Windows
 
     none = Windows({"imu": np.zeros((0, 1))}, np.zeros((0, 1)), *np.zeros((3, 0)))
-    cache = tmp_path / "cache"
+    cache, elsewhere = tmp_path / "cache", tmp_path / "another cache"
     other = tmp_path / "kept.mcap"
+
+    def key(path: Path, what: str = "spec") -> Any:
+        return (str(path), path.stat().st_size, path.stat().st_mtime_ns, what)
+
     for path in (expired, other):
-        decoded_once(cache, "recording", (str(path), 1, "spec"), lambda: none)
-        decoded_once(cache, "recording", (str(path), 1, "another spec"), lambda: none)
-    decoded_once(cache, "person-1", (str(expired),), lambda: none)
+        of = RecordingFile.of(path)
+        decoded_once(cache, "recording", key(path), lambda: none, of)
+        decoded_once(elsewhere, "recording", key(path, "another spec"), lambda: none, of)
+    decoded_once(cache, "person-1", key(expired), lambda: none)
     assert cosmo("purge", tmp_path, "--cache", cache).code == 0
-    left = [manifest.read_text() for manifest in cache.glob("*/windows.json")]
+    left = [m.read_text() for folder in (cache, elsewhere) for m in folder.glob("*/windows.json")]
     assert sum(str(other) in text for text in left) == 2
     assert sum(str(expired) in text for text in left) == 1
+
+
+def test_a_person_is_not_gone_while_a_recording_cannot_be_read(cosmo: Run, tmp_path: Path) -> None:
+    words = ("purge", tmp_path, "--cache", tmp_path / "none", "--participant")
+    of_zoe, other = make(tmp_path / "a.mcap", {"participant": "Zoe\u0308"}), make(tmp_path / "b.mcap", {})
+    (tmp_path / "c.mcap").write_bytes(b"cut by a power failure")
+    done = cosmo(*words, "Zo\u00eb ")  # looks the same
+    assert done.code == 1
+    assert "1 recording cannot be read, so nobody knows whether Zo\u00eb is in it" in done.err
+    assert (of_zoe.exists(), other.exists()) == (False, True)
+    (tmp_path / "c.mcap").unlink()
+    assert cosmo(*words, "").code == 2  # and not all that are of nobody
+    assert "nobody is called Zo\u00eb here" in cosmo(*words, "Zo\u00eb").err
+    assert other.exists()
+
+
+def test_windows_go_whose_recording_was_deleted_by_hand(cosmo: Run, tmp_path: Path) -> None:
+    """In any cache, also that of a killed training; what was decoded of a data set stays though the disk is away."""
+    folders = []
+    for name in ("mine/recording-1", "other/recording-2", "mine/.recording-3.x", "mine/usc-4"):
+        folders.append(tmp_path / name)
+        note(folders[-1].parent)
+        folders[-1].mkdir(parents=True)
+        gone = RecordingFile(str(tmp_path / "gone.mcap"), 12, 34)._asdict()
+        (folders[-1] / "windows.json").write_text(json.dumps({"recording": gone if "usc" not in name else None}))
+    dry = cosmo("purge", tmp_path, "--dry-run", "--cache", tmp_path / "mine")
+    assert all(folder.exists() for folder in folders)
+    told = f"windows of {tmp_path}/gone.mcap in {tmp_path}/other/recording-2: the recording is gone"
+    assert f"orphaned {told}\n" in dry.out and "3 folders of windows would be deleted" in dry.out
+    done = cosmo("purge", tmp_path, "--cache", tmp_path / "mine")
+    assert (dry.code, done.code) == (0, 0)
+    assert f"deleted  {told}\n" in done.out
+    assert done.out.endswith("3 folders of windows deleted\n0 recordings deleted (0.0 MB), 0 kept\n")
+    assert [folder.exists() for folder in folders] == [False, False, False, True]
 
 
 def test_a_place_that_is_not_there_deletes_nothing(cosmo: Run, expired: Path, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 
-from sensors.depth import librealsense
-from sensors.emulation.motion import Camera
-from sensors.sensor import Sensor, SensorError
+from cosmo_runtime.sensors.depth import librealsense
+from cosmo_runtime.sensors.sensor import Sensor, SensorError
+from cosmo_runtime.sensors.simulation.motion import Camera
 
 CAMERA = Camera(480, 270, 240.0, 241.0, 239.5, 134.5, 15.0, 0.001)
 
@@ -26,7 +26,7 @@ def rs() -> Any:
 
 @pytest.fixture
 def emulated(rs: Any) -> Any:
-    from sensors.emulation.camera_device import EmulatedCamera
+    from cosmo_runtime.sensors.emulation.camera_device import EmulatedCamera
 
     return EmulatedCamera(CAMERA)
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sensors.config import DepthConfig
-from sensors.depth.driver import DepthCamera, decimated
-from sensors.depth.sources import DepthStream
-from sensors.sensor import SensorEnded, SensorError, SensorLost, SensorNotFound
+from cosmo_runtime.sensors.config import DepthConfig
+from cosmo_runtime.sensors.depth.driver import DepthCamera, decimated
+from cosmo_runtime.sensors.depth.sources import CameraSource, DepthStream
+from cosmo_runtime.sensors.sensor import SensorEnded, SensorError, SensorLost, SensorNotFound
 
-WIDE_OPEN = DepthConfig(decimation=1, min_m=0, max_m=100)
+WIDE_OPEN = DepthConfig(decimation=1, min_m=0, max_m=65.535)
 
 
 def noise(seed: int) -> np.ndarray:
@@ -22,7 +22,7 @@ def noise(seed: int) -> np.ndarray:
 
 def read(driver: DepthCamera, count: int) -> list:
     samples: list = []
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while len(samples) < count and time.monotonic() < deadline:
         samples += driver.read(0.1)
     assert len(samples) == count
@@ -77,6 +77,20 @@ def test_pixels_are_merged_and_what_is_out_of_range_is_dropped(emulated, connect
     np.testing.assert_array_equal(sample.data, expected)
 
 
+def test_any_range_that_can_be_configured_works():
+    config = DepthConfig(decimation=1, min_m=65.5, max_m=65.535)
+    with DepthCamera(config, Frames((1, "a clock", 0.0))) as driver:
+        assert not driver.read(0)[0].data.any()
+
+
+@pytest.mark.parametrize(("width", "height", "rate_hz"), [(0, 0, 0), (-1, 270, 15), (10**30, 10**30, 10**30)])
+def test_a_mode_that_no_camera_has_is_an_error_of_the_sensor(emulated, width, height, rate_hz):
+    source = CameraSource(None, width, height, rate_hz)
+    source._attached = emulated._attached
+    with pytest.raises(SensorError, match=rf"has no depth mode {width}x{height} at {rate_hz} Hz. .* 480x270 at 15 Hz"):
+        DepthCamera(WIDE_OPEN, source).connect()
+
+
 @pytest.mark.parametrize("factor", range(1, 9))
 def test_the_intrinsics_are_those_of_the_merged_image(rs, emulated, connect, factor):
     with Connected(connect, emulated, DepthConfig(decimation=factor)) as driver:
@@ -110,7 +124,7 @@ def test_stamps_follow_the_cameras_clock_and_strictly_increase(emulated, connect
     np.testing.assert_allclose(np.diff(stamps_ns), np.diff(taken_ns), atol=2e3)
     np.testing.assert_allclose(np.diff(arrivals_ns), np.diff(taken_ns), atol=2e3)
     assert (stamps_ns <= arrivals_ns).all()
-    assert abs(stamps_ns[-1] - taken_ns[-1]) < 0.5e9
+    assert abs(stamps_ns[-1] - taken_ns[-1]) < 5e9
 
 
 def test_the_calibrated_latency_is_subtracted(emulated, connect):
@@ -147,7 +161,7 @@ def test_what_librealsense_cannot_start_is_an_error_of_the_sensor(rs, emulated, 
     stopped = []
     monkeypatch.setattr(emulated, "start", lambda: emulated._sensor.get_option(rs.option.exposure))
     monkeypatch.setattr(emulated, "stop", lambda: stopped.append(True))
-    with pytest.raises(SensorError, match="fails to start"):
+    with pytest.raises(SensorError, match="cannot start"):
         DepthCamera(WIDE_OPEN, emulated).connect()
     assert stopped
 
@@ -238,6 +252,19 @@ def test_stamps_increase_through_a_change_of_the_clock_domain_within_one_read(rs
         assert np.diff([sample.stamp_ns for sample in driver.read(0)]).min() > 0
 
 
+def test_frames_of_a_stuck_clock_are_stamped_when_they_arrive(rs, caplog):
+    hardware = rs.timestamp_domain.hardware_clock
+    frames = [(number, hardware, 1000 + 67 * min(number, 5)) for number in range(20)]
+    with DepthCamera(WIDE_OPEN, Frames(*frames)) as driver:
+        samples = []
+        for _ in frames:
+            samples += driver.read(0)
+            time.sleep(0.02)
+    assert all(sample.stamp_ns == sample.arrival_ns for sample in samples[9:])
+    assert driver.info.counts["arrival_stamps"] == 20 - 8
+    assert "made-up frames: its clock stands still" in caplog.text
+
+
 def test_a_recording_plays_bit_equal_at_its_own_pace_and_ends(rs, emulated, tmp_path):
     recorded = [noise(seed) for seed in range(6)]
     path = record(rs, emulated, recorded, tmp_path)
@@ -293,7 +320,7 @@ def test_a_real_recording_plays(rs, data_dir):
     assert [sample.data.shape for sample in samples] == [(240, 320)] * 2
     assert all(0.3 < np.mean(sample.data > 0) <= 1 for sample in samples)
     # 166.7 ms apart by the camera's clock; on a busy machine the first one waited in the queue for a moment
-    assert 0.05e9 < samples[1].stamp_ns - samples[0].stamp_ns < 0.3e9
-    assert driver.info.counts == {"samples": 2, "lost_samples": 0, "clock_resets": 0}
+    assert 0 < samples[1].stamp_ns - samples[0].stamp_ns < 0.3e9
+    assert driver.info.counts == {"samples": 2, "lost_samples": 0, "arrival_stamps": 0}
     assert driver.info.intrinsics["fx"] == pytest.approx(390.431 / 2, abs=0.001)
     assert driver.info.depth_scale_m == pytest.approx(0.001)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sensors.depth import librealsense
-from sensors.sensor import SensorError
+from cosmo_runtime.sensors.depth import librealsense
+from cosmo_runtime.sensors.sensor import SensorError
 
 
 @pytest.fixture(autouse=True)
@@ -49,8 +49,8 @@ def test_loads_in_a_fresh_process_or_says_why_not_and_never_dies():
     if importlib.util.find_spec("pyrealsense2") is None:
         pytest.skip("pyrealsense2 is not installed")
     script = """
-from sensors.depth import librealsense
-from sensors.sensor import SensorError
+from cosmo_runtime.sensors.depth import librealsense
+from cosmo_runtime.sensors.sensor import SensorError
 try:
     rs = librealsense.load()
     print(len(rs.context().query_devices()))

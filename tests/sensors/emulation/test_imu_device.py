@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import serial
 
-from sensors.emulation.imu_device import EmulatedImu
-from sensors.emulation.pty import PtyPort
-from sensors.imu import witmotion, xsens
-from sensors.imu.stream import Reading
+from cosmo_runtime.sensors.emulation.imu_device import EmulatedImu
+from cosmo_runtime.sensors.emulation.pty import PtyPort
+from cosmo_runtime.sensors.imu import witmotion, xsens
+from cosmo_runtime.sensors.imu.stream import Reading
 
 _PARSERS: Dict[str, Type[Union[witmotion.WitMotionParser, xsens.XsensParser]]] = {
     "witmotion": witmotion.WitMotionParser,
@@ -29,15 +29,29 @@ class Ramp:
         self.duration_s = duration_s
         self.imu_rate_hz = rate_hz
 
-    def imu(self, times_s: np.ndarray) -> np.ndarray:
+    def imu(self, times_s: np.ndarray, place: str) -> np.ndarray:
         values = np.full((len(times_s), 9), np.nan)
         values[:, :6] = 0
         values[:, 0] = times_s * self.imu_rate_hz / 10
         return values
 
 
+class Halting(Ramp):
+    """Stands still after its first five samples at 20 Hz, until it is told to go on."""
+
+    def __init__(self) -> None:
+        super().__init__(1.0, 20)
+        self.halted, self.go_on = threading.Event(), threading.Event()
+
+    def imu(self, times_s: np.ndarray, place: str) -> np.ndarray:
+        if times_s[0] > 0:
+            self.halted.set()
+            assert self.go_on.wait(60)
+        return super().imu(times_s, place)
+
+
 def _device(port: PtyPort, motion: Ramp, protocol: str) -> EmulatedImu:
-    return EmulatedImu(port, motion, protocol)  # type: ignore[arg-type]  # of a motion it needs the IMU alone
+    return EmulatedImu(port, motion, "wrist", protocol)  # type: ignore[arg-type]  # of a motion it needs the IMU alone
 
 
 def _listen(host: serial.Serial, protocol: str, until: threading.Thread) -> List[Reading]:
@@ -45,8 +59,9 @@ def _listen(host: serial.Serial, protocol: str, until: threading.Thread) -> List
     readings: List[Reading] = []
     while True:
         is_last = not until.is_alive()
-        readings += parser.feed(host.read(max(1, host.in_waiting)), time.monotonic_ns())
-        if is_last and not host.in_waiting:
+        data = host.read(max(1, host.in_waiting))
+        readings += parser.feed(data, time.monotonic_ns())
+        if is_last and not data:  # nothing for as long as a read waits
             return readings
 
 
@@ -104,16 +119,17 @@ def test_the_clock_drifts_against_the_hosts(tmp_path: Path) -> None:
 
 
 def _obeyed(tmp_path: Path, protocol: str, commands: List[bytes]) -> List[Reading]:
-    """Returns what a device at 20 Hz, told so in the middle, sends in a second."""
+    """Returns what a device at 20 Hz, told so after five samples, sends in a second."""
     port = PtyPort(tmp_path / "ttyUSB0", 115200)
     with serial.Serial(str(port.link), 115200, timeout=0.05) as host:
-        device = _device(port, Ramp(1.0, 20), protocol)
+        motion = Halting()
+        device = _device(port, motion, protocol)
         thread = threading.Thread(target=device.run, args=(threading.Event(), time.monotonic_ns()))
         thread.start()
-        time.sleep(0.3)
+        assert motion.halted.wait(60)
         for command in commands:
             host.write(command)
-            time.sleep(0.02)
+        motion.go_on.set()
         return _listen(host, protocol, thread)
 
 

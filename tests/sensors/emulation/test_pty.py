@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import serial
 
-from sensors.emulation.pty import PtyPort
+from cosmo_runtime.sensors.emulation.pty import PtyPort
 
 
 @pytest.fixture

@@ -5,16 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
 
 import numpy as np
 import pytest
 
-from sensors.emulation.pty import PtyPort
-from sensors.emulation.radar_device import EmulatedRadar
-from sensors.radar.driver import DEFAULT_CFG
-from sensors.radar.frames import Frame, FrameParser
-from sensors.serial_port import SerialPort
+from cosmo_runtime.sensors.emulation.pty import PtyPort
+from cosmo_runtime.sensors.emulation.radar_device import EmulatedRadar
+from cosmo_runtime.sensors.radar.driver import DEFAULT_CFG
+from cosmo_runtime.sensors.radar.frames import Frame, FrameParser
+from cosmo_runtime.sensors.serial_port import SerialPort
 
 COMMANDS = [line for line in DEFAULT_CFG.read_text().splitlines() if not line.startswith("%")]
 
@@ -32,11 +32,12 @@ class Bench:
     """A running device and the host's two ports."""
 
     def __init__(self, folder: Path, motion: object) -> None:
+        self.motion: Any = motion
         self.cables = PtyPort(folder / "cli", 115200), PtyPort(folder / "data", 921600)
         self.start_ns = time.monotonic_ns()
         self._stop = threading.Event()
-        device = EmulatedRadar(*self.cables, motion)  # type: ignore[arg-type]
-        self._thread = threading.Thread(target=device.run, args=(self._stop, self.start_ns))
+        self.device = EmulatedRadar(*self.cables, self.motion)
+        self._thread = threading.Thread(target=self.device.run, args=(self._stop, self.start_ns))
         self._thread.start()
         self.open()
 
@@ -57,6 +58,10 @@ class Bench:
         for command in COMMANDS:
             name = command.split()[0]
             assert "Done" in self.ask(changes.get(name, command)), command
+
+    @property
+    def now_s(self) -> float:
+        return (time.monotonic_ns() - self.start_ns) * 1e-9
 
     def frames(self, count: int) -> list[Frame]:
         parser = FrameParser()
@@ -109,13 +114,20 @@ def test_it_is_silent_until_started_and_after_it_is_stopped(bench: Bench) -> Non
     bench.frames(3)
 
 
+def test_it_stops_after_the_number_of_frames_that_it_is_told(bench: Bench) -> None:
+    bench.start(frameCfg="frameCfg 0 2 80 4 50 1 0")
+    bench.frames(4)
+    assert bench.data.read(0.3) == b""
+
+
 def test_frame_k_shows_the_motion_at_k_periods(bench: Bench) -> None:
+    before_s = bench.now_s
     bench.start(frameCfg="frameCfg 0 2 80 0 100 1 0")
-    started_s = (time.monotonic_ns() - bench.start_ns) * 1e-9
+    after_s = bench.now_s
     frames = bench.frames(5)
     numbers = [frame.frame_number for frame in frames]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-    assert abs(numbers[0] - started_s * 10) < 10
+    assert before_s * 10 <= numbers[0] <= after_s * 10 + 1
     for frame in frames:
         assert frame.points[0, 1] == pytest.approx(100 - frame.frame_number / 10)
         assert frame.arrival_ns >= bench.start_ns + frame.frame_number * 100_000_000
@@ -150,21 +162,22 @@ def test_a_line_too_slow_for_its_frames_loses_frames_but_no_time(tmp_path: Path)
     late_s = np.array([frame.arrival_ns - bench.start_ns for frame in frames]) * 1e-9 - numbers * 0.04
     bench.close()
     assert np.diff(numbers).max() > 1
-    assert late_s.max() < 2
+    assert late_s.max() < 10
 
 
 def test_it_falls_silent_when_the_motion_ends(tmp_path: Path) -> None:
-    class Short(Approaching):
-        duration_s = 1.5
-
-    bench = Bench(tmp_path, Short())
+    bench = Bench(tmp_path, Approaching())
     bench.start()
+    bench.motion.duration_s = bench.now_s + 0.5
+    sender = bench.device._sender
+    assert sender
+    sender.join()
     parser = FrameParser()
     frames = []
     while True:
-        data = bench.data.read(0.5)
+        data = bench.data.read(0.1)
         if not data:
             break
         frames += parser.feed(data, 0)
     bench.close()
-    assert frames[-1].frame_number == 30
+    assert frames[-1].frame_number == int(bench.motion.duration_s / 0.05)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Iterable, List, Protocol
 
 import numpy as np
 from hypothesis import strategies as st
 
-from sensors.imu.stream import Reading
+from cosmo_runtime.sensors.imu.stream import Reading
 
 
 class Parser(Protocol):
@@ -19,6 +20,12 @@ class Parser(Protocol):
 def nine_values(number: int) -> np.ndarray:
     """Nine values that tell the sample's number."""
     return np.array([number % 100, -3, 9.80665, 0.1, -0.2, 30, 20, -5, 40]) + 0.001 * (number % 7)
+
+
+def bluetooth_frame(values: np.ndarray, yaw: int = 0) -> bytes:
+    """What a WitMotion device sends over Bluetooth of acceleration and angular rate."""
+    units = np.repeat([16 * 9.80665 / 32768, np.radians(2000) / 32768], 3)
+    return struct.pack("<2B9h", 0x55, 0x61, *np.round(values[:6] / units).astype(int), 0, 0, yaw)
 
 
 def parse(parser: Parser, chunks: Iterable[bytes]) -> List[Reading]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensors.imu.witmotion import WitMotionParser, decode_commands, encode_command, encode_sample
+from cosmo_runtime.sensors.imu.witmotion import WitMotionParser, decode_commands, encode_command, encode_sample
 from tests.sensors.imu.streams import damaged, nine_values, parse, split
 
 _GRAVITY = 9.80665
@@ -211,3 +211,14 @@ def test_real_capture(data_dir: Path) -> None:
     np.testing.assert_allclose(values[:, :3], words * (16 * _GRAVITY / 32768), rtol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(values[:, :3], axis=1), _GRAVITY, rtol=0.1)  # lying still
     assert readings[0].ticks is None
+
+
+def test_packets_without_measurements_are_named() -> None:
+    parser = WitMotionParser()
+    angle = bytes.fromhex("5553000000000000 0000a8")
+    assert parse(parser, [angle] * 2) == []
+    assert parser.unusable() == ""  # noise may look like one or two
+    assert parse(parser, [angle] * 8) == []
+    assert "packets of type 0x53, but neither acceleration (0x51) nor angular rate (0x52)" in parser.unusable()
+    parse(parser, _stream(2))
+    assert parser.unusable() == ""

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensors.imu.stream import ByteStream
-from sensors.imu.xsens import XsensParser, encode_message, encode_sample, messages
-from sensors.sensor import SensorError
+from cosmo_runtime.sensors.imu.stream import ByteStream
+from cosmo_runtime.sensors.imu.xsens import XsensParser, encode_message, encode_sample, messages
+from cosmo_runtime.sensors.sensor import SensorError
 from tests.sensors.imu.streams import damaged, nine_values, parse, split
 
 
@@ -170,7 +170,8 @@ def test_captured_messages(data_dir: Path) -> None:
 
     parser = XsensParser()
     readings = parse(parser, [b"".join(captured.values())])
-    assert [reading.ticks for reading in readings] == [0x01A498DE, 0x01363FA6]  # those with acceleration
+    readings = [reading for reading in readings if np.isfinite(reading.values[:6]).any()]
+    assert [reading.ticks for reading in readings] == [0x01A498DE, 0x01363FA6]
     full = captured["test_parse_mdata2_full"].hex()
     for where, identifier, unit in [(slice(0, 3), "4020", 1), (slice(3, 6), "8020", 1), (slice(6, 9), "c020", 49)]:
         numbers = full.split(identifier + "0c")[1][:24]
@@ -178,3 +179,37 @@ def test_captured_messages(data_dir: Path) -> None:
             readings[1].values[where], np.multiply(struct.unpack(">3f", bytes.fromhex(numbers)), unit), rtol=1e-6
         )
     assert parser.counts["malformed_messages"] == parser.counts["skipped_bytes"] == parser.counts["bad_checksums"] == 0
+
+
+def test_a_vector_that_comes_alone_is_a_reading() -> None:
+    for where in slice(0, 3), slice(3, 6), slice(6, 9):
+        values = np.full(9, np.nan)
+        values[where] = nine_values(1)[where]
+        (reading,) = parse(XsensParser(), [encode_sample(values, 1, 100)])
+        np.testing.assert_allclose(reading.values, values, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (encode_message(0x32, bytes(36)), "older format MTData (MID 0x32). Change its output to MTData2"),
+        (
+            encode_message(0x36, bytes.fromhex("1020020001")),
+            "MTData2 with 0x1020, but neither acceleration (0x4020) nor",
+        ),
+        (encode_message(0x36), "MTData2 with nothing, but"),
+        (encode_message(0x3E), "messages of MID 0x3e, but no MTData2 (0x36)"),
+    ],
+)
+def test_what_is_recognised_without_measurements_is_named(message: bytes, words: str) -> None:
+    parser = XsensParser()
+    assert parse(parser, [message] * 3) == []
+    assert words in parser.unusable()
+    parse(parser, _stream(1))
+    assert parser.unusable() == ""
+
+
+def test_one_message_in_noise_is_not_recognised() -> None:
+    parser = XsensParser()
+    parse(parser, [encode_message(0x32, bytes(36))] * 2)
+    assert parser.unusable() == ""

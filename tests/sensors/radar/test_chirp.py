@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sensors.radar.chirp import parse_chirp
-from sensors.radar.driver import DEFAULT_CFG
-from sensors.sensor import SensorError
+from cosmo_runtime.sensors.radar.chirp import parse_chirp
+from cosmo_runtime.sensors.radar.driver import DEFAULT_CFG
+from cosmo_runtime.sensors.sensor import SensorError
 
 # The "2d" profile of TI's 68xx demo, whose comments state: range resolution 0.044 m, 9.04 m at 80 % of the sampling
 # rate, radial speed +-20.16 m/s in steps of 1.26 m/s (at the carrier; the sampled band's centre lies 3.7 % higher).
@@ -85,19 +85,90 @@ def test_a_data_port_that_is_too_slow_is_warned_of() -> None:
     assert parse_chirp(lines, "2d").uart_warning(3_000_000) is None
 
 
+def edited(old: str, new: str) -> list[str]:
+    text = "\n".join(TI_2D)
+    assert old in text
+    return text.replace(old, new).splitlines()
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("sensorStart", "", "mine.cfg: no sensorStart"),
-        ("frameCfg 0 1 32 0 100 1 0", "advFrameCfg 1 0 1 1 0", "mine.cfg: no frameCfg"),
-        ("frameCfg 0 1 32 0 100 1 0", "frameCfg 0 1 32", "line 5: `frameCfg 0 1 32` needs 5 numbers"),
+        ("sensorStart", "sensorStart\nsensorStop", "mine.cfg: no sensorStart"),
+        ("sensorStart", "sensorStart\nflushCfg", "mine.cfg: no sensorStart"),
+        ("frameCfg 0 1 32 0 100 1 0", "", "mine.cfg: no frameCfg"),
+        ("frameCfg 0 1 32 0 100 1 0", "frameCfg 0 1 32", "line 5: `frameCfg 0 1 32` needs at least 5 numbers"),
         ("frameCfg 0 1 32 0 100 1 0", "frameCfg 0 1 32 0 soon 1 0", "line 5: .*'soon'"),
-        ("frameCfg 0 1 32 0 100 1 0", "frameCfg 0 1 32 0 0 1 0", "must be positive"),
-        ("profileCfg 0", "profileCfg 3", "profileCfg that is not there"),
-        ("frameCfg 0 1", "frameCfg 7 8", "chirpCfg or a profileCfg that is not there"),
-        ("256 12500", "256 0", "must be positive"),
+        ("frameCfg 0 1 32 0 100 1 0", "frameCfg 1 0 32 0 100 1 0", "last chirp of frameCfg comes before"),
+        ("profileCfg 0", "profileCfg 3", "profileCfg that is missing"),
+        ("frameCfg 0 1", "frameCfg 7 8", "chirpCfg or a profileCfg that is missing"),
+        ("frameCfg", "advFrameCfg", r"line 5: `advFrameCfg` splits frames into subframes.*dfeDataOutputMode 1"),
+        ("frameCfg", "dfeDataOutputMode 3\nframeCfg", "`dfeDataOutputMode` must be 1"),
+        ("profileCfg", "chirpComnCfg 20 0 0 128 4 30 0\nprofileCfg", "line 2: .*low-power radars .*xWRL6432"),
     ],
 )
 def test_what_cannot_work_is_said_with_its_line(old: str, new: str, message: str) -> None:
     with pytest.raises(SensorError, match=message):
-        parse_chirp("\n".join(TI_2D).replace(old, new).splitlines(), "mine.cfg")
+        parse_chirp(edited(old, new), "mine.cfg")
+
+
+@pytest.mark.parametrize("text", ["inf", "-inf", "nan", "1e999", "1e30", "-1", "1_0", "0x10", "\uff11", "1e-320", ""])
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("channelCfg 15 5 0", [1, 2]),
+        ("profileCfg 0 60 7 3 24 0 0 166 1 256 12500 0 0 30", [1, 2, 3, 4, 5, 8, 10, 11]),
+        ("chirpCfg 1 1 0 0 0 0 0 4", [1, 2, 3, 8]),
+        ("frameCfg 0 1 32 0 100 1 0", [1, 2, 3, 4, 5]),
+        ("guiMonitor -1 1 1 0 0 0 1", [2, 3, 4, 5, 6, 7]),
+    ],
+)
+def test_no_number_is_beyond_an_error_that_names_its_line(command: str, arguments: list[int], text: str) -> None:
+    for argument in arguments:
+        words = command.split()
+        words[argument] = text
+        try:
+            chirp = parse_chirp(edited(command, " ".join(words)), "mine.cfg")
+        except SensorError as error:
+            assert "mine.cfg, line" in str(error) or "chirp" in str(error)
+            continue
+        assert text in ("-1", "1e-320", "")  # those may mean something, or move what follows to where it can stand
+        figures = (chirp.max_range_m, chirp.max_velocity_mps, chirp.range_resolution_m, chirp.frame_period_s)
+        assert all(0 < figure < 1e6 for figure in figures)
+        assert 0 < chirp.busy_frame_bytes < 1e12
+        chirp.warnings(921600)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("32 0 100", "32 0 0", "line 5: .*the period in ms must be a number from 0.1 to 10000, not 0"),
+        ("32 0 100", "16.5 0 100", "line 5: .*number of loops must be a whole number from 1 to 65535, not 16.5"),
+        ("256 12500", "256 0", "line 2: .*sampling rate in ksps must be"),
+        ("24 0 0 166", "24 0 0 -166", "line 2: .*slope in MHz/us must be"),
+        ("256 12500", "1e300 12500", "line 2: .*number of samples must be"),
+    ],
+)
+def test_a_number_out_of_bounds_is_named_with_what_it_may_be(old: str, new: str, message: str) -> None:
+    with pytest.raises(SensorError, match=message):
+        parse_chirp(edited(old, new), "mine.cfg")
+
+
+def test_a_number_of_frames_is_warned_of() -> None:
+    assert parse_chirp(TI_2D, "2d").warnings(921600) == []
+    (warning,) = parse_chirp(edited("32 0 100", "32 600 100"), "2d").warnings(921600)
+    assert "stops the radar after 600 frames, 60 s" in warning
+    assert "fourth number to 0" in warning
+
+
+def test_a_command_that_comes_again_replaces_the_one_before() -> None:
+    chirp = parse_chirp(
+        edited("frameCfg 0 1 32 0 100 1 0", "frameCfg 0 1 32 0 50 1 0\nframeCfg 0 1 64 0 200 1 0"), "2d"
+    )
+    assert (chirp.frame_period_s, chirp.doppler_bins) == (pytest.approx(0.2), 64)
+
+
+def test_what_is_flushed_does_not_count() -> None:
+    lines = ["advFrameCfg 1 0", "frameCfg 0 1 7 3 999 1 0", "profileCfg soon", "sensorStop", "flushCfg", *TI_2D]
+    assert parse_chirp(lines, "2d") == parse_chirp(TI_2D, "2d")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import threading
 import time
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import Callable, Dict, Iterator
 
 import pytest
 
-from sensors.emulation.pty import PtyPort
-from sensors.radar import cli
-from sensors.sensor import SensorError, SensorLost
-from sensors.serial_port import SerialPort
+from cosmo_runtime.sensors.emulation.pty import PtyPort
+from cosmo_runtime.sensors.radar import cli
+from cosmo_runtime.sensors.sensor import SensorError, SensorLost
+from cosmo_runtime.sensors.serial_port import SerialPort
 
 DONE = "Done\n"
 
@@ -25,6 +26,7 @@ class Firmware:
         self.heard: list[str] = []
         self.answers: Dict[str, str] = {}
         self.prompt = "mmwDemo:/>"
+        self.prompt_after: Dict[str, bool] = {}  # False: that command is answered without a prompt
         self.hangs_at = ""
         self.think_s = 0.0
         self._stop = threading.Event()
@@ -44,7 +46,8 @@ class Firmware:
                     continue
                 time.sleep(self.think_s)
                 answer = self.answers.get(line, DONE if line else "")
-                self.port.write(f"{line}\n\r{answer}\r{self.prompt}".encode("latin-1"))
+                prompt = self.prompt if self.prompt_after.get(line, True) else ""
+                self.port.write(f"{line}\n\r{answer}\r{prompt}".encode("latin-1"))
                 line = ""
 
     def close(self) -> None:
@@ -130,7 +133,7 @@ def test_whole_lines_that_others_typed_shift_no_answer_to_another_command(firmwa
 
 def test_what_the_firmware_says_unasked_is_no_answer(firmware: Firmware, port: SerialPort) -> None:
     firmware.port.write(b"Error: something overheated\n\rmmwDemo:/>")
-    time.sleep(0.1)
+    select.select([port._serial], [], [], 60)
     cli.stop(port)
     assert firmware.heard == ["sensorStop"]
 
@@ -155,10 +158,88 @@ def test_bytes_that_are_no_prompt_are_told_from_silence(firmware: Firmware, port
 def test_a_firmware_that_hangs_midway_asks_for_its_reset_button(
     firmware: Firmware, port: SerialPort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "_ANSWER_S", 0.3)
+    monkeypatch.setattr(cli, "_ANSWER_S", 1.0)
     firmware.hangs_at = "frameCfg 0"
     with pytest.raises(SensorError, match=r"mine\.cfg, line 2: `frameCfg 0`: no answer.*reset button"):
         cli.configure(port, ["flushCfg", "frameCfg 0", "sensorStart"], "mine.cfg")
+
+
+EXCEPTION = """\
+Exception occurred in ThreadType_Task.
+Task handle: 0x8004a18.
+R0 = 0x08007d38  R8  = 0xffffffff
+ti.sysbios.family.arm.v7r.vim.Hwi: line 942: E_dataAbort: pc = 0x0000a3c4.
+xdc.runtime.Error.raise: terminating execution
+"""
+
+
+@pytest.mark.parametrize("prompts", [False, True])
+def test_a_firmware_that_stops_with_an_exception_is_quoted(
+    firmware: Firmware, port: SerialPort, monkeypatch: pytest.MonkeyPatch, prompts: bool
+) -> None:
+    monkeypatch.setattr(cli, "_ANSWER_S", 1.0)
+    firmware.answers["sensorStart"] = EXCEPTION
+    firmware.prompt_after["sensorStart"] = prompts
+    with pytest.raises(SensorError) as caught:
+        cli.configure(port, ["flushCfg", "sensorStart"], "mine.cfg")
+    said = str(caught.value)
+    assert "mine.cfg, line 2: `sensorStart`: the radar's firmware crashed" in said
+    assert "Exception occurred in ThreadType_Task" in said
+    assert "reset button" in said
+    assert "\n" not in said
+
+
+def test_words_without_a_prompt_are_quoted(
+    firmware: Firmware, port: SerialPort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "_ANSWER_S", 1.0)
+    firmware.answers["sensorStart"] = "Calibrating \x1b[31m" + "." * 5000
+    firmware.prompt_after["sensorStart"] = False
+    with pytest.raises(SensorError, match=r"only 'Calibrating \\x1b\[31m\.+ \.\.\.' within") as caught:
+        cli.configure(port, ["sensorStart"])
+    assert len(str(caught.value)) < 1000
+
+
+def test_the_answer_to_the_start_and_what_is_said_later_can_be_asked_for(firmware: Firmware, port: SerialPort) -> None:
+    firmware.answers["sensorStart"] = "Debug: calibrated\nDone\n"
+    assert cli.configure(port, ["flushCfg", "sensorStart"]) == "'Debug: calibrated / Done'"
+    assert cli.unsolicited(port) == ""
+    firmware.port.write(b"MSS assertion in file dss.c\n\rmmwDemo:/>")
+    time.sleep(0.1)
+    assert cli.unsolicited(port) == "'MSS assertion in file dss.c'"
+
+
+def test_prompts_without_end_are_an_error_and_no_wait_without_end(
+    firmware: Firmware, port: SerialPort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "_QUIET_S", 0.5)  # on a busy machine the thread below may pause for longer than 30 ms
+    stop = threading.Event()
+
+    def chatter() -> None:
+        while not stop.wait(0.005):
+            firmware.port.write(b"\n\rmmwDemo:/>")
+
+    thread = threading.Thread(target=chatter)
+    thread.start()
+    began = time.monotonic()
+    try:
+        with pytest.raises(SensorError, match=r"text comes without end.*ModemManager.*reset button") as caught:
+            cli.configure(port, ["flushCfg"])
+    finally:
+        stop.set()
+        thread.join()
+    assert not isinstance(caught.value, cli.NoAnswer)
+    assert time.monotonic() - began < 30
+
+
+def test_all_commands_together_have_a_deadline(
+    firmware: Firmware, port: SerialPort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "_CONFIGURE_S", 0.5)
+    firmware.think_s = 0.1
+    with pytest.raises(SensorError, match=r"mine\.cfg, line \d+: `flushCfg`: not reached within"):
+        cli.configure(port, ["flushCfg"] * 100, "mine.cfg")
+    assert len(firmware.heard) < 10
 
 
 @pytest.mark.parametrize("act", [cli.greet, cli.stop, lambda port: cli.configure(port, ["flushCfg"])])

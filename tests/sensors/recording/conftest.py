@@ -10,9 +10,10 @@ from typing import Dict, List
 import numpy as np
 import pytest
 
-from sensors.events import Event, Sample, StateChange, Tick, Truth
-from sensors.recording import RecordingWriter
-from sensors.sensor import SensorInfo
+from cosmo_runtime.sensors.events import Correction, Event, Sample, StateChange, Tick, Truth
+from cosmo_runtime.sensors.recording import RecordingWriter
+from cosmo_runtime.sensors.sensor import SensorInfo
+from tests.sensors.recording.flushed import wait_until_flushed
 
 
 def rig() -> Dict[str, SensorInfo]:
@@ -34,7 +35,8 @@ def run() -> List[Event]:
     """Three seconds of a rig, with stamps before arrivals and sensors out of step."""
     random = np.random.default_rng(0)
     begin_ns = time.monotonic_ns()
-    events: List[Event] = [StateChange("imu", begin_ns, "ok"), Truth(begin_ns, "walk")]
+    correction = Correction("radar", begin_ns, 180_000_000)
+    events: List[Event] = [StateChange("imu", begin_ns, "ok"), correction, Truth(begin_ns, "walk")]
     for step in range(300):
         now_ns = begin_ns + step * 10**7
         acceleration = random.normal(size=9).astype(np.float32)
@@ -58,7 +60,7 @@ def recorded_once(tmp_path_factory: pytest.TempPathFactory, run: List[Event]) ->
         for third in range(3):
             for event in run[third * len(run) // 3 : (third + 1) * len(run) // 3]:
                 writer.write(event)
-            time.sleep(0.4)
+            wait_until_flushed(writer)
     assert writer.failure is None
     assert writer.dropped == 0
     return path

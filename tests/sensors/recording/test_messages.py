@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import struct
 import time
 from pathlib import Path
 from typing import Any, Dict, List
@@ -12,7 +12,10 @@ import pytest
 from mcap.reader import make_reader
 from mcap_protobuf.decoder import DecoderFactory
 
-from sensors.events import Event, Sample
+from cosmo_runtime.sensors.events import Event, Sample
+from cosmo_runtime.sensors.recording import Recording, RecordingWriter
+from cosmo_runtime.sensors.recording.messages import Message, decode_clocks
+from cosmo_runtime.sensors.sensor import SensorInfo
 
 
 def decoded(path: Path, topic: str) -> List[Any]:
@@ -72,14 +75,56 @@ def test_camera_and_radar_share_one_frame(recorded: Path) -> None:
     assert transforms["radar"].rotation.w == 1
 
 
-def test_imu_is_json_with_a_schema_and_null_for_absent_fields(recorded: Path, run: List[Event]) -> None:
+def test_imu_is_a_message_of_ros_as_viewers_know_it(recorded: Path, run: List[Event]) -> None:
     with recorded.open("rb") as file:
         schema, channel, message = next(iter(make_reader(file).iter_messages("/imu", log_time_order=False)))
-    assert (schema.encoding, channel.message_encoding) == ("jsonschema", "json")
-    assert json.loads(schema.data)["properties"].keys() == {"acceleration", "angular_rate", "magnetic_field"}
-    content: Dict[str, Dict[str, float]] = json.loads(message.data)
-    assert content["magnetic_field"] == {"x": None, "y": None, "z": None}
-    assert list(content["acceleration"].values()) == samples(run, "imu")[0].data[:3].tolist()
+    assert schema is not None
+    assert (schema.name, schema.encoding, channel.message_encoding) == ("sensor_msgs/msg/Imu", "ros2msg", "cdr")
+    first = samples(run, "imu")[0]
+    assert len(message.data) == 4 + 16 + 37 * 8  # the header's frame_id is "imu", which needs no padding
+    numbers = struct.unpack_from("<37d", message.data, 20)
+    assert list(numbers[25:28]) == first.data[:3].tolist()
+    assert list(numbers[13:16]) == first.data[3:6].tolist()
+    assert numbers[4] == -1  # REP 145: no orientation is measured
+
+
+def test_a_magnetic_field_is_written_only_where_there_is_one(tmp_path: Path, infos: Dict[str, SensorInfo]) -> None:
+    data = np.array([1, 2, 3, 4, 5, 6, 45.25, np.nan, -20], np.float32)
+    with RecordingWriter(tmp_path / "run.mcap", infos) as writer:
+        writer.write(Sample("imu", 1, 1, data))
+        data = data.copy()
+        data[6:] = np.nan
+        writer.write(Sample("imu", 2, 2, data))
+    with (tmp_path / "run.mcap").open("rb") as file:
+        ((schema, _, message),) = make_reader(file).iter_messages("/imu/magnetic_field")
+    assert schema is not None
+    assert schema.name == "sensor_msgs/msg/MagneticField"
+    np.testing.assert_allclose(struct.unpack_from("<3d", message.data, 20), [45.25e-6, np.nan, -20e-6])
+    with_field, without = Recording(tmp_path / "run.mcap").events()
+    assert isinstance(with_field, Sample)
+    assert isinstance(without, Sample)
+    np.testing.assert_array_equal(with_field.data[6:], np.array([45.25, np.nan, -20], np.float32))
+    assert np.isnan(without.data[6:]).all()
+
+
+def test_a_line_of_text_is_a_log_as_viewers_know_it(tmp_path: Path, infos: Dict[str, SensorInfo]) -> None:
+    with RecordingWriter(tmp_path / "run.mcap", infos) as writer:
+        writer.write_text("/predictions", 5 * 10**9, "walk 0.97", "person")
+    (log,) = decoded(tmp_path / "run.mcap", "/predictions")
+    assert (log.message, log.name, log.level) == ("walk 0.97", "person", 2)
+    assert log.timestamp.seconds * 10**9 + log.timestamp.nanos == 5 * 10**9 + writer.wall_offset_ns
+
+
+def test_numbers_are_an_array_of_ros_as_viewers_know_it(tmp_path: Path, infos: Dict[str, SensorInfo]) -> None:
+    with RecordingWriter(tmp_path / "run.mcap", infos) as writer:
+        writer.write_numbers("/predictions/probabilities", 5, {"walk": 0.75, "sit": 0.25})
+    with (tmp_path / "run.mcap").open("rb") as file:
+        ((schema, _, message),) = make_reader(file).iter_messages("/predictions/probabilities")
+    assert schema is not None
+    assert schema.name == "std_msgs/msg/Float64MultiArray"
+    # one dimension; its label with a zero at the end, padded to 4; its size and stride; no offset; two numbers
+    expected = struct.pack("<4xII10s2xIIII4x2d", 1, 10, b"walk, sit\0", 2, 2, 0, 2, 0.75, 0.25)
+    assert message.data == b"\0\1\0\0" + expected[4:]
 
 
 def test_raw_bytes_of_a_device_are_its_whole_stream(recorded: Path, run: List[Event]) -> None:
@@ -95,3 +140,10 @@ def test_times_are_wall_times(recorded: Path, run: List[Event]) -> None:
         messages = [message for *_, message in make_reader(file).iter_messages("/radar/points", log_time_order=False)]
     expected = [(sample.arrival_ns + offset_ns, sample.stamp_ns + offset_ns) for sample in samples(run, "radar")]
     assert [(message.log_time, message.publish_time) for message in messages] == expected
+
+
+@pytest.mark.parametrize("shown", ["-1", "1" + "0" * 400, "1.5", "null"])
+def test_times_that_no_clock_shows_are_refused(shown: str) -> None:
+    said = b'{"monotonic_ns": %s, "wall_ns": 1}' % shown.encode()
+    with pytest.raises(ValueError, match="clock"):
+        decode_clocks(Message("/clock", 0, 0, said, ""))

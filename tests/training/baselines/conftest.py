@@ -11,17 +11,17 @@ import pytest
 
 @pytest.fixture(scope="session")
 def check(spec, windows, other_people) -> Callable:
-    """A check of a ``Fit``: it learns, answers alike from one seed, and never looks at what is absent."""
+    """A check of a learner: it learns, answers alike from one seed, and never looks at what is absent."""
     from rich.progress import Progress
 
-    from training.methods import Budget
+    from cosmo_runtime.training.methods import Budget, Learner, learn
 
-    def check_fit(fit, *, pretrain_epochs: int = 0, epochs: int = 8, expected: float = 0.8) -> None:
+    def check_learner(learner: Learner, *, pretrain_epochs: int = 0, epochs: int = 8, expected: float = 0.8) -> None:
         budget = Budget(pretrain_epochs=pretrain_epochs, epochs=epochs, pretrain_batch=24)
         some_labelled = windows.labelled_only_where(np.arange(len(windows)) % 3 > 0)
 
         def fitted(training, budget, seed=0):
-            return fit(spec, training, budget, seed, Progress(disable=True))
+            return learn(learner, spec, training, budget, seed, Progress(disable=True))
 
         predict = fitted(some_labelled, budget)
         probabilities = predict(other_people)
@@ -49,4 +49,4 @@ def check(spec, windows, other_people) -> Callable:
         gaps = replace(some_labelled, presence=presence)
         assert np.isfinite(fitted(gaps, brief)(other_people)).all()
 
-    return check_fit
+    return check_learner

@@ -4,11 +4,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from training.baselines.attnsense import _Attention, attnsense
+from cosmo_runtime.training.baselines.attnsense import _Attention, attnsense
+from cosmo_runtime.training.methods import OneStage
 
 
 def test_it_learns(check):
-    check(attnsense, epochs=20)
+    check(OneStage(attnsense), epochs=20)
 
 
 def test_attention_is_a_weighted_mean_of_what_is_present():

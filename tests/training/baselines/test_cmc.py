@@ -9,8 +9,8 @@ torch = pytest.importorskip("torch")
 
 from rich.progress import Progress
 
-from training.baselines.cmc import cmc, cmc_spread, pairwise_contrast
-from training.methods import Budget
+from cosmo_runtime.training.baselines.cmc import cmc, cmc_spread, pairwise_contrast
+from cosmo_runtime.training.methods import Budget, learn
 
 
 def test_it_learns(check):
@@ -25,10 +25,10 @@ def test_its_classifier_learns_what_labels_spread_to_as_far_as_it_is_trusted(spe
     next_one = (windows.labels + 1) % 3
     doubtful = np.arange(len(windows)) % 2 == 0
     spread = np.where(doubtful, windows.labels, next_one), np.where(doubtful, 0.0, 1.0)
-    monkeypatch.setattr("training.neighbours.spread_labels", lambda near, labels: spread)
+    monkeypatch.setattr("cosmo_runtime.training.cosmo.neighbours.spread_labels", lambda near, labels: spread)
     one_each = windows.labelled_only_where(np.arange(len(windows)) % 24 == 0)
     budget = Budget(pretrain_epochs=4, epochs=60, pretrain_batch=24)
-    probabilities = cmc_spread(spec, one_each, budget, 0, Progress(disable=True))(other_people)
+    probabilities = learn(cmc_spread, spec, one_each, budget, 0, Progress(disable=True))(other_people)
     assert (probabilities.argmax(1) == (other_people.labels + 1) % 3).mean() > 0.8
 
 

@@ -4,8 +4,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from training.baselines.deepsense import deepsense
+from cosmo_runtime.training.baselines.deepsense import deepsense
+from cosmo_runtime.training.methods import OneStage
 
 
 def test_it_learns(check):
-    check(deepsense, epochs=20)
+    check(OneStage(deepsense), epochs=20)

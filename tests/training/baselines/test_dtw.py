@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch")
+pytest.importorskip("dtaidistance")
 
 from rich.progress import Progress
 
-from training.baselines.dtw import dtw
-from training.datasets.utd import published_split, trials, utd_a_spec
-from training.methods import Budget
+from cosmo_runtime.training.baselines.dtw import dtw
+from cosmo_runtime.training.datasets.utd import published_split, trials, utd_a_spec
+from cosmo_runtime.training.methods import Budget
 
 
 def fit(spec, windows):

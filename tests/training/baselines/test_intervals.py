@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from training.baselines.intervals import FILTERS, INTERVALS, IntervalConvolutions
+from cosmo_runtime.training.baselines.intervals import FILTERS, INTERVALS, IntervalConvolutions
 
 
 def test_an_interval_knows_its_own_time_and_sensor_only(spec, windows):

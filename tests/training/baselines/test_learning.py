@@ -4,8 +4,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from models.networks import EMBEDDING, FusionClassifier
-from training.baselines.learning import EmbeddingClassifier
+from cosmo_runtime.models.networks import EMBEDDING, FusionClassifier
+from cosmo_runtime.training.baselines.learning import EmbeddingClassifier
 
 
 def test_embeddings_are_enlarged_as_in_our_own_classifier(spec):

@@ -9,13 +9,13 @@ pytest.importorskip("torch")
 
 from rich.progress import Progress
 
-from training.baselines.single_modal import single_modal
-from training.methods import Budget
+from cosmo_runtime.training.baselines.single_modal import single_modal
+from cosmo_runtime.training.methods import Budget, OneStage
 
 
 @pytest.mark.parametrize(("sensor", "expected"), [("imu", 0.9), ("depth", 0.6), ("radar", 0.6)])
 def test_it_learns(check, sensor, expected):
-    check(single_modal(sensor), epochs=30, expected=expected)
+    check(OneStage(single_modal(sensor)), epochs=30, expected=expected)
 
 
 def test_it_looks_at_its_own_modality_only(spec, windows, other_people):

@@ -4,8 +4,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from models.spec import ModalitySpec, ModelSpec
-from training.baselines.steps import Steps
+from cosmo_runtime.models.spec import ModalitySpec, ModelSpec
+from cosmo_runtime.training.baselines.steps import Steps
 
 
 def test_every_modality_comes_on_one_grid(spec, windows):

@@ -8,13 +8,14 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("scipy")
 
-from models.spec import ModalitySpec, ModelSpec
-from sensors.emulation.person import SimulatedPerson
-from sensors.emulation.utd import ACTIVITIES, REST, load
-from sensors.sensor import SensorError
-from training.datasets.motion import simulated_people, utd_streams
-from training.datasets.store import DataSetError
-from training.windows import Windows
+from cosmo_runtime.models.spec import ModalitySpec, ModelSpec
+from cosmo_runtime.names import NONE
+from cosmo_runtime.sensors.sensor import SensorError
+from cosmo_runtime.sensors.simulation.person import SimulatedPerson
+from cosmo_runtime.sensors.simulation.utd import ACTIVITIES, load
+from cosmo_runtime.training.datasets.motion import simulated_people, utd_streams
+from cosmo_runtime.training.datasets.store import DataSetError
+from cosmo_runtime.training.windows import Windows
 
 SECONDS = 14.0
 
@@ -37,11 +38,6 @@ def spec_of(classes: tuple, **depth: tuple) -> ModelSpec:
 def people_spec() -> ModelSpec:
     starts = SimulatedPerson(3).activities(SECONDS)
     return spec_of(tuple(sorted({start.activity for start in starts})), shape=(27, 48))
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +75,7 @@ def test_each_persons_windows_are_made_once(person: Windows, people_spec: ModelS
 
 
 def test_real_trials_are_a_stream_labelled_by_the_middle(data_dir: Path, tmp_path: Path) -> None:
-    spec = spec_of((*ACTIVITIES.values(), REST), shape=(30, 40))
+    spec = spec_of((*ACTIVITIES.values(), NONE), shape=(30, 40))
     folder = data_dir / "utd-mhad"
     try:
         windows = utd_streams(folder, [1], spec, tmp_path, seconds=8.0)
@@ -98,5 +94,5 @@ def test_real_trials_are_a_stream_labelled_by_the_middle(data_dir: Path, tmp_pat
 
 
 def test_what_is_missing_is_named(people_spec: ModelSpec, tmp_path: Path) -> None:
-    with pytest.raises(DataSetError, match=r"nowhere/Inertial: no such folder. Give the folder of UTD-MHAD"):
+    with pytest.raises(DataSetError, match=r"nowhere/Inertial: no such folder. Name the folder of UTD-MHAD"):
         utd_streams(tmp_path / "nowhere", [1], people_spec, tmp_path / "cache")

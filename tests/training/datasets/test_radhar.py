@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from training.datasets import radhar
-from training.datasets.store import DataSetError
-from training.windows import Windows
+from cosmo_runtime.training.datasets import radhar
+from cosmo_runtime.training.datasets.store import DataSetError
+from cosmo_runtime.training.windows import Windows
 
 NAME = "Train/walk/___walk_20_3"
 
@@ -98,6 +98,39 @@ def test_numbers_padded_with_blanks_are_read(tmp_path: Path) -> None:
     (window,) = radhar.windows(tmp_path, radhar.radhar_spec(), tmp_path / "cache").features["radar"]
     np.testing.assert_array_equal(window[:, :2], np.broadcast_to([0.5, 1.5, 0.25, 0, 20.5], (60, 2, 5)))
     assert not window[:, 2:].any()
+
+
+POINT = "point_id: {}\nx: 1.5\ny: -0.5\nz: 0.25\nvelocity: 0.0\nintensity: 20.5\n---\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "pointer of Git LFS.*git lfs pull"),
+        (POINT.format(0).replace("1.5", "nan") * 120, "some of its numbers are not finite"),
+        (POINT.format(0).replace("20.5", "inf") * 120, "some of its numbers are not finite"),
+        (POINT.format(0).replace("1.5", "1500") * 120, r"its positions, .* cannot be right: .* in metres"),
+        (POINT.format(0).replace("0.0", "1e9") * 120, r"its radial speeds, .* cannot be right"),
+        (POINT.format(0) + POINT.format(1), "holds one frame alone"),
+        (POINT.format(0) * 59, "no recording is as long as a window of 2 s"),
+        ("", "is cut or no recording"),
+    ],
+)
+def test_what_a_recording_cannot_hold_is_named(tmp_path: Path, text: str, told: str) -> None:
+    file = tmp_path / "walk" / "one.txt"
+    file.parent.mkdir()
+    file.write_text(text)
+    (file.parent / "._one.txt").write_bytes(b"what macOS puts beside a file")
+    with pytest.raises(DataSetError, match=told) as error:
+        radhar.windows(tmp_path, radhar.radhar_spec(), tmp_path / "cache")
+    assert str(tmp_path) in str(error.value)
+
+
+def test_a_pointer_in_place_of_the_archive_is_told(tmp_path: Path) -> None:
+    archive = tmp_path / "radhar.tar.xz"
+    archive.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(DataSetError, match=r"radhar.tar.xz is a pointer of Git LFS"):
+        radhar.windows(archive, radhar.radhar_spec(), tmp_path / "cache")
 
 
 def test_what_is_missing_or_broken_is_named_and_a_second_call_does_not_read(

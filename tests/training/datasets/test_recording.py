@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +8,13 @@ import pytest
 
 pytest.importorskip("torch")
 
-from models.spec import ModalitySpec, ModelSpec
-from runtime.truth import Segment
-from sensors.events import Sample, Truth
-from sensors.recording import RecordingWriter
-from sensors.sensor import SensorInfo
-from training.datasets import recording
-from training.datasets.store import DataSetError
+from cosmo_runtime.models.spec import ModalitySpec, ModelSpec
+from cosmo_runtime.runtime.labels.truth import Segment
+from cosmo_runtime.sensors.events import Sample, Truth
+from cosmo_runtime.sensors.recording import RecordingWriter
+from cosmo_runtime.sensors.sensor import SensorInfo
+from cosmo_runtime.training.datasets import recording
+from cosmo_runtime.training.datasets.store import DataSetError
 
 START_S = 1000
 
@@ -53,6 +54,15 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert writer.failure is None
     assert writer.dropped == 0
     return path
+
+
+def test_the_name_of_a_file_is_shown_as_it_is(
+    recorded: Path, spec: ModelSpec, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "session [red].mcap"
+    copy.write_bytes(recorded.read_bytes())
+    recording.windows(copy, spec, None)
+    assert "session [red].mcap" in capsys.readouterr().err
 
 
 def test_windows_are_what_the_runtime_would_see(recorded: Path, spec: ModelSpec, tmp_path: Path) -> None:
@@ -113,8 +123,53 @@ def test_what_is_missing_damaged_or_too_short_is_named(recorded: Path, spec: Mod
         recording.windows(tmp_path / "nothing.mcap", spec, tmp_path / "cache")
     other = tmp_path / "other.mcap"
     other.write_bytes(b"something else")
-    with pytest.raises(DataSetError, match=r"other.mcap is no MCAP file"):
+    with pytest.raises(DataSetError, match=r"other.mcap is not an MCAP file"):
         recording.windows(other, spec, tmp_path / "cache")
     radar_only = spec.model_copy(update={"modalities": spec.modalities[2:], "quality": (1.0,)})
     with pytest.raises(DataSetError, match=r"monday.mcap holds no window of 2 s of radar"):
         recording.windows(recorded, radar_only, tmp_path / "cache")
+
+
+def test_a_recording_whose_windows_do_not_fit_into_memory_is_refused(
+    recorded: Path, spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window_bytes = 4 * (40 * 6 + 10 * 6 + 20 * 20)
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 2 * window_bytes, "SC_PHYS_PAGES": 25}.__getitem__)
+    assert len(recording.windows(recorded, spec, None)) == 17
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 2 * window_bytes, "SC_PHYS_PAGES": 15}.__getitem__)
+    with pytest.raises(DataSetError, match=r"monday.mcap: the windows of more than 0.0 h take more than half"):
+        recording.windows(recorded, spec, None)
+
+
+def test_numbers_that_no_sensor_measures_are_refused_by_file(tmp_path: Path, spec: ModelSpec) -> None:
+    path = tmp_path / "run.mcap"
+    with RecordingWriter(path, {"radar": SensorInfo("radar", "a radar of numbers", 20)}) as writer:
+        for number in range(100):
+            stamp_ns = START_S * 10**9 + number * 5 * 10**7
+            writer.write(Sample("radar", stamp_ns, stamp_ns, np.full((4, 5), np.inf, np.float32)))
+    with pytest.raises(DataSetError, match=r"run.mcap"):
+        recording.windows(path, spec, None)
+
+
+def _recorded_by(path: Path, **kinds: str) -> Path:
+    infos = {name: SensorInfo(name, "made up", 20, kind=kind) for name, kind in kinds.items()}
+    for name in infos:
+        if kinds[name] == "depth":
+            infos[name].intrinsics = {"width": 96, "height": 54, "fx": 50.0, "fy": 50.0, "cx": 48.0, "cy": 27.0}
+    with RecordingWriter(path, infos, {}):
+        return path
+
+
+def test_without_a_model_that_knows_all_recorded_sensors_the_usual_windows_of_all_are_cut(
+    spec: ModelSpec, tmp_path: Path
+) -> None:
+    known = _recorded_by(tmp_path / "known.mcap", imu="imu", radar="radar")
+    assert recording.usual_spec([known], spec) == spec
+    one = _recorded_by(tmp_path / "one.mcap", wrist="imu", thigh="imu", door="depth")
+    two = _recorded_by(tmp_path / "two.mcap", wrist="imu", radar="radar")
+    usual = recording.usual_spec([one, two], spec)
+    assert usual.kinds == {"wrist": "imu", "thigh": "imu", "door": "depth", "radar": "radar"}
+    assert [(m.rate_hz, m.shape) for m in usual.modalities] == [(50, (6,)), (50, (6,)), (10, (27, 48)), (20, (32, 5))]
+    other = _recorded_by(tmp_path / "other.mcap", wrist="radar")
+    with pytest.raises(DataSetError, match=r"other\.mcap: wrist is another sensor than in .*one\.mcap"):
+        recording.usual_spec([one, other], spec)

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
+from typing import Callable
 from unittest import mock
 
 import numpy as np
@@ -9,8 +12,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from training.datasets.store import DataSetError, decoded_once, forget, load, save
-from training.windows import Windows
+from cosmo_runtime.runtime.traces import RecordingFile
+from cosmo_runtime.training.datasets.store import DataSetError, decoded_once, in_parallel, load, save
+from cosmo_runtime.training.windows import Windows
 
 
 def equal(one: Windows, other: Windows) -> None:
@@ -65,53 +69,59 @@ def test_a_folder_that_stands_there_already_is_left_alone(windows: Windows, tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 
-def test_a_recording_is_forgotten_whatever_its_name_and_whoever_was_killed(windows: Windows, tmp_path: Path) -> None:
-    recordings = [tmp_path / name for name in ("Küche's.mcap", "monday.mcap")]
-    for recording in recordings:
-        decoded_once(tmp_path, "recording", (str(recording), 1, "spec"), lambda: windows)
-    killed = mock.patch("numpy.save", side_effect=KeyboardInterrupt), mock.patch("shutil.rmtree")  # leaves all as it is
-    with killed[0], killed[1], pytest.raises(KeyboardInterrupt):
-        decoded_once(tmp_path, "recording", (str(recordings[0]), 2, "spec"), lambda: windows)
-    assert len(list(tmp_path.iterdir())) == 3
-    forget(tmp_path, recordings[0])
-    (left,) = tmp_path.iterdir()
-    assert str(recordings[1]) in (left / "windows.json").read_text()
-
-
-def test_a_recording_that_was_moved_is_forgotten(windows: Windows, tmp_path: Path) -> None:
-    archive, cache = tmp_path / "archive.mcap", tmp_path / "cache"
-    for name in ("monday.mcap", "tuesday.mcap"):
-        path = tmp_path / name
-        path.write_bytes(name.encode())
-        state = path.stat()
-        decoded_once(cache, "recording", (str(path), state.st_size, state.st_mtime_ns, "spec"), lambda: windows)
-    (tmp_path / "monday.mcap").rename(archive)
-    forget(cache, archive)
-    (left,) = cache.iterdir()
-    assert "tuesday" in (left / "windows.json").read_text()
-
-
-@pytest.mark.parametrize("content", ["", "[]", '{"format": 1}'])
-def test_windows_of_nobody_knows_which_recording_are_forgotten_with_the_next(
-    windows: Windows, tmp_path: Path, content: str
+def test_a_cache_that_cannot_be_written_costs_time_alone(
+    windows: Windows, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for name in ("cut", "monday"):
-        decoded_once(tmp_path, "recording", (str(tmp_path / name), 1, "spec"), lambda: windows)
-    cut = next(path for path in tmp_path.glob("*/windows.json") if "cut" in path.read_text())
-    cut.write_text(content)  # as a power cut leaves it
-    forget(tmp_path, tmp_path / "tuesday")
-    (left,) = tmp_path.iterdir()
-    assert "monday" in (left / "windows.json").read_text()
+    (tmp_path / "file").touch()
+    for name in ("people", "recording"):
+        equal(decoded_once(tmp_path / "file" / "cache", name, 1, lambda: windows), windows)
+        assert f"The windows of {name} could not be stored and will be decoded again" in caplog.text
+    with mock.patch("numpy.save", side_effect=OSError(28, "No space left on device")):
+        equal(decoded_once(tmp_path / "cache", "people", 1, lambda: windows), windows)
+    assert "No space left on device" in caplog.text
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_windows_of_a_recording_are_kept_only_where_purge_will_look(
+    windows: Windows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "share").mkdir()
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    (tmp_path / "share" / "cosmo-runtime").touch()  # where the caches are noted
+    equal(decoded_once(tmp_path / "cache", "recording", 1, lambda: windows, RecordingFile("/a.mcap", 1, 2)), windows)
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("name", ["windows.json", "features-radar.npy", "labels.npy"])
+@pytest.mark.parametrize("damage", [lambda c: c[: len(c) // 2], lambda c: b"", lambda c: c[:-1] + bytes([c[-1] ^ 1])])
+def test_a_damaged_cache_is_made_anew(
+    windows: Windows, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, damage: Callable[[bytes], bytes]
+) -> None:
+    decoded_once(tmp_path, "people", 1, lambda: windows)
+    (file,) = tmp_path.glob(f"*/{name}")
+    file.write_bytes(damage(file.read_bytes()) if name != "windows.json" else b"[1]")
+    for _ in range(2):
+        equal(decoded_once(tmp_path, "people", 1, lambda: windows), windows)
+    assert caplog.text.count("not a whole folder of windows") == 1
+
+
+def killed(item: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_was_killed_is_told() -> None:
+    with pytest.raises(DataSetError, match=r"streams: a decoding process was killed. Was the memory full"):
+        in_parallel(killed, [1], "streams")
 
 
 def test_a_damaged_folder_is_named(windows: Windows, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
-    with pytest.raises(DataSetError, match=r"kept: no whole folder of windows"):
+    with pytest.raises(DataSetError, match=r"kept: not a whole folder of windows"):
         load(kept)
     save(windows, kept)
     radar = kept / "features-radar.npy"
     radar.write_bytes(radar.read_bytes()[:-100])
-    with pytest.raises(DataSetError, match=r"kept: no whole folder of windows .*Delete it"):
+    with pytest.raises(DataSetError, match=r"kept: not a whole folder of windows .*Delete it"):
         load(kept)
     manifest = kept / "windows.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 0}))

@@ -9,10 +9,10 @@ import scipy.io
 
 pytest.importorskip("torch")
 
-from models.spec import ModalitySpec
-from training.datasets import usc
-from training.datasets.store import DataSetError
-from training.windows import Windows
+from cosmo_runtime.models.spec import ModalitySpec
+from cosmo_runtime.training.datasets import usc
+from cosmo_runtime.training.datasets.store import DataSetError
+from cosmo_runtime.training.windows import Windows
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,11 @@ def test_what_is_missing_or_broken_is_named_and_a_second_call_does_not_read(fold
     with pytest.raises(DataSetError, match=r"a1t1.mat: not a file of USC-HAD"):
         usc.windows(data, spec, cache)
     scipy.io.savemat(trial, {"sensor_readings": np.full((300, 6), np.nan)})
-    with pytest.raises(DataSetError, match=r"a1t1.mat: its readings are not numbers"):
+    with pytest.raises(DataSetError, match=r"a1t1.mat: 1800 values of sensor_readings are not finite"):
+        usc.windows(data, spec, cache)
+    short = np.random.default_rng(0).normal([0, 0, 1, 0, 0, 0], 0.01, (199, 6))
+    scipy.io.savemat(trial, {"sensor_readings": short})
+    with pytest.raises(DataSetError, match=r"usc: no trial is as long as a window of 2 s"):
         usc.windows(data, spec, cache)
     trial.unlink()
     shutil.copyfile(folder / "Subject1" / "a1t1.mat", trial)

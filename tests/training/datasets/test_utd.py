@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import scipy.io
 
 pytest.importorskip("torch")
 
-from sensors.emulation.utd import trial_names
-from training.datasets import utd
-from training.datasets.store import DataSetError
+from cosmo_runtime.sensors.simulation.utd import trial_names
+from cosmo_runtime.training.datasets import utd
+from cosmo_runtime.training.datasets.store import DataSetError
 
 NAME = "a7_s3_t2"
 
@@ -19,11 +20,6 @@ NAME = "a7_s3_t2"
 @pytest.fixture(scope="module")
 def folder(data_dir: Path) -> Path:
     return data_dir / "utd-mhad"
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
 
 
 def test_every_trial_is_one_window(folder: Path, cache: Path) -> None:
@@ -120,13 +116,20 @@ def test_a_second_call_does_not_read_the_data(folder: Path, tmp_path: Path) -> N
 
 def test_what_is_missing_or_broken_is_named(folder: Path, tmp_path: Path) -> None:
     spec, cache = utd.utd_a_spec(), tmp_path / "cache"
-    with pytest.raises(DataSetError, match=r"nowhere/Inertial: no such folder. Give the folder of UTD-MHAD"):
+    with pytest.raises(DataSetError, match=r"nowhere/Inertial: no such folder. Name the folder of UTD-MHAD"):
         utd.trials(tmp_path / "nowhere", spec, cache)
     with pytest.raises(DataSetError, match=r"label_splits.json cannot be read"):
         utd.published_split(tmp_path)
     (tmp_path / "label_splits.json").write_text('{"train_subjects": 5}')
     with pytest.raises(DataSetError, match=r"label_splits.json is no list of labelled trials"):
         utd.published_split(tmp_path)
+    for split in (
+        {"train_subjects": ["1"], "test_subjects": [7], "labelled_trials_by_rate_percent": {}},
+        {"train_subjects": [1], "test_subjects": [7], "labelled_trials_by_rate_percent": {"5": "a1_s1_t1"}},
+    ):
+        (tmp_path / "label_splits.json").write_text(json.dumps(split))
+        with pytest.raises(DataSetError, match=r"label_splits.json is no list .*no trial or subject of UTD-MHAD: "):
+            utd.published_split(tmp_path)
     inertial = tmp_path / "Inertial" / f"{NAME}_inertial.mat"
     inertial.parent.mkdir()
     whole = (folder / "Inertial" / inertial.name).read_bytes()
@@ -137,5 +140,5 @@ def test_what_is_missing_or_broken_is_named(folder: Path, tmp_path: Path) -> Non
     with pytest.raises(DataSetError, match=rf"{NAME}_inertial.mat: not a file of UTD-MHAD"):
         utd.trials(tmp_path, spec, cache)
     scipy.io.savemat(inertial, {"d_iner": np.zeros((100, 5))})
-    with pytest.raises(DataSetError, match=rf"inertial of {NAME} has the shape \(100, 5\)"):
+    with pytest.raises(DataSetError, match=rf"{NAME}_inertial.mat: d_iner has the shape \(100, 5\), not \(n, 6\)"):
         utd.trials(tmp_path, spec, cache)

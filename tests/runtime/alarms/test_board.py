@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, List, Tuple
+
+from cosmo_runtime.runtime.alarms.board import AlarmBoard, News
+from cosmo_runtime.runtime.alarms.rules import AlarmRule
+from cosmo_runtime.runtime.episodes.rule import Episode
+
+_MIDNIGHT = datetime(2026, 11, 28)
+
+
+def _local_time(at_ns: int) -> datetime:
+    return _MIDNIGHT + timedelta(seconds=at_ns / 1e9)
+
+
+class Home:
+    """Episodes in seconds, and what was told of them."""
+
+    def __init__(self, *rules: AlarmRule, **more: Any) -> None:
+        self.news: List[News] = []
+        self.board = AlarmBoard(rules, [self.news.append], _local_time, **more)
+
+    def does(self, activity: str, start_s: float, end_s: float, step_s: float = 0.5, seen_s: float = 0) -> None:
+        at_s = max(start_s, seen_s)
+        while at_s < end_s:
+            at_s = min(at_s + step_s, end_s)
+            episode = Episode(activity, round(start_s * 1e9), round(at_s * 1e9), 0.9, ("imu",), 4, "person", "lost")
+            self.board.now(episode)
+
+    @property
+    def told(self) -> List[Tuple[str, float]]:
+        return [(news.state, news.at_ns / 1e9) for news in self.news if not news.quiet]
+
+
+def _fall(**keys: Any) -> AlarmRule:
+    return AlarmRule(name="fall", activity="fall", held_s=2, **keys)
+
+
+def test_an_alarm_is_raised_once_it_was_held_for_so_long_with_what_it_was_raised_for() -> None:
+    home = Home(_fall())
+    home.does("walk", 0, 10)
+    home.does("fall", 10, 11.5)
+    assert home.told == []
+    home.does("fall", 10, 16, seen_s=11.5)
+    assert home.told == [("raised", 12)]
+    assert home.news[0].stands
+    assert home.news[0].evidence == {
+        "since": "2026-11-28T00:00:10.000",
+        "activity": "fall",
+        "seconds": 2.0,
+        "confidence": 0.9,
+        "sensors": ["imu"],
+        "windows": 4,
+        "bundle": "person",
+    }
+
+
+def test_a_shorter_one_raises_nothing() -> None:
+    home = Home(_fall())
+    home.does("fall", 0, 1.5)
+    home.does("get up", 1.5, 5)
+    home.does("fall", 5, 6)
+    assert home.told == []
+
+
+def test_it_stands_until_it_is_acknowledged_and_is_told_again_until_then() -> None:
+    home = Home(_fall(repeat_s=60))
+    home.does("fall", 0, 10)
+    home.does("walk", 10, 140)
+    assert home.told == [("raised", 2), ("over", 10.5), ("repeated", 62), ("repeated", 122)]
+    assert list(home.board.standing) == ["fall"]
+    home.board.acknowledge("fall")
+    home.does("walk", 10, 300, seen_s=140)
+    assert home.told[4:] == [("acknowledged", 140.5)]
+    assert not home.news[-1].stands
+    assert home.board.standing == {}
+    home.does("fall", 300, 303)
+    assert home.told[5:] == [("raised", 302)]
+
+
+def test_acknowledged_while_it_lasts_it_is_not_raised_again_before_it_is_over() -> None:
+    home = Home(_fall(repeat_s=60))
+    home.does("fall", 0, 10)
+    home.board.acknowledge("fall")
+    home.does("fall", 0, 300, seen_s=10)
+    assert [state for state, _ in home.told] == ["raised", "acknowledged"]
+    home.does("walk", 300, 310)
+    home.does("fall", 310, 320)
+    assert [state for state, _ in home.told] == ["raised", "acknowledged", "over", "raised"]
+
+
+def test_a_second_fall_before_anybody_came_is_raised_anew() -> None:
+    home = Home(_fall())
+    home.does("fall", 0, 10)
+    home.does("walk", 10, 20)
+    home.does("fall", 20, 30)
+    assert home.told == [("raised", 2), ("over", 10.5), ("raised", 22)]
+
+
+def test_one_that_stands_only_while_it_lasts_is_over_by_itself() -> None:
+    home = Home(_fall(until="over", repeat_s=5))
+    home.does("fall", 0, 10)
+    home.does("walk", 10, 100)
+    assert home.told == [("raised", 2), ("repeated", 7), ("over", 10.5)]
+    assert not home.news[-1].stands
+
+
+def test_in_quiet_hours_it_is_kept_and_told_when_they_are_over() -> None:
+    home = Home(_fall(quiet="23:00-00:01"))
+    home.does("fall", 0, 20)
+    home.does("walk", 20, 90)
+    assert [(news.state, news.quiet) for news in home.news[:2]] == [("raised", True), ("over", True)]
+    assert home.told == [("repeated", 60)]
+
+
+def test_nothing_but_lying_is_not_broken_by_what_is_unknown() -> None:
+    home = Home(AlarmRule(name="lies", nothing_but=["lie"], held_s=3600))
+    home.does("lie", 0, 1000, 10)
+    home.does("uncertain", 1000, 1500, 10)
+    home.does("lie", 1500, 2000, 10)
+    home.does("nobody", 2000, 2400, 10)  # who lies perfectly still
+    home.does("gap", 2400, 3700, 10)
+    assert home.told == []
+    home.does("lie", 3700, 3800, 10)
+    assert home.told == [("raised", 3710)]
+
+
+def test_nothing_but_lying_begins_anew_after_anything_else() -> None:
+    home = Home(AlarmRule(name="lies", nothing_but=["lie"], held_s=3600))
+    home.does("lie", 0, 3000, 10)
+    home.does("walk", 3000, 3005)
+    home.does("lie", 3005, 6600, 5)
+    assert home.told == []
+    home.does("lie", 3005, 6610, 5)
+    assert home.told == [("raised", 6605)]
+
+
+def test_no_data_for_long_is_an_alarm_that_says_why() -> None:
+    home = Home(AlarmRule(name="no data", no_data=True, held_s=600))
+    home.does("gap", 0, 590, 10)
+    assert home.told == []
+    home.does("gap", 0, 620, 10)
+    home.does("walk", 620, 622)
+    assert home.told == [("raised", 600), ("over", 620.5)]
+    assert home.news[0].evidence["reason"] == "lost"
+
+
+def test_what_a_run_before_left_standing_is_told_again_and_can_be_acknowledged() -> None:
+    seen: List[str] = []
+    home = Home(_fall(), standing={"fall": {"activity": "fall", "seconds": 2}}, acknowledged=lambda: seen)
+    home.does("walk", 0, 10)
+    assert home.told == [("repeated", 0.5)]
+    seen.append("fall")
+    home.does("walk", 10, 20)
+    assert home.told[1:] == [("acknowledged", 10.5)]

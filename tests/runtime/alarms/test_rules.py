@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from datetime import time
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from cosmo_runtime.runtime.alarms.rules import AlarmRule, Watch
+from cosmo_runtime.runtime.config import ConfigError, load_config
+from cosmo_runtime.runtime.episodes.rule import Episode
+
+
+@pytest.mark.parametrize(
+    ("at", "quiet"),
+    [("21:59", False), ("22:00", True), ("23:59", True), ("00:00", True), ("06:59", True), ("07:00", False)],
+)
+def test_quiet_hours_may_span_midnight(at: str, quiet: bool) -> None:
+    rule = AlarmRule(name="fall", activity="fall", quiet="22:00-07:00")
+    assert rule.is_quiet(time.fromisoformat(at)) is quiet
+
+
+def test_quiet_hours_of_one_day() -> None:
+    rule = AlarmRule(name="fall", activity="fall", quiet="13:00-14:30")
+    assert [rule.is_quiet(time(hour)) for hour in (12, 13, 14, 15)] == [False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"name": "fall"},
+        {"name": "fall", "activity": "fall", "no_data": True},
+        {"name": "Fall/../", "activity": "fall"},
+        {"name": "fall", "activity": "fall", "quiet": "22-7"},
+        {"name": "fall", "activity": "fall", "quiet": "22:00-25:00"},
+        {"name": "fall", "activity": "fall", "quiet": "22:00-22:00"},
+        {"name": "fall", "nothing_but": []},
+        {"name": "fall", "activity": "fall", "held_s": -1},
+        {"name": "fall", "activity": "fall", "hold": 2},
+    ],
+)
+def test_what_makes_no_sense_is_refused(keys: dict) -> None:
+    with pytest.raises(ValidationError):
+        AlarmRule(**keys)
+
+
+def test_no_data_is_over_when_data_comes_and_all_else_must_be_acknowledged() -> None:
+    assert not AlarmRule(name="a", no_data=True).stands_until_acknowledged
+    assert AlarmRule(name="a", no_data=True, until="acknowledged").stands_until_acknowledged
+    assert AlarmRule(name="a", activity="fall").stands_until_acknowledged
+    assert not AlarmRule(name="a", activity="fall", until="over").stands_until_acknowledged
+
+
+def test_the_configuration_has_alarms(tmp_path: Path) -> None:
+    path = tmp_path / "cosmo.toml"
+    fall = '[[alarms]]\nname = "fall"\nactivity = "fall"\n'
+    path.write_text(fall + '[[alarms]]\nname = "lies"\nnothing_but = ["lie"]\n')
+    assert [rule.name for rule in load_config(path).alarms] == ["fall", "lies"]
+    path.write_text(fall * 2)
+    with pytest.raises(ConfigError, match="a name of its own"):
+        load_config(path)
+
+
+def test_a_name_is_the_same_where_a_person_sees_no_difference() -> None:
+    fall = Episode("fall", 0, 2 * 10**9)
+    assert Watch(AlarmRule(name="fall", activity="Fall ", held_s=2)).met(fall)
+    assert Watch(AlarmRule(name="fall", nothing_but=["FALL"], held_s=2)).met(fall)
+    assert not Watch(AlarmRule(name="fall", activity="falls", held_s=2)).met(fall)
+
+
+def test_the_times_of_an_activity_are_found_whatever_its_case(tmp_path: Path) -> None:
+    path = tmp_path / "cosmo.toml"
+    path.write_text("[episodes.activities]\nFall = {on_s = 7}\n")
+    assert load_config(path).episodes.hold("fall").on_s == 7
+    path.write_text("[episodes.activities]\nFall = {on_s = 7}\nfall = {on_s = 1}\n")
+    with pytest.raises(ConfigError, match="name each activity once"):
+        load_config(path)

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Callable, Dict, List
+
+import pytest
+
+from cosmo_runtime.models.bundle import Bundle
+from cosmo_runtime.runtime.cli.home import _unknown_zone
+from cosmo_runtime.sensors.events import Sample
+from cosmo_runtime.sensors.recording import Recording, RecordingWriter
+from cosmo_runtime.sensors.sensor import SensorInfo
+
+Run = Callable[..., Any]
+Samples = Callable[..., List[Sample]]
+
+
+@pytest.fixture
+def kept(tmp_path: Path, infos: Dict[str, SensorInfo], samples: Samples) -> Path:
+    """A recording of an IMU that brings nothing for 14 s."""
+    with RecordingWriter(tmp_path / "kept.mcap", {"imu": infos["imu"]}) as writer:
+        for sample in samples("imu", 0, 6) + samples("imu", 20, 26):
+            writer.write(sample)
+    return writer.path
+
+
+@pytest.fixture
+def replayed(cosmo: Run, tiny_bundle: Bundle, tmp_path: Path, kept: Path) -> Run:
+    """Runs over that recording with two rules; returns the alarms kept."""
+    config = tmp_path / "cosmo.toml"
+    config.write_text("""
+[recognition]
+min_confidence = 0
+[[alarms]]
+name = "no data"
+no_data = true
+held_s = 5
+[[alarms]]
+name = "any"
+nothing_but = ["walk", "wave", "none"]
+clip = true
+held_s = 1
+[clips]
+before_s = 2
+after_s = 2
+""")
+    words = ["--sensors", "imu", "--bundle", tiny_bundle.path, "--speed", "max", "--config", config]
+
+    def run() -> List[Dict[str, Any]]:
+        done = cosmo(*words, "--replay", kept, "--home", tmp_path / "home")
+        assert done.code == 0, done.err
+        return [json.loads(line) for line in cosmo("alarms", "--json", "--home", tmp_path / "home").out.splitlines()]
+
+    return run
+
+
+def test_a_run_keeps_its_alarms_with_their_evidence_and_a_clip(replayed: Run, tmp_path: Path) -> None:
+    alarms = replayed()
+    first = next(alarm for alarm in alarms if alarm["name"] == "any")
+    assert (first["state"], first["stands"], first["evidence"]["sensors"]) == ("raised", True, ["imu"])
+    clip = Recording(tmp_path / "home" / "clips" / first["clip"])
+    assert clip.metadata["alarm"] == "any"
+    assert clip.duration_s > 2
+
+
+def test_an_alarm_that_stands_is_acknowledged_and_the_next_run_takes_it(
+    cosmo: Run, replayed: Run, tmp_path: Path
+) -> None:
+    assert replayed()[-1]["stands"]
+    done = cosmo("alarms", "--home", tmp_path / "home", "--acknowledge", "fall")
+    assert (done.code, "alarm 'fall' is not active; active: any" in done.err) == (2, True)
+    assert cosmo("alarms", "--home", tmp_path / "home", "--acknowledge", "any").code == 0
+    states = [alarm["state"] for alarm in replayed() if alarm["name"] == "any"]
+    assert "acknowledged" in states
+    assert not list((tmp_path / "home" / "acknowledged").iterdir())
+
+
+def test_people_read_a_table(cosmo: Run, replayed: Run, tmp_path: Path) -> None:
+    replayed()
+    out = cosmo("alarms", "--home", tmp_path / "home").out
+    assert "raised" in out
+    assert "any" in out
+
+
+def test_an_alarm_that_can_never_be_raised_ends_a_run_before_it_begins(
+    cosmo: Run, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    config = tmp_path / "cosmo.toml"
+    config.write_text('[[alarms]]\nname = "walks"\nactivity = "walks"\n')
+    words = ["--sensors", "imu", "--bundle", tiny_bundle.path, "--config", config, "--emulate", "person"]
+    done = cosmo(*words, "--home", tmp_path / "home")
+    assert done.code == 1
+    assert "alarm walks can never be raised: the model tiny knows no 'walks'; did you mean walk? It knows" in done.err
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(("zone", "told"), [("Nowhere/Bogus", True), ("CET-1CEST,M3.5.0,M10.5.0/3", False)])
+def test_a_time_zone_that_does_not_exist_is_told(
+    cosmo: Run, kept: Path, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zone: str, told: bool
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    words = ["--sensors", "imu", "--bundle", tiny_bundle.path, "--speed", "max", "--home", tmp_path / "home"]
+    done = cosmo(*words, "--replay", kept)
+    assert done.code == 0, done.err
+    assert (f"TZ={zone} names no time zone of this machine" in done.err) is told
+
+
+def test_a_zone_is_a_file_or_a_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    for zone in ("Europe/Berlin", ":Europe/Berlin", "UTC", "", "<+03>-3", "EST5EDT"):
+        monkeypatch.setenv("TZ", zone)
+        assert _unknown_zone() == ""

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+pytest.importorskip("aiohttp", reason="the page needs the extra [web]")
+psutil = pytest.importorskip("psutil")
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> Path:
+    path = tmp_path / "token"
+    path.write_text("0123456789abcdef0123")
+    path.chmod(0o600)
+    return path
+
+
+@pytest.mark.parametrize(
+    "words, wrong",
+    [
+        ("web --listen 0.0.0.0:0", "needs --token-file FILE"),
+        ("web --listen [::]:0", "needs --token-file FILE"),
+        ("web --listen 0.0.0.0:0 --token short", "a token has 16 letters and digits at least"),
+        ("web --listen 127.0.0.1:0 --token 0123456789abcdef --token-file x", "give one of them"),
+        ("web --listen nowhere", "expected an address and a port"),
+        ("web --listen 127.0.0.1:99999", "expected an address and a port"),
+        ("web --emulate person", "--sensors"),
+        ("--sensors imu --listen 127.0.0.1:0", "need --web"),
+    ],
+)
+def test_wrong_usage_is_explained(cosmo: Run, tmp_path: Path, words: str, wrong: str) -> None:
+    done = cosmo(*words.split())
+    assert done.code == 2
+    assert wrong in done.err
+
+
+def test_a_token_file_that_others_may_read_is_refused(cosmo: Run, token_file: Path) -> None:
+    token_file.chmod(0o644)
+    done = cosmo("web", "--listen", "0.0.0.0:0", "--token-file", token_file)
+    assert done.code == 2
+    assert "chmod 600" in done.err
+
+
+def test_an_address_that_is_taken_is_told(cosmo: Run, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = cosmo("web", "--listen", address, "--recordings", tmp_path)
+    assert done.code == 1
+    assert "another port may be free" in done.err
+
+
+def test_a_run_listens_nowhere_unless_it_is_asked_to() -> None:
+    words = ["--sensors", "imu", "--emulate", "person", "--duration", "6", "--output", "-"]
+    command = [sys.executable, "-m", "cosmo_runtime.runtime.cli", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as run:
+        assert run.stdout
+        run.stdout.readline()  # the first window
+        processes = [psutil.Process(run.pid), *psutil.Process(run.pid).children(recursive=True)]
+        listening = [c for process in processes for c in process.net_connections("inet") if c.status == "LISTEN"]
+        run.terminate()
+    assert listening == []
+
+
+def test_the_printed_link_holds_the_token(tmp_path: Path, token_file: Path) -> None:
+    words = ["web", "--listen", "0.0.0.0:0", "--token-file", str(token_file), "--recordings", str(tmp_path)]
+    command = [sys.executable, "-m", "cosmo_runtime.runtime.cli", *words]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr
+        line = server.stderr.readline()
+        server.terminate()
+    assert line.strip().endswith("/enter?token=0123456789abcdef0123")
+
+
+def test_the_page_does_not_take_record_for_recordings(cosmo: Callable[..., Any], tmp_path: Path) -> None:
+    done = cosmo("web", "--sensors", "imu", "--emulate", "person", "--record", tmp_path / "run.mcap")
+    assert (done.code, "--record" in done.err) == (2, True)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, Callable
+
+from cosmo_runtime.models.bundle import Bundle
+from cosmo_runtime.runtime.health.heartbeat import Heartbeat
+from cosmo_runtime.runtime.health.vitals import Trouble, Vitals
+from tests.runtime.health.test_vitals import infos, outcome
+
+Run = Callable[..., Any]
+
+
+def test_without_a_run_it_says_so_and_fails(cosmo: Run, tmp_path: Path) -> None:
+    done = cosmo("status", "--home", tmp_path, "--json")
+    told = json.loads(done.out)
+    assert (done.code, told["running"], told["well"]) == (1, False, False)
+    assert told["troubles"] == ["no run with --home is running"]
+    assert told["bundle_in_use"] == "everyday"
+
+
+def test_a_run_is_shown_while_it_runs_and_missed_when_its_heart_stands_still(
+    cosmo: Run, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    words = ["--sensors", "imu,radar", "--emulate", "person", "--bundle", str(tiny_bundle.path), "--home", str(home)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cosmo_runtime.runtime.cli", *words, "--output", "-"], stdout=subprocess.DEVNULL
+    )
+    said = []
+    try:
+        end = time.monotonic() + 60
+        while "well" not in said:
+            assert time.monotonic() < end
+            time.sleep(0.2)
+            said.append(cosmo("status", "--home", home).out.splitlines()[0])
+        assert list(dict.fromkeys(said))[-2:] == ["starting", "well"]
+        assert not any("missing" in words for words in said)
+        done = cosmo("status", "--home", home)
+        assert done.code == 0
+        assert "well" in done.out
+        assert re.search("memory: [0-9]+ MB\n", done.out), done.out
+        assert re.search("sensors: imu (ok|not worn), radar ok", done.out), done.out  # not worn until it moves
+    finally:
+        process.terminate()
+        process.wait(60)
+    assert json.loads(cosmo("status", "--home", home, "--json").out)["running"] is False
+    beat = json.loads((home / "health.json").read_text())
+    beat["running"] = True
+    beat["time"] = (datetime.now(timezone.utc) - timedelta(minutes=10)).isoformat(timespec="seconds")
+    (home / "health.json").write_text(json.dumps(beat))
+    done = cosmo("status", "--home", home)
+    assert (done.code, "its last heartbeat was 60" in done.out) == (1, True)
+
+
+def test_what_does_not_make_a_run_ill_is_told_all_the_same(cosmo: Run, tmp_path: Path) -> None:
+    vitals = Vitals(infos(), others=lambda: [Trouble("[episodes.activities]: no 'lie'", grave=False)])
+    vitals.outcome(outcome(imu="ok", radar="ok"))
+    with Heartbeat(tmp_path, vitals, "1"):
+        while not (tmp_path / "health.json").exists():
+            time.sleep(0.01)
+        done = cosmo("status", "--home", tmp_path)
+    assert done.code == 0
+    assert done.out.startswith("well, but [episodes.activities]: no 'lie'\n")

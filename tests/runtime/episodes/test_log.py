@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import List
+
+import pytest
+
+from cosmo_runtime.runtime.episodes.entries import DATABASE, EPISODE, LogError, entries, local
+from cosmo_runtime.runtime.episodes.log import EpisodeLog
+from cosmo_runtime.runtime.episodes.rule import Episode
+
+_S = 10**9
+_START = round(datetime.fromisoformat("2026-03-28T20:00:00+00:00").timestamp()) * _S
+
+
+pytestmark = pytest.mark.usefixtures("berlin")
+
+
+def _walk(start_s: float, end_s: float) -> Episode:
+    return Episode("walk", round(start_s * _S), round(end_s * _S), 0.91234, ("imu",), 4, "person")
+
+
+def _lines(path: Path) -> List[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_an_episode_stands_in_the_day_s_file_and_in_the_database_with_local_time_and_utc(tmp_path: Path) -> None:
+    log = EpisodeLog(tmp_path / "log", lambda _: _START)
+    log.ended(_walk(10, 12.5))
+    log.close()
+    (line,) = _lines(tmp_path / "log" / "2026-03-28.jsonl")
+    run = line.pop("run")
+    assert line == {
+        "id": 1,
+        "kind": "episode",
+        "activity": "walk",
+        "start": "2026-03-28T21:00:10.000+01:00",
+        "end": "2026-03-28T21:00:12.500+01:00",
+        "seconds": 2.5,
+        "start_utc": "2026-03-28T20:00:10.000Z",
+        "end_utc": "2026-03-28T20:00:12.500Z",
+        "zone": "CET",
+        "confidence": 0.9123,
+        "sensors": ["imu"],
+        "windows": 4,
+        "bundle": "person",
+        "start_ns": 10 * _S,
+        "end_ns": round(12.5 * _S),
+    }
+    assert list(entries(tmp_path / "log")) == [{**line, "run": run}]
+
+
+def test_an_episode_across_midnight_and_the_change_to_summer_time_stands_where_it_ended(tmp_path: Path) -> None:
+    log = EpisodeLog(tmp_path, lambda _: _START)
+    log.ended(_walk(0, 6 * 3600))
+    log.close()
+    (line,) = _lines(tmp_path / "2026-03-29.jsonl")
+    assert (line["start"], line["end"]) == ("2026-03-28T21:00:00.000+01:00", "2026-03-29T04:00:00.000+02:00")
+    assert line["seconds"] == 6 * 3600
+
+
+def test_a_clock_that_is_set_later_mends_the_times_of_this_run_and_of_no_other(tmp_path: Path) -> None:
+    offset_ns = 0
+    first = EpisodeLog(tmp_path, lambda _: offset_ns)
+    first.ended(_walk(10, 20))
+    first.close()
+    second = EpisodeLog(tmp_path, lambda _: offset_ns)
+    second.ended(_walk(30, 40))
+    offset_ns = _START
+    second.ended(_walk(50, 60))
+    second.close()
+    found = [entry["start_utc"] for entry in entries(tmp_path, kinds=(EPISODE,))]
+    assert found == ["1970-01-01T00:00:10.000Z", "2026-03-28T20:00:30.000Z", "2026-03-28T20:00:50.000Z"]
+    step, walk = _lines(tmp_path / "2026-03-28.jsonl")
+    assert (step["kind"], step["set_by_s"], walk["activity"]) == ("clock", _START / _S, "walk")
+
+
+def test_a_computer_that_slept_had_its_clock_right_before(tmp_path: Path) -> None:
+    slept_ns = 0
+    log = EpisodeLog(tmp_path, lambda _: _START + slept_ns, slept_ns=lambda: slept_ns)
+    log.ended(_walk(10, 20))
+    slept_ns = 3600 * _S
+    log.ended(_walk(30, 40))
+    log.close()
+    found = [entry["start_utc"] for entry in entries(tmp_path)]
+    assert found == ["2026-03-28T20:00:10.000Z", "2026-03-28T21:00:30.000Z"]
+
+
+def test_one_process_writes_a_log_at_a_time(tmp_path: Path) -> None:
+    log = EpisodeLog(tmp_path, lambda _: _START)
+    with pytest.raises(LogError, match="another run keeps its episodes there"):
+        EpisodeLog(tmp_path, lambda _: _START)
+    log.close()
+    EpisodeLog(tmp_path, lambda _: _START).close()
+
+
+def test_what_a_killed_run_was_in_is_ended_where_it_was_last_known(tmp_path: Path) -> None:
+    code = f"""
+import os, pathlib
+from cosmo_runtime.runtime.episodes.log import EpisodeLog
+from cosmo_runtime.runtime.episodes.rule import Episode
+log = EpisodeLog(pathlib.Path({str(tmp_path)!r}), lambda _: {_START})
+log.ended(Episode("walk", 0, 10 * 10**9))
+log.now(Episode("lie", 10 * 10**9, 70 * 10**9, 0.8, ("depth",), 100, "person"))
+log.now(Episode("lie", 10 * 10**9, 71 * 10**9, 0.8, ("depth",), 101, "person"))
+os.kill(os.getpid(), 9)
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -9
+    assert [entry.get("open") for entry in entries(tmp_path)] == [None, True]
+    EpisodeLog(tmp_path, lambda _: 2 * _START).close()
+    walk, lie = _lines(tmp_path / "2026-03-28.jsonl")
+    assert (walk["activity"], lie["activity"], lie["seconds"], lie["cut"]) == ("walk", "lie", 60, True)
+    assert [entry.get("open") for entry in entries(tmp_path)] == [None, None]
+
+
+def test_entries_that_find_no_room_wait_and_none_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from cosmo_runtime.runtime.sinks.line_file import LineFile
+
+    log = EpisodeLog(tmp_path, lambda _: _START)
+    log.ended(_walk(0, 10))
+
+    def full(self: LineFile, line: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LineFile, "write", full)
+        log.ended(_walk(10, 20))
+        log.ended(_walk(20, 30))
+        assert len(list(entries(tmp_path))) == 1
+    log.ended(_walk(30, 40))
+    log.close()
+    assert [entry["end_ns"] // _S for entry in entries(tmp_path)] == [10, 20, 30, 40]
+    assert [line["end_ns"] // _S for line in _lines(tmp_path / "2026-03-28.jsonl")] == [10, 20, 30, 40]
+    said = [record.message for record in caplog.records]
+    assert len(said) == 2
+    assert "No space left on device; they wait for room" in said[0]
+    assert "nothing is missing" in said[1]
+
+
+def test_what_is_older_than_what_is_kept_goes_but_not_by_a_clock_that_was_never_set(tmp_path: Path) -> None:
+    log = EpisodeLog(tmp_path, lambda _: _START)
+    log.ended(_walk(0, 10))
+    log.close()
+    for offset_ns, left in ((0, 2), (_START + 8 * 86400 * _S, 1)):
+        log = EpisodeLog(tmp_path, lambda _, offset_ns=offset_ns: offset_ns, keep=timedelta(days=7))
+        log.ended(_walk(0, 10))
+        log.close()
+        assert len(list(entries(tmp_path))) == left
+    assert sorted(path.name for path in tmp_path.glob("*.jsonl")) == ["2026-04-05.jsonl"]
+
+
+def test_a_damaged_database_is_moved_aside_and_a_new_one_begins(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = EpisodeLog(tmp_path, lambda _: _START)
+    log.ended(_walk(0, 10))
+    log.close()
+    (tmp_path / DATABASE).write_bytes(b"no database" * 500)
+    with pytest.raises(LogError, match="is damaged"):
+        list(entries(tmp_path))
+    log = EpisodeLog(tmp_path, lambda _: _START)
+    log.ended(_walk(20, 30))
+    log.close()
+    assert len(list(entries(tmp_path))) == 1
+    assert len(_lines(tmp_path / "2026-03-28.jsonl")) == 2
+    assert "is damaged" in caplog.text
+
+
+def test_a_log_can_be_read_while_it_is_written(tmp_path: Path) -> None:
+    log = EpisodeLog(tmp_path, lambda _: _START)
+    log.ended(_walk(0, 10))
+    reader = sqlite3.connect(tmp_path / DATABASE)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT COUNT(*) FROM entries").fetchone() == (1,)
+    log.ended(_walk(10, 20))
+    assert reader.execute("SELECT COUNT(*) FROM entries").fetchone() == (1,)
+    reader.close()
+    log.close()
+    assert len(list(entries(tmp_path))) == 2
+
+
+def test_entries_of_a_stretch_are_those_that_overlap_it(tmp_path: Path) -> None:
+    log = EpisodeLog(tmp_path, lambda _: _START)
+    for start in (0, 10, 20):
+        log.ended(_walk(start, start + 10))
+    log.close()
+    found = entries(tmp_path, _START + 10 * _S, _START + 15 * _S)
+    assert [entry["start_ns"] // _S for entry in found] == [10]
+
+
+def test_where_no_log_is_kept_nothing_can_be_read(tmp_path: Path) -> None:
+    with pytest.raises(LogError, match="holds no log of episodes; a run with --home keeps one"):
+        list(entries(tmp_path))
+
+
+def test_a_time_is_rounded_to_the_nearest_millisecond() -> None:
+    assert local(1_774_728_029_999_600_000).microsecond == 0

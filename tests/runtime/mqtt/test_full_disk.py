@@ -1,0 +1,53 @@
+"""A disk that fills up ends the recording and not the run; log, heartbeat, broker and summary say so."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cosmo_runtime.models.bundle import Bundle
+
+_RUN = """
+import resource, sys
+from cosmo_runtime.runtime.cli import main
+from cosmo_runtime.runtime.health.heartbeat import Heartbeat
+
+Heartbeat.__init__.__defaults__ = (list, None, 0.5)  # a minute is long for a test
+resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_it_is_said_wherever_somebody_may_look(
+    tmp_path: Path, tiny_bundle: Bundle, broker: Any, make_home: Any
+) -> None:
+    home = make_home(broker)
+    (tmp_path / "cosmo.toml").write_text(f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\ndevice = "box"\n')
+    words = ["--sensors", "imu,radar", "--emulate", "person", "--bundle", tiny_bundle.path, "--duration", 10]
+    words += ["--config", "cosmo.toml", "--home", "home", "--output", "lines.jsonl", "--record", "run"]
+    done = subprocess.run(
+        [sys.executable, "-c", _RUN, *map(str, words), "--summary", "figures.json"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=250,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    said = "recording stopped: File too large; what came before is in the file"
+    before, _, after = " ".join(done.stderr.split()).rpartition(" windows, ")
+    assert said in before  # in the log, while it ran
+    assert after.count(said) == 2  # in the summary, and as the reason of the exit code
+    (figures,) = json.loads((tmp_path / "figures.json").read_text())["recordings"].values()
+    assert said in figures["trouble"]
+    assert figures["dropped"] > 0
+
+    told = json.loads((tmp_path / "home" / "health.json").read_text())["troubles"]
+    assert any(said in trouble for trouble in told)
+    health = [json.loads(payload) for payload in home.payloads("cosmo/box/health")]
+    full = [message for message in health if any(said in trouble for trouble in message["troubles"])]
+    assert full
+    assert not any(message["well"] for message in full)
+    assert full[-1]["windows"]["answered"] > full[0]["windows"]["answered"]  # recognition went on

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cosmo_runtime as cosmo
+from cosmo_runtime.runtime.labels.table import LabelsError
+from cosmo_runtime.sensors.recording import Recording
+
+_ROOT = Path(__file__).parents[2]
+_RECORDING = _ROOT / "tests" / "data" / "format-1.mcap"
+
+
+def test_a_recording_is_read_as_arrays_in_si_units() -> None:
+    recording = cosmo.read_recording(_RECORDING)
+    file = Recording(_RECORDING)
+    assert recording.sensors == {"imu": "imu", "depth": "depth", "radar": "radar"}
+    imu = recording["imu"]
+    assert imu.values.shape == (len(imu.stamps_s), 9)
+    assert 9 < np.linalg.norm(imu.values[:, :3], axis=1).mean() < 12
+    assert (np.diff(imu.stamps_s) > 0).all()
+    assert -0.5 < imu.stamps_s[0] < imu.stamps_s[-1] < file.duration_s + 0.5
+    depth = recording["depth"].values
+    assert depth.ndim == 3 and depth.dtype == np.float32
+    assert 0.3 < depth[depth > 0].min() < depth.max() < 6.1
+    assert all(frame.shape[1] == 5 for frame in recording["radar"].values)
+    with pytest.raises(KeyError, match="has no sensor 'mat'; it has"):
+        recording["mat"]
+
+
+def test_a_model_answers_the_windows_of_a_recording() -> None:
+    recording, model = cosmo.read_recording(_RECORDING), cosmo.load_model("person")
+    windows = list(recording.windows(model))
+    assert windows
+    predictions = [model.predict(window) for window in windows]
+    assert [prediction.window_end_ns for prediction in predictions] == [window.end_ns for window in windows]
+    assert all(sum(prediction.probabilities.values()) == pytest.approx(1, abs=1e-4) for prediction in predictions)
+    assert set(predictions[0].probabilities) == set(model.activities)
+
+
+def test_labels_come_back_as_they_were_written(tmp_path: Path) -> None:
+    recording, table = cosmo.read_recording(_RECORDING), tmp_path / "labels.csv"
+    labels = [cosmo.Label(0.5, 1.25, "wave"), cosmo.Label(1.5, 2.0, "wave")]
+    recording.write_labels(table, labels)
+    for read, written in zip(recording.labels(table), labels):
+        assert read[:2] == pytest.approx(written[:2], abs=2e-3)
+        assert read.activity == written.activity
+    with pytest.raises(LabelsError, match="exists"):
+        recording.write_labels(table, labels)
+    table.write_text(f"start,end,activity,session\n0.5,1.25,wave,{_RECORDING}\n")
+    assert [label.activity for label in recording.labels(table)] == ["wave"]  # one example, and its own word for whose
+
+
+def test_the_pages_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    shutil.copy(_RECORDING, tmp_path / "session.mcap")
+    monkeypatch.chdir(tmp_path)
+    page = (_ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    names: dict = {}
+    for example in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(example, names)
+    out = capsys.readouterr().out
+    assert "m/s², rad/s, µT" in out
+    assert out.count("wave") >= 2
+    assert re.search(r"\d+%", out)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        cosmo.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("label", "why"),
+    [
+        ((50, 100, "wave"), "wave, 50 to 100 s: the recording has 0 to "),
+        ((-1, 1, "wave"), "wave, -1 to 1 s: the recording has 0 to "),
+        ((1, 1.0001, "wave"), "a label ends after its start"),
+        ((float("nan"), 1, "wave"), "wave, nan to 1 s: the recording has 0 to "),
+        ((0.5, 1.5, "sit"), "wave and sit overlap at 0.5 s"),
+        ((1, 2, " "), "names no activity"),
+        ((1, 2, "uncertain"), "'uncertain' is not an activity"),
+    ],
+)
+def test_no_label_is_written_that_could_not_be_read(tmp_path: Path, label: tuple, why: str) -> None:
+    recording, table = cosmo.read_recording(_RECORDING), tmp_path / "labels.csv"
+    with pytest.raises(LabelsError, match=re.escape(why)):
+        recording.write_labels(table, [cosmo.Label(0, 1, "wave"), cosmo.Label(*label)])
+    assert not table.exists()
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
+def test_a_time_that_is_none_is_refused_at_once(seconds: float) -> None:
+    with pytest.raises(ValueError, match="expected a number above 0"):
+        cosmo.recognise(["imu"], emulate="person", seconds=seconds)
+
+
+def test_a_model_may_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr("cosmo_runtime.runtime.interface.load_model", lambda name: asked.append(name) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        next(cosmo.recognise(["imu"], emulate="person", model="person"))
+    assert asked == ["person"]

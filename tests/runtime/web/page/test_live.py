@@ -1,0 +1,114 @@
+"""What is done and measured now, and a sensor that is pulled out."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Iterator, List
+
+import pytest
+
+pytest.importorskip("aiohttp", reason="the page needs the extra [web]")
+pytest.importorskip("scipy", reason="the emulated rig needs the extra [emulation]")
+
+from tests.free_port import free_port
+from tests.full_disk import full_at
+from tests.runtime.web.page.conftest import OpenTab, Served, wait_until_more
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def test_the_live_page_shows_what_is_done_and_what_is_measured(rig: Served, open_tab: OpenTab) -> None:
+    page = open_tab(rig.url)
+    page.wait_for_selector("#activity:not(.silent)")
+    assert page.inner_text("#bundle") == "person"
+    for sensor in "imu", "depth", "radar":
+        page.wait_for_selector(f"[data-sensor={sensor}] .chip.good")
+    count = "Number(document.querySelector('[data-sensor=depth] canvas').dataset.pictures)"
+    wait_until_more(page, count, page.evaluate(count) + 20)  # how fast they come is up to the machine
+    roles = page.evaluate("[...document.querySelectorAll('header, nav, main, section')].map((e) => e.tagName)")
+    assert {"HEADER", "NAV", "MAIN", "SECTION"} <= set(roles)
+
+
+def test_a_recording_that_a_full_disk_has_stopped_is_said(recordings: Path, open_tab: OpenTab) -> None:
+    words = ["--sensors", "imu,depth", "--emulate", "person", "--record", str(recordings / "run"), "--output", "-"]
+    with full_at(60_000):  # which the server inherits
+        served = Served(recordings, *words, command="--web")
+    page = open_tab(served.url)
+    page.wait_for_selector("#trouble:visible")
+    assert "recording stopped: File too large" in page.inner_text("#trouble")
+    page.wait_for_selector("#activity:not(.silent)")
+    served.stop()
+
+
+@contextmanager
+def _live(recordings: Path, *words: object) -> Iterator[str]:
+    """A run with its page in a thread of this process; brings the page's address."""
+    from cosmo_runtime.runtime.cli import common, main
+
+    port, stop = free_port(), threading.Event()
+    command = ["web", "--sensors", "imu,radar", "--emulate", "person", *map(str, words)]
+    command += ["--listen", f"127.0.0.1:{port}", "--recordings", str(recordings)]
+    running = threading.Thread(target=main, args=(command,))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(common, "stop_on_signals", lambda: stop)
+        running.start()
+        try:
+            end = time.monotonic() + 60
+            while not _answers(port):
+                assert running.is_alive()
+                assert time.monotonic() < end
+                time.sleep(0.1)
+            yield f"http://localhost:{port}/"
+        finally:
+            stop.set()
+            running.join(90)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_sensor_out_of_step_and_one_that_was_put_in_step_are_said(
+    recordings: Path, open_tab: OpenTab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from cosmo_runtime.runtime.sync.correction import Corrector
+
+    news: List[dict] = []
+    decide, may_correct = Corrector.out_of_step, threading.Event()
+    monkeypatch.setattr("cosmo_runtime.runtime.sync.watch.StepWatch.look", lambda *_: news.pop() if news else None)
+    monkeypatch.setattr(
+        Corrector, "out_of_step", lambda self, behind_ms: decide(self, behind_ms) if may_correct.is_set() else None
+    )
+    (tmp_path / "cosmo.toml").write_text("[recognition]\nauto_sync = true\n")
+    with _live(recordings, "--config", tmp_path / "cosmo.toml") as url:
+        page = open_tab(url)
+        page.wait_for_selector("[data-sensor=radar] .chip.good")
+        assert not page.is_visible("[data-sensor=radar] .step")
+        news.append({"radar": 180.0})
+        page.wait_for_selector("[data-sensor=radar] .step.warn:has-text('180 ms behind')")
+        may_correct.set()
+        news.append({"radar": 180.0})
+        page.wait_for_selector("[data-sensor=radar] .step.plain:has-text('put in step by 180 ms')")
+        assert not page.is_visible("[data-sensor=imu] .step")
+
+
+def test_a_sensor_that_is_unplugged_looks_lost_and_comes_back(
+    recordings: Path, open_tab: OpenTab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cosmo_runtime.sensors.emulation.rig import EmulatedRig
+
+    rigs: List[EmulatedRig] = []
+    enter = EmulatedRig.__enter__
+    monkeypatch.setattr(EmulatedRig, "__enter__", lambda self: rigs.append(self) or enter(self))
+    with _live(recordings) as url:
+        page = open_tab(url)
+        page.wait_for_selector("[data-sensor=imu] .chip.good")
+        rigs[0].unplug("imu")
+        page.wait_for_selector(".sensor.lost[data-sensor=imu] .chip.bad")
+        rigs[0].plug("imu")
+        page.wait_for_selector(".sensor:not(.lost)[data-sensor=imu] .chip.good")

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("aiohttp", reason="the page needs the extra [web]")
+
+from aiohttp.test_utils import TestClient
+
+from cosmo_runtime.runtime.episodes.log import EpisodeLog
+from cosmo_runtime.runtime.episodes.rule import Episode
+from cosmo_runtime.runtime.state import log_folder
+from cosmo_runtime.runtime.web.server import HUB, Settings
+from tests.runtime.web.conftest import served
+
+NS = 10**9
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Of a run that has kept an hour of walking and an alarm, around noon of the 3rd of March."""
+    noon_ns = round(datetime(2026, 3, 3, 12).timestamp()) * NS
+    now_ns = time.monotonic_ns()
+    log = EpisodeLog(log_folder(tmp_path), lambda _: noon_ns - now_ns, slept_ns=lambda: 0)
+    log.ended(Episode("walk", now_ns, now_ns + 3600 * NS, 0.9, ("imu",), 7200, "person"))
+    log.alarm("fall", now_ns + 60 * NS, {"state": "raised"})
+    log.close()
+    return tmp_path
+
+
+def _ask(home: Path, story: Any) -> Any:
+    async def play() -> Any:
+        async with served(Settings(home, home=home)) as client:
+            return await story(client)
+
+    return asyncio.run(play())
+
+
+def test_a_day_is_told_with_its_episodes_alarms_and_durations(home: Path) -> None:
+    async def story(client: TestClient) -> Any:
+        return await (await client.get("/api/days?day=2026-03-03")).json()
+
+    told = _ask(home, story)
+    assert told["end_ms"] - told["start_ms"] == 24 * 3600e3
+    ((start_ms, end_ms, activity, confidence),) = told["episodes"]
+    assert (start_ms - told["start_ms"], end_ms - start_ms) == (12 * 3600e3, 3600e3)
+    assert (activity, confidence) == ("walk", pytest.approx(0.9))
+    assert told["minutes"] == {"2026-03-03": {"walk": 60.0}}
+    assert [(alarm["name"], alarm["state"]) for alarm in told["alarms"]] == [("fall", "raised")]
+
+
+def test_the_days_before_are_told_only_in_sum(home: Path) -> None:
+    async def story(client: TestClient) -> Any:
+        return await (await client.get("/api/days?day=2026-03-05")).json()
+
+    told = _ask(home, story)
+    assert (told["episodes"], told["alarms"]) == ([], [])
+    assert told["minutes"] == {"2026-03-03": {"walk": 60.0}}
+
+
+def test_without_a_log_predictions_say_what_was_done(tmp_path: Path, home: Path) -> None:
+    noon = datetime(2026, 3, 3, 12).astimezone()
+    lines = [
+        json.dumps({"time": (noon + timedelta(seconds=half / 2)).isoformat(), "activity": "sit", "confidence": 0.8})
+        for half in range(120)
+    ]
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    (folder / "lines.jsonl").write_text("\n".join(lines) + "\n")
+
+    async def ask(home: Path) -> Any:
+        async with served(Settings(folder, home=home)) as client:
+            return await (await client.get("/api/days?day=2026-03-03")).json()
+
+    told = asyncio.run(ask(tmp_path / "nothing"))
+    ((start_ms, end_ms, activity, confidence),) = told["episodes"]
+    assert (start_ms - told["start_ms"]) / 3600e3 == pytest.approx(12, abs=1e-3)
+    assert (end_ms - start_ms, activity, confidence) == (60e3, "sit", 0.8)
+    assert (told["minutes"], told["predicted"]) == ({"2026-03-03": {"sit": 1.0}}, True)
+    of_log = asyncio.run(ask(home))
+    assert (of_log["minutes"], of_log["predicted"]) == ({"2026-03-03": {"walk": 60.0}}, False)
+
+
+def test_what_a_run_tells_the_page_is_shown_until_a_log_is_kept(tmp_path: Path) -> None:
+    async def play() -> Any:
+        async with served(Settings(tmp_path, home=tmp_path)) as client:
+            now = datetime.now().astimezone().replace(hour=12)  # far from another day
+            for half in range(20):
+                time = (now + timedelta(seconds=half / 2 - 12)).isoformat()
+                content = {"time": time, "end_ms": 0, "activity": "sit", "confidence": 0.8}
+                client.app[HUB].publish("prediction", json.dumps(content))
+            return await (await client.get(f"/api/days?day={now.date()}")).json()
+
+    told = asyncio.run(play())
+    assert told["predicted"]
+    assert {activity for counts in told["minutes"].values() for activity in counts} == {"sit"}
+
+
+def test_without_a_log_the_page_says_how_to_keep_one(tmp_path: Path) -> None:
+    async def story(client: TestClient) -> Any:
+        return await (await client.get("/api/days")).json()
+
+    assert "--home" in _ask(tmp_path, story)["problem"]
+
+
+@pytest.mark.parametrize("day", ["soon", "2026-02-30", "0001-01-01", "9999-12-31", "../..", "2026-03-03T00"])
+def test_a_day_that_is_none_is_refused(home: Path, day: str) -> None:
+    async def story(client: TestClient) -> int:
+        return (await client.get("/api/days", params={"day": day})).status
+
+    assert _ask(home, story) == 400
+
+
+def test_only_an_alarm_that_there_was_is_acknowledged(home: Path) -> None:
+    async def story(client: TestClient) -> Any:
+        names = ["fall", "..", "../x", None, 3]
+        return [(await client.post("/api/days/acknowledge", json={"name": name})).status for name in names]
+
+    assert _ask(home, story) == [200, 404, 404, 404, 404]
+    assert [path.name for path in (home / "acknowledged").iterdir()] == ["fall"]

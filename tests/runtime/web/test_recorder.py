@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+import time
+from itertools import cycle
+from pathlib import Path
+from typing import Any, Callable, Dict, List
+
+from cosmo_runtime.runtime.web.recorder import Recorder
+from cosmo_runtime.sensors.events import Correction, Sample
+from cosmo_runtime.sensors.recording import Recording
+from cosmo_runtime.sensors.sensor import SensorInfo
+from tests.full_disk import full_at
+
+Samples = Callable[..., List[Sample]]
+
+
+def test_a_full_disk_ends_the_recording_and_the_page_is_told(
+    tmp_path: Path, infos: Dict[str, SensorInfo], samples: Samples
+) -> None:
+    told: List[Dict[str, Any]] = []
+    recorder = Recorder(lambda key, payload: told.append(json.loads(payload)), infos, {})
+    recorder.obey({"do": "record", "path": str(tmp_path / "run.mcap")})
+    stream, end = cycle(samples("depth", 0, 10)), time.monotonic() + 60
+    while not any(message.get("name") for message in told):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    with full_at(20_000):
+        while not any("error" in message for message in told):
+            assert time.monotonic() < end
+            recorder.event(next(stream))
+            time.sleep(0.005)
+    recorder.close()
+    (failed,) = (message for message in told if "error" in message)
+    assert "recording stopped: File too large" in failed["error"]
+    assert failed["name"] is None
+    assert Recording(tmp_path / "run.mcap").cut
+
+
+def test_a_recording_that_begins_after_a_correction_begins_with_it(
+    tmp_path: Path, infos: Dict[str, SensorInfo], samples: Samples
+) -> None:
+    told: List[Dict[str, Any]] = []
+    recorder = Recorder(lambda key, payload: told.append(json.loads(payload)), infos, {})
+    recorder.event(Correction("radar", 10**9, 180_000_000))
+    began_ns = time.monotonic_ns()
+    recorder.obey({"do": "record", "path": str(tmp_path / "run.mcap")})
+    while not any(message.get("name") for message in told):
+        time.sleep(0.01)
+    recorder.close()
+    (again,) = Recording(tmp_path / "run.mcap").events()
+    assert isinstance(again, Correction)
+    assert (again.sensor, again.taken_off_ns, again.at_ns > began_ns) == ("radar", 180_000_000, True)
+
+
+def test_a_table_that_came_meanwhile_is_not_replaced(tmp_path: Path, infos: Dict[str, SensorInfo]) -> None:
+    told: List[Dict[str, Any]] = []
+    recorder = Recorder(lambda key, payload: told.append(json.loads(payload)), infos, {})
+    (tmp_path / "run.csv").write_text("mine")
+    recorder.obey({"do": "record", "path": str(tmp_path / "run.mcap"), "activities": [["wave", 5.0, 1]], "rest_s": 1})
+    recorder.close()
+    assert "run.csv exists already" in told[-1]["error"]
+    assert (tmp_path / "run.csv").read_text() == "mine"
+    assert not (tmp_path / "run.mcap").exists()

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from cosmo_runtime.training.cosmo.neighbours import mutual_neighbours, spread_labels
+
+
+def people(each: int = 3, activities: int = 4, persons: int = 3, habit: float = 1.0, seed: int = 0):
+    """Embeddings (N, 1, D) in which what a person does matters, and ``habit`` says how much who does it."""
+    random = np.random.default_rng(seed)
+    activity, person = random.normal(size=(activities, 32)), random.normal(size=(persons, 32))
+    labels, groups = (a.ravel() for a in np.meshgrid(np.arange(activities), np.arange(persons)))
+    labels, groups = labels.repeat(each), groups.repeat(each)
+    z = activity[labels] + habit * person[groups] + 0.2 * random.normal(size=(len(labels), 32))
+    z = torch.nn.functional.normalize(torch.from_numpy(z).float(), dim=1)
+    return z.unsqueeze(1), torch.ones(len(labels), 1), labels, groups
+
+
+def brute_force(z: np.ndarray, groups: np.ndarray, across: int, within: int) -> np.ndarray:
+    distance = 1 - z @ z.T
+    near = np.zeros(distance.shape, bool)
+    for i, row in enumerate(distance):
+        others = [j for j in np.argsort(row) if j != i]
+        near[i, [j for j in others if groups[j] != groups[i]][:across]] = True
+        near[i, [j for j in others if groups[j] == groups[i]][:within]] = True
+    near &= near.T
+    return np.where(near, np.exp(-((distance / distance[near].mean()) ** 2)), 0)
+
+
+def test_neighbours_are_those_of_a_plain_search():
+    z, presence, _, groups = people()
+    found = mutual_neighbours(z, presence, groups, across=3, within=2).toarray()
+    np.testing.assert_allclose(found, brute_force(z[:, 0].numpy(), groups, 3, 2), atol=1e-5)
+    np.testing.assert_array_equal(found, found.T)
+
+
+def test_other_people_show_the_activity_where_habits_are_strong():
+    z, presence, labels, groups = people(habit=1.5)
+    row, column = mutual_neighbours(z, presence, groups, across=3, within=2).nonzero()
+    assert (labels[row] == labels[column]).mean() > 0.95
+    anyone = mutual_neighbours(z, presence, np.zeros(len(labels)), across=5)  # as if one person had done it all
+    row, column = anyone.nonzero()
+    assert (labels[row] == labels[column]).mean() < 0.8
+
+
+def test_windows_are_compared_by_what_both_have():
+    z = torch.nn.functional.normalize(torch.tensor([[[1.0, 0], [1, 0]], [[1, 0], [0, 1]], [[0, 1], [1, 0]]]), dim=2)
+    presence = torch.tensor([[1.0, 1], [1, 0], [1, 1]])
+    found = mutual_neighbours(z, presence, np.arange(3), across=1).toarray() > 0
+    np.testing.assert_array_equal(found, [[False, True, False], [True, False, False], [False, False, False]])
+
+
+def test_windows_with_nothing_in_common_are_no_neighbours():
+    z = torch.ones(2, 2, 1)
+    assert mutual_neighbours(z, torch.tensor([[1.0, 0], [0, 1]]), np.arange(2)).nnz == 0
+
+
+def test_one_label_an_activity_reaches_everyone():
+    z, presence, labels, groups = people(habit=1.5)
+    given = np.full(len(labels), -1)
+    given[[np.flatnonzero(labels == k)[0] for k in range(4)]] = range(4)
+    spread, confidence = spread_labels(mutual_neighbours(z, presence, groups, 6, 2), given)
+    assert (spread == labels).mean() > 0.85
+    assert (confidence[given >= 0] == 1).all()
+    assert ((confidence > 0) & (confidence <= 1)).all()
+
+
+def test_given_labels_stay_and_what_no_label_reaches_stays_unlabelled():
+    two_islands = np.zeros((5, 5))
+    two_islands[0, 1] = two_islands[1, 0] = two_islands[1, 2] = two_islands[2, 1] = 1
+    two_islands[3, 4] = two_islands[4, 3] = 1
+    from scipy import sparse
+
+    spread, confidence = spread_labels(sparse.csr_matrix(two_islands), np.array([7, -1, 2, -1, -1]))
+    assert spread[[0, 2]].tolist() == [7, 2]
+    assert spread[1] in (2, 7)
+    assert spread[[3, 4]].tolist() == [-1, -1]
+    assert confidence[[3, 4]].tolist() == [0, 0]
