@@ -21,7 +21,7 @@ def try_file(path: Path) -> None:
 
 
 def refuse_other_content(path: Path) -> None:
-    """Refuses a file for JSON that holds something else: a recording, labels, a configuration.
+    """Refuses a file for a JSON object that holds something else: a recording, labels, a configuration.
 
     Raises:
         OSError: it does, or cannot be read.
@@ -30,7 +30,7 @@ def refuse_other_content(path: Path) -> None:
         return
     with path.open("rb") as file:
         begin = file.read(1024).lstrip()
-    if begin and begin[:1] not in b"{[":
+    if begin and not begin.startswith(b"{"):  # a table of TOML begins with the other bracket
         raise FileExistsError(errno.EEXIST, "it holds something else than JSON; name another file", str(path))
 
 

@@ -13,7 +13,7 @@ from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.cli.values import line
 from cosmo_runtime.runtime.labels.expiry import Fate, delete, fates, same_person
 from cosmo_runtime.runtime.traces import forget, traces
-from cosmo_runtime.sensors.recording.segments import segments_of
+from cosmo_runtime.sensors.recording.segments import size_and_change
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,8 +61,7 @@ def run(options: argparse.Namespace) -> int:
             continue
         files = [file for file in (fate.recording, fate.labels) if file]
         try:
-            parts = [part for file in files for part in segments_of(file) or [file]]
-            bytes_here = sum(part.stat().st_size for part in parts)
+            bytes_here = sum(size_and_change(file)[0] for file in files)
             if not options.dry_run:
                 _delete(fate, options.cache)
         except OSError as error:

@@ -54,7 +54,8 @@ def delete_recording(path: Path) -> None:
         path.unlink()
         return
     for segment in segments:
-        segment.unlink()
+        with suppress(FileNotFoundError):  # a run that still records deletes old segments, too
+            segment.unlink()
     with suppress(OSError):  # it holds something else
         path.rmdir()
 

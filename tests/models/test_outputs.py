@@ -21,7 +21,7 @@ def test_a_place_that_can_be_written_is_left_as_it_is(attempt, tmp_path: Path) -
     [
         (b"", False),
         (b'\n{"a": 1}\n', False),
-        (b"[1]", False),
+        (b"[recognition]\nhop_s = 0.5\n", True),
         (b"\x89MCAP0\r\n", True),
         (b"start,end,activity\n", True),
     ],

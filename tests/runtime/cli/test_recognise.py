@@ -15,7 +15,7 @@ import pytest
 from cosmo_runtime.models.bundle import Bundle, write_bundle
 from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.models.spec import ModelSpec
-from cosmo_runtime.runtime.cli import common
+from cosmo_runtime.runtime.cli import rig
 from cosmo_runtime.runtime.recognition.follow import Follower
 from cosmo_runtime.runtime.recognition.recognizer import Recognizer
 from cosmo_runtime.runtime.sources.replay import windows_key
@@ -254,12 +254,12 @@ def test_a_live_run_changes_bundles_again_and_again_and_loses_no_window_nor_samp
     put("other-windows", hop_s=0.2)
     shelf.use("a")
     recording, figures = tmp_path / "run.mcap", tmp_path / "figures.json"
-    rig = ["--sensors", "imu,depth,radar"]
+    sensors = ["--sensors", "imu,depth,radar"]
     stop = threading.Event()
-    monkeypatch.setattr(common, "stop_on_signals", lambda: stop)
+    monkeypatch.setattr(rig, "stop_on_signals", lambda: stop)
     later((6, "b"), (4, "c"), (4, "other-windows"), (4, "a"), (4, "person"), at_the_end=stop.set)
     words = ["--emulate", "person", "--duration", 90, "--follow", "--record", recording, "--summary", figures]
-    done = cosmo(*rig, *words, "--output", tmp_path / "lines")
+    done = cosmo(*sensors, *words, "--output", tmp_path / "lines")
     assert done.code == 0, done.err
     lines = _lines(tmp_path)
     windows = (lines[-1]["window_end_ns"] - lines[0]["window_end_ns"]) // (_S // 2) + 1
@@ -270,10 +270,10 @@ def test_a_live_run_changes_bundles_again_and_again_and_loses_no_window_nor_samp
     assert changes == ["a", "b", "c", "a"]
     assert "c goes on: other-windows" in done.err
     assert "a goes on: person" in done.err  # whose windows are others, too
-    sensors = json.loads(figures.read_text())["sensors"]
-    assert lost or {counts["lost_samples"] for counts in sensors.values()} == {0}
+    counted = json.loads(figures.read_text())["sensors"]
+    assert lost or {counts["lost_samples"] for counts in counted.values()} == {0}
 
-    again = cosmo(*rig, "--bundle", shelf.folder / "c", "--replay", recording, "--speed", "max", "--output", "-")
+    again = cosmo(*sensors, "--bundle", shelf.folder / "c", "--replay", recording, "--speed", "max", "--output", "-")
     assert again.code == 0, again.err  # whichever bundle answered, the windows were the same
     assert f"bit for bit: {len(names)} of {len(names)}" in again.err
 

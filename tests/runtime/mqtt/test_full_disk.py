@@ -13,11 +13,10 @@ import pytest
 from cosmo_runtime.models.bundle import Bundle
 
 _RUN = """
-import resource, sys
-from cosmo_runtime.runtime.cli import main
-from cosmo_runtime.runtime.health.heartbeat import Heartbeat
+import functools, resource, sys
+from cosmo_runtime.runtime.cli import home, main
 
-Heartbeat.__init__.__defaults__ = (list, None, 0.5)  # a minute is long for a test
+home.Heartbeat = functools.partial(home.Heartbeat, every_s=0.5)  # a minute is long for a test
 resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
 sys.exit(main(sys.argv[1:]))
 """

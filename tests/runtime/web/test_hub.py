@@ -19,7 +19,7 @@ def _prediction(number: int) -> str:
 
 
 async def _read(socket: Any, count: int) -> List[Dict[str, Any]]:
-    return [json.loads((await asyncio.wait_for(socket.receive(), 5)).data) for _ in range(count)]
+    return [json.loads((await asyncio.wait_for(socket.receive(), 60)).data) for _ in range(count)]
 
 
 def test_a_page_that_opens_later_gets_what_it_must_know(serve: Serve) -> None:
@@ -71,7 +71,7 @@ def test_a_page_that_says_too_much_is_closed(serve: Serve) -> None:
         socket = await client.ws_connect("/live")
         await _read(socket, 1)
         await socket.send_str("x" * 5000)
-        await asyncio.wait_for(socket.receive(), 5)
+        await asyncio.wait_for(socket.receive(), 60)
         return bool(socket.closed)
 
     assert serve(story)

@@ -83,7 +83,7 @@ def test_a_second_tab_is_told_and_destroys_nothing(serve: Serve, monday: Path) -
         await socket.receive()
         version = (await (await client.get(LABELS)).json())["version"]
         first = await client.post(LABELS, json={"version": version, "labels": ROWS[:2], "tab": "one"})
-        told = json.loads((await asyncio.wait_for(socket.receive(), 5)).data)
+        told = json.loads((await asyncio.wait_for(socket.receive(), 60)).data)
         second = await client.post(LABELS, json={"version": version, "labels": [], "tab": "two"})
         return first.status, told, second.status, await second.json()
 

@@ -18,8 +18,9 @@ from cosmo_runtime.sensors.recording import (
     RecordingWriter,
     SegmentedWriter,
     segmented_writer,
+    segments,
 )
-from cosmo_runtime.sensors.recording.segments import recordings_below, segments_of
+from cosmo_runtime.sensors.recording.segments import delete_recording, recordings_below, segments_of
 from cosmo_runtime.sensors.sensor import SensorInfo
 from tests.full_disk import full_at
 
@@ -294,3 +295,14 @@ print(len(list(pathlib.Path({str(folder)!r}).iterdir())))
     after_100, after_299, left = map(int, done.stdout.split())
     assert after_299 - after_100 < 5e6
     assert left <= 3
+
+
+def test_all_is_deleted_although_keep_deletes_a_segment_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(SegmentedWriter(tmp_path / "run", _infos(), segment_s=1), _stream(3))
+    seen = segments_of(tmp_path / "run")
+    seen[0].unlink()
+    monkeypatch.setattr(segments, "segments_of", lambda path: seen)
+    delete_recording(tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -47,14 +47,14 @@ def test_a_recording_that_a_full_disk_has_stopped_is_said(recordings: Path, open
 @contextmanager
 def _live(recordings: Path, *words: object) -> Iterator[str]:
     """A run with its page in a thread of this process; brings the page's address."""
-    from cosmo_runtime.runtime.cli import common, main
+    from cosmo_runtime.runtime.cli import main, rig
 
     port, stop = free_port(), threading.Event()
     command = ["web", "--sensors", "imu,radar", "--emulate", "person", *map(str, words)]
     command += ["--listen", f"127.0.0.1:{port}", "--recordings", str(recordings)]
     running = threading.Thread(target=main, args=(command,))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(common, "stop_on_signals", lambda: stop)
+        patch.setattr(rig, "stop_on_signals", lambda: stop)
         running.start()
         try:
             end = time.monotonic() + 60
