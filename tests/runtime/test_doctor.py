@@ -32,6 +32,7 @@ from cosmo_runtime.sensors.events import Sample
 from cosmo_runtime.sensors.imu import witmotion, xsens
 from cosmo_runtime.sensors.imu.driver import Imu
 from cosmo_runtime.sensors.sensor import Sensor, SensorInfo
+from tests.realsense import librealsense
 
 Examine = Callable[..., Tuple[bool, str]]
 
@@ -299,7 +300,7 @@ def test_a_port_whose_group_has_no_name_is_told_too(tmp_path: Path, monkeypatch:
 
 
 def test_a_camera_that_tells_no_serial_number_is_told(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
-    rs = pytest.importorskip("pyrealsense2")
+    rs = librealsense()
     camera = rs.software_device()
     monkeypatch.setattr(rs, "context", lambda: SimpleNamespace(query_devices=lambda: [camera]))
     assert "without serial number" in examine(["imu"])[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import pytest
+from tests.realsense import librealsense
 
 _STRANDED = """
 import atexit, threading, time
@@ -25,7 +25,7 @@ script.script()
 
 
 def test_a_thread_that_is_stranded_in_librealsense_does_not_abort_the_process() -> None:
-    pytest.importorskip("pyrealsense2")
+    librealsense()
     done = subprocess.run([sys.executable, "-c", _STRANDED], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout.split(), done.stderr) == (3, ["whole", "told"], "")
 

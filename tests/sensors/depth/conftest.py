@@ -1,4 +1,4 @@
-"""Emulated cameras, and skips with the reason where librealsense cannot be used."""
+"""Emulated cameras."""
 
 from __future__ import annotations
 
@@ -9,19 +9,16 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 
-from cosmo_runtime.sensors.depth import librealsense
-from cosmo_runtime.sensors.sensor import Sensor, SensorError
+from cosmo_runtime.sensors.sensor import Sensor
 from cosmo_runtime.sensors.simulation.motion import Camera
+from tests.realsense import librealsense
 
 CAMERA = Camera(480, 270, 240.0, 241.0, 239.5, 134.5, 15.0, 0.001)
 
 
 @pytest.fixture(scope="session")
 def rs() -> Any:
-    try:
-        return librealsense.load()
-    except SensorError as error:
-        pytest.skip(str(error))
+    return librealsense()
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from cosmo_runtime.sensors.emulation.rig import EmulatedRig
 from cosmo_runtime.sensors.events import Truth
 from cosmo_runtime.sensors.sensor import SensorError, SensorLost
 from cosmo_runtime.sensors.simulation.person import SimulatedPerson
+from tests.realsense import librealsense
 
 
 def test_a_rig_speaks_the_protocol_asked_for_and_tells_the_truth() -> None:
@@ -60,7 +61,7 @@ def test_a_cable_can_be_pulled_and_put_back() -> None:
 
 
 def test_when_it_ends_no_thread_is_left_in_librealsense() -> None:
-    pytest.importorskip("pyrealsense2")
+    librealsense()
     with EmulatedRig("person:5", ("depth",)) as rig:
         (camera,) = rig.sensors()
         camera.connect()

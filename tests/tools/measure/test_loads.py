@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("pyrealsense2")
+from tests.realsense import librealsense
+
+librealsense()
 pytest.importorskip("scipy")
 
 from cosmo_runtime.tools.measure import loads

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("pyrealsense2")
+from tests.realsense import librealsense
+
+librealsense()
 pytest.importorskip("scipy")
 
 from cosmo_runtime.runtime.cli import main
