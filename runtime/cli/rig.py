@@ -10,7 +10,7 @@ from typing import Callable, Dict, List, Mapping, Union
 
 from cosmo_runtime.runtime.cli.common import UsageError, on_signals, say, stop_on_signals, version
 from cosmo_runtime.runtime.config import Config
-from cosmo_runtime.runtime.labels.expiry import expires
+from cosmo_runtime.runtime.labels.expiry import ClockNotSet, expires
 from cosmo_runtime.runtime.labels.keeping import Keeper
 from cosmo_runtime.runtime.labels.new_name import free_path, taken_by
 from cosmo_runtime.runtime.run import Run, open_live
@@ -99,9 +99,15 @@ def open_writer(
         if options.keep:
             raise UsageError("--keep goes with a folder of segments: leave .mcap out")
         return RecordingWriter(path, infos, about)
-    if options.keep:
-        return SegmentedWriter(path, infos, about, when_turned=Keeper(asked, options.keep))
-    return SegmentedWriter(path, infos, about)
+
+    def expiry() -> Dict[str, str]:
+        try:
+            return expires(options.expires)
+        except ClockNotSet:  # the clock was set back while it records; the run's own expiry stays
+            return {}
+
+    tidy = Keeper(asked, options.keep) if options.keep else lambda file: None
+    return SegmentedWriter(path, infos, about, own_metadata=expiry, when_turned=tidy)
 
 
 def story(options: argparse.Namespace, config: Config) -> Dict[str, str]:

@@ -1,6 +1,7 @@
 """When recordings expire, and how they are deleted.
 
-A recording's metadata ``expires`` says when it expires. Without it, a recording never expires.
+A recording's metadata ``expires`` says when it expires. Without it, a recording never expires. Each segment of a folder
+has its own, so that a run of months keeps no more than it was told to.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing_extensions import Annotated
 from cosmo_runtime.runtime.labels.rows import LabelTable
 from cosmo_runtime.runtime.labels.table import labels_beside
 from cosmo_runtime.sensors.recording import Recording, RecordingError, recordings_below
-from cosmo_runtime.sensors.recording.segments import delete_recording, size_and_change
+from cosmo_runtime.sensors.recording.segments import delete_recording, segments_of, size_and_change
 
 _KEY = "expires"
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -34,7 +35,7 @@ class Fate(NamedTuple):
     """What happens to one recording.
 
     Attributes:
-        recording: its path.
+        recording: its path, or that of a segment that has expired before the others.
         expired: whether it has expired and will be deleted.
         why: the reason, for people.
         labels: the table of labels to delete with it, if there is one.
@@ -96,7 +97,11 @@ def fates(paths: Iterable[Path], now: datetime, participant: Optional[str] = Non
     """
     for path in paths:
         for recording in recordings_below(path):
-            yield _fate(recording, now, participant)
+            whole = _fate(recording, now, participant)
+            yield whole
+            if not whole.expired and participant is None:
+                earlier = (_fate(segment, now, None) for segment in segments_of(recording)[:-1])
+                yield from (fate for fate in earlier if fate.expired)
 
 
 def same_person(who: str, participant: str) -> bool:
@@ -127,13 +132,15 @@ def _fate(path: Path, now: datetime, participant: Optional[str]) -> Fate:
         return Fate(path, False, "is a link; name its target instead")
     try:
         recording = Recording(path)
+        newest = segments_of(path)[-1:]
+        metadata = Recording(newest[0]).metadata if newest else recording.metadata
         modified_s = size_and_change(path)[1] / 1e9
     except RecordingError as error:
         return Fate(path, False, str(error).replace(f"{path} ", "", 1), unread=True)
     except OSError as error:
         return Fate(path, False, f"cannot be read: {error.strerror}", unread=True)
-    delete, why = _expired(recording.metadata, now) if participant is None else _is_of(recording.metadata, participant)
-    who = recording.metadata.get("participant", "")
+    delete, why = _expired(metadata, now) if participant is None else _is_of(metadata, participant)
+    who = metadata.get("participant", "")
     if not delete:
         return Fate(path, False, why, who=who)
     if recording.cut and time.time() - modified_s < _GROWING_S:

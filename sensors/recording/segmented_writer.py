@@ -34,6 +34,8 @@ class SegmentedWriter:
         infos: the sensors' infos by name.
         metadata: facts about the run, which every segment repeats.
         segment_s: the length of a segment.
+        own_metadata: called for the facts about a segment that begins now, such as when it expires. They replace those
+            of the run.
         when_turned: called in another thread at the start, whenever a segment has begun, and while there is no room,
             for tidying.
 
@@ -50,12 +52,14 @@ class SegmentedWriter:
         infos: Mapping[str, SensorInfo],
         metadata: Optional[Mapping[str, str]] = None,
         segment_s: float = SEGMENT_S,
+        own_metadata: Callable[[], Mapping[str, str]] = dict,
         when_turned: Callable[[Path], None] = lambda file: None,
     ) -> None:
         self.path = path
         self._infos = infos
         self._metadata = dict(metadata or {})
         self._segment_ns = round(segment_s * 1e9)
+        self._own_metadata = own_metadata
         self._when_turned = when_turned
         self._states: Dict[str, StateChange] = {}
         self._corrections: Dict[str, Correction] = {}
@@ -198,7 +202,7 @@ class SegmentedWriter:
     def _next(self) -> RecordingWriter:
         number = self._number + 1
         name = f"{number:06d}-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}.mcap"
-        metadata = {**self._metadata, "segment": str(number)}
+        metadata = {**self._metadata, **self._own_metadata(), "segment": str(number)}
         writer = RecordingWriter(self.path / name, self._infos, metadata, "it goes on when there is room")
         self._number = number
         return writer

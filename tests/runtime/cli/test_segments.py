@@ -7,12 +7,14 @@ import json
 import os
 import re
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, List
 
 import pytest
 
 from cosmo_runtime.models.bundle import Bundle
+from cosmo_runtime.runtime.cli import rig
 from cosmo_runtime.runtime.cli.rig import free_recording, open_writer
 from cosmo_runtime.runtime.labels.keeping import parse_keep
 from cosmo_runtime.runtime.labels.table import write_labels
@@ -75,7 +77,7 @@ def test_it_is_labelled_evaluated_shown_and_purged(cosmo: Run, tiny_bundle: Bund
 def test_a_live_run_records_into_a_folder_and_replays_bit_for_bit(
     cosmo: Run, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(SegmentedWriter.__init__, "__defaults__", (None, 2.0, lambda file: None))
+    monkeypatch.setattr(rig, "SegmentedWriter", partial(SegmentedWriter, segment_s=2.0))
     words = ["--sensors", "imu,radar", "--bundle", tiny_bundle.path]
     live = cosmo(*words, "--emulate", "person", "--duration", 9, "--record", tmp_path / "run", "--keep", "1GB")
     assert live.code == 0, live.err
@@ -95,7 +97,7 @@ def test_keep_never_touches_a_name_without_the_number_that_the_command_gave(tmp_
         folder.mkdir()
         (folder / "000001-20250101T000000Z.mcap").write_bytes(b"years old")
         os.utime(folder / "000001-20250101T000000Z.mcap", (1e9, 1e9))
-    options = argparse.Namespace(keep=parse_keep("1h"))
+    options = argparse.Namespace(keep=parse_keep("1h"), expires=None)
     open_writer(earlier, free_recording(earlier), options, {}, {}).close()
     assert segments_of(other)
     assert not earlier.exists()

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Callable, Optional
 
+import numpy as np
 import pytest
 
 from cosmo_runtime.runtime.labels import expiry
 from cosmo_runtime.runtime.labels.expiry import ClockNotSet, Fate, delete, expires, fates, parse_lifetime
+from cosmo_runtime.sensors.events import Sample
 from cosmo_runtime.sensors.recording import Recording, RecordingWriter, SegmentedWriter
+from cosmo_runtime.sensors.recording.segments import segments_of
 from cosmo_runtime.sensors.sensor import SensorInfo
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
@@ -162,3 +166,33 @@ def test_a_folder_whose_last_segment_is_still_written_stays(tmp_path: Path) -> N
     assert fate_of(tmp_path / "home").why.endswith("and is still being written")
     writer.close()
     assert fate_of(tmp_path / "home").expired
+
+
+def test_a_segment_expires_before_those_that_came_later(tmp_path: Path) -> None:
+    hours = iter([-2, -1, 1])
+    writer = SegmentedWriter(
+        tmp_path / "home",
+        {"imu": SensorInfo("imu", "none", 100)},
+        {"expires": "2026-04-30T00:00:00+00:00", "participant": "P17"},
+        segment_s=1,
+        own_metadata=lambda: {"expires": (NOW + timedelta(hours=next(hours))).isoformat()},
+    )
+    at_ns = 0
+    while not writer.file.name.startswith("000003"):  # another thread opens it
+        writer.write(Sample("imu", at_ns, at_ns, np.zeros(9, np.float32)))
+        at_ns += 10**8
+        time.sleep(0.001)
+    for thread in writer._finishing:
+        thread.join()
+    first, second, third = segments_of(tmp_path / "home")
+    assert {fate.recording: fate.expired for fate in fates([tmp_path], NOW)} == {
+        tmp_path / "home": False,  # it is still being written, and its newest segment has not expired
+        first: True,
+        second: True,
+    }
+    writer.close()
+    later = {fate.recording: fate.expired for fate in fates([tmp_path], NOW + timedelta(hours=2))}
+    assert later == {tmp_path / "home": True}
+    of_one = {fate.recording: fate.expired for fate in fates([tmp_path], NOW, "P17")}
+    assert of_one == {tmp_path / "home": True}
+    assert third.exists()
