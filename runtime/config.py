@@ -45,7 +45,7 @@ class RecognitionConfig(BaseModel):
         None, ge=SHORTEST_S, le=LONGEST_S, description="time from answer to answer; the model's own when absent"
     )
     smoothing: float = Field(0.3, ge=0, lt=1, description="weight of what was half a second ago; 0 switches it off")
-    lateness_ms: float = Field(300, ge=0, description="how long a window waits for a late sensor")
+    lateness_ms: float = Field(300, ge=0, le=10_000, description="how long a window waits for a late sensor")
     auto_sync: bool = Field(False, description="put a sensor in step whose times are more than 100 ms off")
 
 

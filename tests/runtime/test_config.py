@@ -50,6 +50,7 @@ def test_paths_start_at_the_folder_of_the_file(tmp_path: Path, monkeypatch: pyte
         ("smoothing = 0.2\n", "smoothing"),
         ("[recognition]\nsmoothing = 1.0\n", "recognition.smoothing"),
         ("[recognition]\nlateness_ms = inf\n", "recognition.lateness_ms"),
+        ("[recognition]\nlateness_ms = 60000\n", "recognition.lateness_ms"),
         ("[recognition]\nthreads = 0\n", "recognition.threads"),
         ("[imu]\nrate_hz = 33\n", "imu.rate_hz"),
         ("[episodes]\nkeep = 90\n", "episodes.keep"),  # not 90 s
