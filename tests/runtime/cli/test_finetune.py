@@ -30,9 +30,10 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def brief_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A twentieth of the training, for tests of what happens around it."""
+    """A twentieth of the training, for tests of what happens around it. Its model counts as better by decree."""
     for name, number in (("STEPS", 40), ("TURN_EPOCHS", 5), ("TURN_STEPS", 5)):
         monkeypatch.setattr(finetune, name, number)
+    monkeypatch.setattr(Comparison, "regressions", [])
 
 
 def test_a_session_becomes_a_bundle_in_use_beside_the_old_one(
@@ -64,9 +65,8 @@ def test_a_session_becomes_a_bundle_in_use_beside_the_old_one(
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("brief_training")
 def test_the_one_in_use_is_where_the_next_session_starts(
-    cosmo: Run, base: Bundle, labels: Path, shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cosmo: Run, base: Bundle, labels: Path, shelf: Shelf, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(Comparison, "regressions", [])  # which so few windows leave to chance
     assert cosmo("finetune", "--labels", labels, "--bundle", base.path).code == 0
     first = shelf.in_use
     again = cosmo("finetune", "--labels", labels)
@@ -123,11 +123,8 @@ def test_recording_and_labels_are_kept_while_the_new_model_is_not_in_use(
 
 
 @pytest.mark.usefixtures("brief_training")
-def test_names_are_shown_as_they_are_written(
-    cosmo: Run, base: Bundle, labels: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_names_are_shown_as_they_are_written(cosmo: Run, base: Bundle, labels: Path) -> None:
     """A name that looks like markup ended the command after it had learned."""
-    monkeypatch.setattr(Comparison, "regressions", [])
     labels.with_suffix(".mcap").rename(labels.parent / "[on the spot].mcap")
     labels = labels.rename(labels.parent / "[on the spot].csv")
     names = {"shake": "[/] pause", "fast": "walk [fast]"}
@@ -146,7 +143,6 @@ def test_names_are_shown_as_they_are_written(
 def test_what_shall_be_deleted_is_deleted_whatever_the_display_does(
     cosmo: Run, base: Bundle, labels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Comparison, "regressions", [])
 
     def fail(*_: Any, **__: Any) -> None:
         raise BrokenPipeError
@@ -197,7 +193,6 @@ def test_a_folder_can_be_given_and_is_never_overwritten(
 def test_recording_and_labels_are_deleted_when_all_is_done_and_not_before(
     cosmo: Run, base: Bundle, labels: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Comparison, "regressions", [])
     words = ("finetune", "--labels", labels, "--bundle", base.path, "--delete-after")
     with monkeypatch.context() as patch:
         patch.setattr("cosmo_runtime.training.export.verify", refuse)
@@ -237,7 +232,6 @@ def test_nothing_of_the_recording_is_left_elsewhere(cosmo: Run, base: Bundle, la
 def test_a_machine_with_tensorrt_gets_its_engine(
     cosmo: Run, base: Bundle, labels: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(Comparison, "regressions", [])
     built: List[Any] = []
     key = type("Key", (), {"engine": "tensorrt", "precision": "fp32"})
     monkeypatch.setattr("cosmo_runtime.runtime.cli.finetune.key_here", lambda engine, precision: key)
@@ -310,14 +304,13 @@ def test_what_cannot_be_written_is_told_before_anything_is_learned(
 
 @pytest.mark.usefixtures("brief_training")
 def test_windows_that_pretraining_kept_go_with_the_recording(
-    cosmo: Run, base: Bundle, labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cosmo: Run, base: Bundle, labels: Path, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"
     recording.windows(labels.with_suffix(".mcap"), base.spec, cache)
     assert len(list(cache.iterdir())) == 1
     link = tmp_path / "link.csv"
     link.symlink_to(labels)
-    monkeypatch.setattr(Comparison, "regressions", [])
     words = ["--labels", link, "--session", labels.with_suffix(".mcap"), "--bundle", base.path]
     assert cosmo("finetune", *words, "--delete-after", "--cache", cache).code == 0
     assert list(cache.iterdir()) == []
