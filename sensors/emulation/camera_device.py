@@ -51,12 +51,13 @@ class EmulatedCamera(CameraSource):
         with self._lock:
             self._plugged = None
 
-    def push(self, frame: np.ndarray, time_s: float) -> None:
+    def push(self, frame: np.ndarray, time_s: float, left_out: int = 0) -> None:
         """Sends a frame to the host.
 
         Args:
             frame: (height, width) uint16 in steps of the camera's depth scale. It is copied.
             time_s: when the frame was taken, on the camera's clock.
+            left_out: frames before it that the host did not take. They count in its number.
         """
         if frame.shape != (self._lens.height, self._lens.width) or frame.dtype != np.uint16:
             raise ValueError(
@@ -66,7 +67,7 @@ class EmulatedCamera(CameraSource):
             if self._plugged is None:
                 self.dropped_frames += 1
                 return
-            self._number += 1
+            self._number += 1 + left_out
             self._sensor.on_video_frame(self._video_frame(frame, time_s))
 
     def _video_frame(self, frame: np.ndarray, time_s: float) -> Any:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from cosmo_runtime.sensors.emulation.camera_device import EmulatedCamera
 
 _TRUTH_AHEAD_S = 2.0
+_STUCK_S = 0.5  # a host that takes no frame for longer has stopped
 _IMU_BAUD = 115200
 _RADAR_CLI_BAUD = 115200
 _RADAR_DATA_BAUD = 921600
@@ -337,14 +338,21 @@ def _steer(motion: Motion, ports: dict[str, list[PtyPort]], control: Connection,
 
 
 def _send_frames(motion: Motion, frames: Connection, stop: threading.Event, start_ns: int) -> None:
-    """Renders each frame in advance and sends it at its time."""
-    number = 0
-    while not stop.is_set() and number / motion.camera.rate_hz <= motion.duration_s:
-        time_s = number / motion.camera.rate_hz
+    """Renders each frame in advance and sends it at its time.
+
+    Like a real camera, it leaves out what it would have taken while the host has stopped.
+    """
+    rate_hz = motion.camera.rate_hz
+    number = left_out = 0
+    while not stop.is_set() and number / rate_hz <= motion.duration_s:
+        time_s = number / rate_hz
         frame = motion.depth(time_s)
         stop.wait(max(0.0, time_s - (time.monotonic_ns() - start_ns) * 1e-9))
+        sent_at = time.monotonic()
         try:
-            frames.send((frame, time_s))
+            frames.send((frame, time_s, left_out))
         except OSError:
             return
-        number += 1
+        stuck_s = time.monotonic() - sent_at
+        left_out = round(stuck_s * rate_hz) if stuck_s > _STUCK_S else 0
+        number += 1 + left_out
