@@ -7,6 +7,7 @@ import json
 import os
 import re
 import time
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, List
@@ -89,6 +90,18 @@ def test_a_live_run_records_into_a_folder_and_replays_bit_for_bit(
     assert said[0] == said[1]
     assert int(said[0]) >= 1  # a busy machine answers fewer
     assert not Recording(tmp_path / "run").cut
+
+
+def test_each_segment_of_a_run_expires_by_its_own_time_unless_the_clock_was_set_back(
+    tmp_path: Path, infos: Dict[str, SensorInfo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options, about = argparse.Namespace(keep=None, expires=timedelta(hours=1)), {"expires": "the run's"}
+    open_writer(tmp_path / "now", tmp_path / "now", options, infos, about).close()
+    left = datetime.fromisoformat(Recording(tmp_path / "now").metadata["expires"]) - datetime.now(timezone.utc)
+    assert timedelta(minutes=59) < left <= timedelta(hours=1)
+    monkeypatch.setattr("cosmo_runtime.runtime.labels.expiry.CLOCK_IS_SET", datetime.max.replace(tzinfo=timezone.utc))
+    open_writer(tmp_path / "later", tmp_path / "later", options, infos, about).close()
+    assert Recording(tmp_path / "later").metadata["expires"] == "the run's"
 
 
 def test_keep_never_touches_a_name_without_the_number_that_the_command_gave(tmp_path: Path) -> None:

@@ -47,14 +47,14 @@ def picture(value: int) -> np.ndarray:
 def test_frames_carry_the_cameras_own_time_and_number(camera, rs_domain):
     start(camera)
     frames = []
-    for value, time_s in ((1, 10.0), (65535, 10.0333), (3, 2**32 / 1e6 + 2)):
-        camera.push(picture(value), time_s)
+    for value, time_s, left_out in ((1, 10.0, 0), (65535, 10.0333, 0), (3, 2**32 / 1e6 + 2, 7)):
+        camera.push(picture(value), time_s, left_out)
         frames += camera.read(5)
     assert [int(np.asanyarray(frame.get_data()).min()) for frame in frames] == [1, 65535, 3]
     assert [int(np.asanyarray(frame.get_data()).max()) for frame in frames] == [1, 65535, 3]
     assert [frame.timestamp for frame in frames] == pytest.approx([10_000, 10_033.3, 2_000])  # the counter wraps
     assert {frame.frame_timestamp_domain for frame in frames} == {rs_domain}
-    assert np.diff([frame.frame_number for frame in frames]).tolist() == [1, 1]
+    assert np.diff([frame.frame_number for frame in frames]).tolist() == [1, 8]
     camera.stop()
 
 
