@@ -67,7 +67,7 @@ def make_day(folder: Path, hours: float = 24, every: int = 30) -> None:
 
 def make_long(path: Path, hours: float, every: int = 1) -> None:
     """Writes a minute of the emulated person again and again."""
-    from cosmo_runtime.sensors.emulation.rig import open_motion
+    from cosmo_runtime.sensors.emulation.motions import open_motion
 
     with tempfile.TemporaryDirectory() as folder:
         minute = Path(folder) / "minute.mcap"

@@ -228,7 +228,9 @@ def test_a_rig_that_stalls_is_said_at_once_and_again(bundle: Path) -> None:
     )
     assert process.stdout
     lines = [process.stdout.readline() for _ in range(3)]
-    (rig,) = [child for child in psutil.Process(process.pid).children() if "emulation.rig" in " ".join(child.cmdline())]
+    (rig,) = [
+        child for child in psutil.Process(process.pid).children() if "emulation.devices" in " ".join(child.cmdline())
+    ]
     rig.suspend()
     time.sleep(15)  # said when they are lost, and ten seconds later
     rig.resume()

@@ -131,7 +131,7 @@ def shelf_only(recordings: Path) -> Iterator[Served]:
 @pytest.fixture(scope="session")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recording of 150 s of a person whom the shipped model has never met, and what was done in it."""
-    from cosmo_runtime.sensors.emulation.rig import open_motion
+    from cosmo_runtime.sensors.emulation.motions import open_motion
     from cosmo_runtime.sensors.simulation import offline
 
     path = tmp_path_factory.mktemp("lived") / "lived.mcap"
