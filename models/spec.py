@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, Optional
+from typing import Any, Collection, Dict, Optional
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
 
 from cosmo_runtime.kinds import SENSOR_NAME
+from cosmo_runtime.models.confidence import COLDEST, HOTTEST, Reading
 from cosmo_runtime.models.kinds import KINDS, Kind
 from cosmo_runtime.models.names import activity_name
 from cosmo_runtime.models.novelty import Novelty
@@ -19,7 +20,6 @@ _FASTEST_HZ = 10_000.0
 _MOST_NUMBERS = 1 << 24  # of one modality in one window: 64 MB
 _MOST_CLASSES = 1000
 _LONGEST_NAME = 200
-_COLDEST, _HOTTEST = 0.01, 100.0  # temperatures
 
 
 class ModalitySpec(BaseModel):
@@ -85,8 +85,10 @@ class ModelSpec(BaseModel):
         quality_share: the paper's lambda, the share of ``quality`` in the fusion weights.
         temperature: the temperature of the probabilities, chosen on people held out of training. 1 leaves the
             network's probabilities unchanged, see ``models.confidence``.
-        min_confidence: below this, the activity is ``uncertain``. None stands for the run's own threshold.
+        min_confidence: below this, the activity is ``uncertain``. None stands for ``confidence.MIN_CONFIDENCE``.
         risk: the share of wrong answers that ``min_confidence`` was chosen for, on people held out of training.
+        readings: how to read the probabilities where only some sensors take part. Other sets of sensors are read by
+            ``temperature`` and ``min_confidence``.
         novelty: what known windows look like; None if the model cannot judge novelty.
     """
 
@@ -98,9 +100,10 @@ class ModelSpec(BaseModel):
     classes: tuple[str, ...] = Field(min_length=1, max_length=_MOST_CLASSES)
     quality: tuple[float, ...]
     quality_share: float = Field(0.5, ge=0, le=1)
-    temperature: float = Field(1.0, ge=_COLDEST, le=_HOTTEST, repr=False)
+    temperature: float = Field(1.0, ge=COLDEST, le=HOTTEST, repr=False)
     min_confidence: Optional[float] = Field(None, ge=0, le=1, repr=False)
     risk: Optional[float] = Field(None, gt=0, lt=1, repr=False)
+    readings: tuple[Reading, ...] = Field((), repr=False)
     novelty: Optional[Novelty] = Field(None, repr=False)
 
     @model_serializer(mode="wrap")
@@ -108,6 +111,8 @@ class ModelSpec(BaseModel):
         """Leaves out confidence and novelty that are not set, so that old specs stay the same."""
         written: Dict[str, Any] = write(self)
         unsaid = {"temperature": 1.0, "min_confidence": None, "risk": None, "novelty": None}
+        if not written["readings"]:
+            del written["readings"]
         return {name: value for name, value in written.items() if name not in unsaid or value != unsaid[name]}
 
     @field_validator("classes")
@@ -152,6 +157,18 @@ class ModelSpec(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _readings_are_of_different_sets_of_sensors(self) -> ModelSpec:
+        sets = [frozenset(reading.sensors) for reading in self.readings]
+        if not all(sets) or len(set(sets)) != len(sets) or not frozenset().union(*sets) <= set(self.sensors):
+            raise ValueError(
+                f"readings must be of different sets of {self.sensors}, not {[sorted(one) for one in sets]}"
+            )
+        unknown = {name for reading in self.readings for name in reading.expected} - set(self.classes)
+        if unknown:
+            raise ValueError(f"a reading expects {', '.join(sorted(unknown))}, which is no activity of this model")
+        return self
+
+    @model_validator(mode="after")
     def _novelty_knows_the_classes(self) -> ModelSpec:
         if self.novelty and len(self.novelty.precision) != len(self.classes):
             raise ValueError(f"novelty has {len(self.novelty.precision)} classes, but the spec has {len(self.classes)}")
@@ -166,6 +183,13 @@ class ModelSpec(BaseModel):
     def kinds(self) -> Dict[str, str]:
         """Kind of each sensor, by name."""
         return {modality.sensor: modality.kind for modality in self.modalities}
+
+    def reading(self, sensors: Collection[str]) -> Reading:
+        """How to read the probabilities of windows in which these sensors take part."""
+        for reading in self.readings:
+            if set(reading.sensors) == set(sensors):
+                return reading
+        return Reading(sensors=tuple(sensors), temperature=self.temperature, min_confidence=self.min_confidence)
 
     @property
     def window_ns(self) -> int:

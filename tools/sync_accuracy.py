@@ -22,6 +22,7 @@ import numpy as np
 
 from cosmo_runtime.models.bundle import load_bundle
 from cosmo_runtime.models.shelf import Shelf
+from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.runtime.cli.common import CACHE
 from cosmo_runtime.runtime.cli.values import numbers
 from cosmo_runtime.runtime.engines.onnxruntime import OnnxRuntimeEngine
@@ -50,12 +51,15 @@ def main() -> None:
     engine = OnnxRuntimeEngine(bundle.onnx)
     windows = real_people(options.data, options.subjects, options.cache)
     print("| late | windows right | of actions that it has names for |\n|---|---|---|")
-    print(f"| none | {_accuracy(engine, windows)} |", flush=True)
+    print(f"| none | {_accuracy(bundle.spec, engine, windows)} |", flush=True)
     for sensor in _GRID_MS:
         late: Late = {who: {sensor: options.late} for who in options.subjects}
-        print(f"| {sensor}, {options.late:g} ms | {_accuracy(engine, _late(windows, late))} |", flush=True)
+        print(f"| {sensor}, {options.late:g} ms | {_accuracy(bundle.spec, engine, _late(windows, late))} |", flush=True)
         left = {who: _left(options, who, late[who]) for who in options.subjects}
-        print(f"| {sensor}, {options.late:g} ms, put in step | {_accuracy(engine, _late(windows, left))} |", flush=True)
+        print(
+            f"| {sensor}, {options.late:g} ms, put in step | {_accuracy(bundle.spec, engine, _late(windows, left))} |",
+            flush=True,
+        )
 
 
 def _left(options: argparse.Namespace, who: int, late_ms: Mapping[str, float]) -> Dict[str, float]:
@@ -90,21 +94,22 @@ def _shown_late(array: np.ndarray, sensor: str, by: int) -> np.ndarray:
     return stream[(at - by).clip(0, len(stream) - 1)]
 
 
-def _accuracy(engine: OnnxRuntimeEngine, windows: Windows) -> str:
+def _accuracy(spec: ModelSpec, engine: OnnxRuntimeEngine, windows: Windows) -> str:
     labelled = np.flatnonzero(windows.labels >= 0)
-    predicted = np.array([_answer(engine, windows, int(number)) for number in labelled])
+    predicted = np.array([_answer(spec, engine, windows, int(number)) for number in labelled])
     right = predicted == windows.labels[labelled]
     named = np.isin(windows.recordings[labelled], list(LIKE_NAMED))
     return f"{right.mean():.1%} of {len(right)} | {right[named].mean():.1%} of {named.sum()}"
 
 
-def _answer(engine: OnnxRuntimeEngine, windows: Windows, number: int) -> int:
+def _answer(spec: ModelSpec, engine: OnnxRuntimeEngine, windows: Windows, number: int) -> int:
     inputs: Dict[str, np.ndarray] = {
         name: np.asarray(array[number], np.float32) * windows.presence[number, column]
         for column, (name, array) in enumerate(windows.features.items())
     }
     inputs["presence"] = windows.presence[number].astype(np.float32)
-    return int(engine.infer(inputs)[0].argmax())
+    reading = spec.reading([name for name, there in zip(spec.sensors, windows.presence[number]) if there])
+    return int(reading.of(engine.infer(inputs)[0], spec.classes).argmax())
 
 
 if __name__ == "__main__":

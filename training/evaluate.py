@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import numpy as np
 import torch
 from sklearn.metrics import accuracy_score, f1_score
 
 from cosmo_runtime.models.networks import CosmoNetwork
+from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.training.cosmo.stage2 import embed
 from cosmo_runtime.training.windows import Windows
 
 
 @torch.no_grad()
-def predict(network: CosmoNetwork, windows: Windows) -> np.ndarray:
-    """Probabilities (N, classes) of all windows."""
+def predict(network: CosmoNetwork, windows: Windows, spec: Optional[ModelSpec] = None) -> np.ndarray:
+    """Probabilities (N, classes) of all windows: the network's own, or as a spec reads them with a window's sensors."""
     network.eval()
     z, presence, _ = embed(network.encoders, windows)
     logits, _ = network.classifier(z, presence)
-    return torch.softmax(logits, dim=1).numpy()
+    probabilities: np.ndarray = torch.softmax(logits, dim=1).numpy()
+    if spec is None:
+        return probabilities
+    for there in np.unique(windows.presence, axis=0):
+        alike = (windows.presence == there).all(axis=1)
+        reading = spec.reading([name for name, used in zip(spec.sensors, there) if used])
+        probabilities[alike] = reading.of(probabilities[alike], spec.classes)
+    return probabilities
 
 
 def evaluate(network: CosmoNetwork, windows: Windows) -> dict[str, float]:

@@ -7,13 +7,13 @@ windows of one do not drown the others.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cosmo_runtime.models.networks import CosmoNetwork, Encoders, FusionClassifier
+from cosmo_runtime.models.networks import CosmoNetwork, Encoders
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.training.augment import OF_A_MOMENT, Features, augment, random_rotations
 from cosmo_runtime.training.windows import UNLABELLED, Windows
@@ -107,16 +107,6 @@ def learn(
         schedule.step()
         on_step(step, loss.item())
     return network.eval()
-
-
-def expect(network: CosmoNetwork, classes: Sequence[str], logits: Mapping[str, float]) -> None:
-    """Makes some activities likelier beforehand, or less likely: their logits get these added, for good."""
-    assert isinstance(network.classifier, FusionClassifier)
-    last = network.classifier.classify[-1]
-    assert isinstance(last, nn.Linear)
-    with torch.no_grad():
-        for name, logit in logits.items():
-            last.bias[classes.index(name)] += logit
 
 
 def _vary(features: Features, origin: Origin, generator: torch.Generator) -> Features:

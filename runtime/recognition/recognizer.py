@@ -9,7 +9,7 @@ from typing import FrozenSet, Mapping, Optional, Tuple
 import numpy as np
 
 from cosmo_runtime.models.bundle import Bundle
-from cosmo_runtime.models.confidence import tempered
+from cosmo_runtime.models.confidence import MIN_CONFIDENCE, Reading
 from cosmo_runtime.models.features import features
 from cosmo_runtime.models.names import FALL, as_known
 from cosmo_runtime.names import NOBODY, UNCERTAIN
@@ -17,9 +17,6 @@ from cosmo_runtime.runtime.engines.answers import BadAnswer, answer_of
 from cosmo_runtime.runtime.engines.onnxruntime import Engine, EngineError
 from cosmo_runtime.runtime.recognition.presence import FALL_S, PATIENCE_S, Presence, PresenceWatch
 from cosmo_runtime.runtime.windows.aligner import Window
-
-MIN_CONFIDENCE = 0.5
-"""The threshold for a bundle without one."""
 
 MOST_REFUSED, REFUSED_S = 10, 4.5
 """The run ends after this many invalid answers in a row, over at least these seconds, because the model is broken."""
@@ -38,7 +35,7 @@ class Prediction:
         activity: the most probable class; or ``nobody`` if no sensor shows anybody; or ``uncertain`` if its probability
             is below the threshold, the window resembles nothing known, or it is a fall and nothing moves.
         confidence: probability of the most probable class.
-        probabilities: probability of each class, at the bundle's temperature, smoothed.
+        probabilities: probability of each class, as the bundle reads it with these sensors, smoothed.
         weights: fusion weight of each sensor; 0 for an absent one. They sum to 1.
         present: whether each sensor had enough data in the window.
         asleep: the sensors that had data and were not asked, because the others were sure (``runtime.selection``).
@@ -66,7 +63,7 @@ class Prediction:
 
 
 class Recognizer:
-    """Features, engine, the check of its answer, temperature, smoothing and the threshold of certainty.
+    """Features, engine, the check of its answer, the bundle's reading of it, smoothing and the threshold of certainty.
 
     Smoothing is exponential, p = (1 - w) p_new + w p_before, where w is s for windows that end half a second apart, and
     s^(t / 0.5 s) for a time t. With a hop of 0.5 s and s = 0.3, a change of activity is followed with a mean delay of
@@ -75,12 +72,12 @@ class Recognizer:
     Args:
         bundle: the model.
         engine: runs the model.
-        min_confidence: below this, the activity is ``uncertain``. None stands for the bundle's own threshold, or
-            ``MIN_CONFIDENCE`` if it has none.
+        min_confidence: below this, the activity is ``uncertain``. None stands for the bundle's own threshold for a
+            window's sensors, or ``MIN_CONFIDENCE`` if it has none.
         smoothing: s, the weight of what was half a second ago, 0 <= s < 1.
 
     Attributes:
-        min_confidence: the threshold in use.
+        min_confidence: the threshold for windows of all sensors.
     """
 
     def __init__(
@@ -89,8 +86,8 @@ class Recognizer:
         self.name = bundle.path.name
         self.spec = bundle.spec
         self._engine = engine
-        thresholds = (min_confidence, bundle.spec.min_confidence, MIN_CONFIDENCE)
-        self.min_confidence = next(threshold for threshold in thresholds if threshold is not None)
+        self._given_min_confidence = min_confidence
+        self.min_confidence = self._threshold(self.spec.reading(self.spec.sensors))
         self._smoothing = smoothing
         self._before: Optional[np.ndarray] = None
         self._before_end_ns = -1
@@ -142,17 +139,20 @@ class Recognizer:
         """
         awake = {name: there and name not in asleep for name, there in present.items()}
         presence = self._presence.look(inputs, awake, end_ns)
-        inputs = {**inputs, "presence": self._fused(awake, presence)}
+        fused = self._fused(awake, presence)
+        inputs = {**inputs, "presence": fused}
+        reading = self.spec.reading([name for name, used in zip(self.spec.sensors, fused) if used])
         engine_began_ns = time.monotonic_ns()
         probabilities, weights = self._asked(inputs, end_ns)
         ended_ns = time.monotonic_ns()
         novelty = self.spec.novelty.of(probabilities) if self.spec.novelty else None
-        probabilities = tempered(probabilities, self.spec.temperature)
+        probabilities = reading.of(probabilities, self.spec.classes)
         if asleep and presence.someone and probabilities.max() < doubt:
             return self.answer(inputs, present, end_ns, since_ns)
         probabilities = self._smooth(probabilities, end_ns)
         best = int(probabilities.argmax())
-        activity, reason = self._judge(self.spec.classes[best], float(probabilities[best]), presence, novelty)
+        sure = float(probabilities[best]) >= self._threshold(reading)
+        activity, reason = self._judge(self.spec.classes[best], sure, presence, novelty)
         if activity == NOBODY:
             self._before = None  # the answers about an empty room must not influence those about who enters it
         return Prediction(
@@ -176,11 +176,15 @@ class Recognizer:
         worn = [present[name] and name not in presence.unworn for name in self.spec.sensors]
         return np.array(worn if any(worn) else [present[name] for name in self.spec.sensors], np.float32)
 
-    def _judge(self, likely: str, confidence: float, presence: Presence, novelty: Optional[float]) -> Tuple[str, str]:
+    def _threshold(self, reading: Reading) -> float:
+        thresholds = (self._given_min_confidence, reading.min_confidence, MIN_CONFIDENCE)
+        return next(threshold for threshold in thresholds if threshold is not None)
+
+    def _judge(self, likely: str, sure: bool, presence: Presence, novelty: Optional[float]) -> Tuple[str, str]:
         """The answer, given the most probable class, and the reason if the presence rule overrules it."""
         if not presence.someone:
             return NOBODY, f"no sensor has shown anybody for {PATIENCE_S:g} s"
-        if confidence < self.min_confidence:
+        if not sure:
             return UNCERTAIN, ""
         if novelty is not None and novelty > 1:
             return UNCERTAIN, "it is like nothing that the model has learned"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cosmo_runtime.models.confidence import tempered
+from cosmo_runtime.models.confidence import Reading, tempered
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
@@ -25,3 +25,12 @@ def test_one_changes_nothing_and_the_order_never_changes() -> None:
     assert (softer.argmax(1) == probabilities.argmax(1)).all()
     np.testing.assert_allclose(softer.sum(1), 1, rtol=1e-6)
     assert np.isfinite(softer).all()
+
+
+def test_what_is_expected_is_added_to_the_logits_before_they_are_divided() -> None:
+    logits = np.array([[2.0, -1.0, 0.5]])
+    reading = Reading(sensors=("imu",), expected={"fall": -3.0, "walk": 1.0}, temperature=2.0)
+    read = reading.of(_softmax(logits), ("fall", "sit", "walk"))
+    assert read == pytest.approx(_softmax((logits + np.array([-3.0, 0.0, 1.0])) / 2.0))
+    probabilities = np.array([0.2, 0.8])
+    assert Reading(sensors=("imu",)).of(probabilities, ("sit", "walk")) is probabilities

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from cosmo_runtime.models.confidence import Reading
 from cosmo_runtime.models.spec import ModalitySpec, ModelSpec
 
 IMU = ModalitySpec(sensor="imu", rate_hz=100, shape=(6,))
@@ -109,11 +110,35 @@ def test_a_sensor_may_be_asked_for_once():
 
 def test_a_spec_without_confidence_is_spelled_as_before(tiny_spec: ModelSpec) -> None:
     spelled = tiny_spec.model_dump(mode="json")
-    assert not {"temperature", "min_confidence", "risk", "novelty"} & set(spelled)
+    assert not {"temperature", "min_confidence", "risk", "readings", "novelty"} & set(spelled)
     assert ModelSpec.model_validate(spelled).temperature == 1.0
     calibrated = tiny_spec.model_copy(update={"temperature": 1.5, "min_confidence": 0.6, "risk": 0.05})
     assert ModelSpec.model_validate(calibrated.model_dump(mode="json")) == calibrated
     assert repr(calibrated) == repr(tiny_spec)  # by which windows on disk are known
+
+
+def test_each_set_of_sensors_may_be_read_in_its_own_way(tiny_spec: ModelSpec) -> None:
+    alone = Reading(sensors=("depth",), expected={"walk": -1.0}, temperature=2.0, min_confidence=0.9)
+    spec = tiny_spec.model_copy(update={"temperature": 0.5, "min_confidence": 0.6, "readings": (alone,)})
+    assert ModelSpec.model_validate_json(spec.model_dump_json()) == spec
+    assert repr(spec) == repr(tiny_spec)  # by which windows on disk are known
+    assert spec.reading(["depth"]) == alone
+    assert spec.reading(["depth", "imu"]) == Reading(sensors=("depth", "imu"), temperature=0.5, min_confidence=0.6)
+
+
+@pytest.mark.parametrize(
+    ("readings", "message"),
+    [
+        ([{"sensors": ["imu", "depth"]}, {"sensors": ["depth", "imu"]}], "different sets"),
+        ([{"sensors": ["pulse"]}], "different sets of .*'pulse'"),
+        ([{"sensors": []}], "different sets"),
+        ([{"sensors": ["imu"], "expected": {"swim": 1.0}}], "expects swim, which is no activity"),
+        ([{"sensors": ["imu"], "temperature": 0}], "temperature"),
+    ],
+)
+def test_readings_that_make_no_sense_are_refused(tiny_spec: ModelSpec, readings: list, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        ModelSpec.model_validate({**tiny_spec.model_dump(), "readings": readings})
 
 
 def test_novelty_is_of_as_many_classes_as_there_are(tiny_spec: ModelSpec) -> None:

@@ -35,7 +35,12 @@ COPIES, STEPS = 8, 800
 TURN_EPOCHS, TURN_STEPS, TURN_BATCH = 20, 120, 32  # at least this many epochs and minibatches for each part
 FEW = 8  # up to this many windows per activity, comparing recognises more than training
 
-_NO_LONGER_TRUE = {"min_confidence": None, "risk": None, "novelty": None}  # they belong to another classifier
+_NO_LONGER_TRUE = {
+    "min_confidence": None,
+    "risk": None,
+    "readings": (),
+    "novelty": None,
+}  # they belong to another classifier
 
 Advance = Callable[[float], None]
 """Called with the share of the training that was done since the last call. The shares sum to 1."""

@@ -61,7 +61,7 @@ def compare(base: Base, network: CosmoNetwork, classes: Sequence[str], windows: 
     """Scores a base, and a network that was trained on these classes, on labelled windows of the session."""
     probabilities = {"after": predict(network, windows)}
     if base.network is not None:
-        base_probabilities = predict(base.network, windows)
+        base_probabilities = predict(base.network, windows, base.spec)
         probabilities["before"] = np.zeros(
             (len(windows), len(classes) + 1)
         )  # the last entry is for everything that the new model does not know

@@ -1,20 +1,23 @@
 """Measures a model of everyday activities on real people, with some sensors missing, on falls, and its calibration.
 
 Real people are subjects of UTD-MHAD that the model was not trained on. Windows are those of the live stream, two a
-second, each labelled with the activity at its middle. The answer is the most probable activity, without smoothing.
+second, each labelled with the activity at its middle. Probabilities are read as the spec says for the sensors that are
+asked, and not smoothed. The answer is the most probable activity; a fall counts only where a run would say so, which
+answers ``uncertain`` below the threshold.
 """
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Sequence, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 import torch
 from sklearn.metrics import f1_score
 
 from cosmo_runtime.models.bundle import Bundle, BundleError
-from cosmo_runtime.models.confidence import tempered
+from cosmo_runtime.models.confidence import MIN_CONFIDENCE, Reading
 from cosmo_runtime.models.networks import CosmoNetwork
+from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.training.adapt.base import Base
 from cosmo_runtime.training.calibration import expected_calibration_error
 from cosmo_runtime.training.cosmo.stage2 import embed
@@ -56,8 +59,7 @@ def require_strangers(model: Union[Bundle, Base], subjects: Sequence[int]) -> No
 class Answers:
     """A network's answers about windows, with any subset of their sensors. Windows are embedded only once."""
 
-    def __init__(self, network: CosmoNetwork, windows: Windows, temperature: float = 1.0) -> None:
-        self._temperature = temperature
+    def __init__(self, network: CosmoNetwork, windows: Windows) -> None:
         self._classifier = network.eval().classifier
         self._z, self._presence, _ = embed(network.encoders, windows)
 
@@ -66,24 +68,35 @@ class Answers:
         """Returns probabilities (N, classes), and which windows (N,) have any of these sensors."""
         presence = self._presence * torch.tensor(subset, dtype=torch.float32)
         logits, _ = self._classifier(self._z, presence)
-        return tempered(torch.softmax(logits, dim=1).numpy(), self._temperature), presence.sum(1).numpy() > 0
+        return torch.softmax(logits, dim=1).numpy(), presence.sum(1).numpy() > 0
 
 
-def of_real_people(network: CosmoNetwork, people: Windows, temperature: float = 1.0) -> Dict[str, Dict[str, Any]]:
+def reading_of(spec: ModelSpec, subset: Sequence[bool]) -> Reading:
+    """How a spec reads the answers of a subset of its sensors."""
+    return spec.reading([name for name, used in zip(spec.sensors, subset) if used])
+
+
+def said(reading: Reading, probabilities: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """The most probable activity (N,) of probabilities that were read, and whether a run would say it (N,)."""
+    return probabilities.argmax(axis=1), probabilities.max(axis=1) >= (reading.min_confidence or MIN_CONFIDENCE)
+
+
+def of_real_people(network: CosmoNetwork, people: Windows, spec: ModelSpec) -> Dict[str, Dict[str, Any]]:
     """Scores on windows of people that the model was not trained on. An IMU that is not on the wrist counts as absent.
 
     Returns:
         For each subset of the sensors: ``right``, the share of correct answers for actions that the model has a name
-        for; ``called ours``, the share of other windows that are called anything but ``none``; ``ECE`` over both; the
-        numbers of windows.
+        for; ``called ours``, the share of other windows that are called anything but ``none``; ``answered``, the share
+        of windows that are not ``uncertain``, and ``wrong of the answered``; ``ECE``; the numbers of windows.
     """
     labelled = people.labelled
-    answers = Answers(network, labelled, temperature)
+    answers = Answers(network, labelled)
     figures: Dict[str, Dict[str, Any]] = {}
     for name, subset in SUBSETS.items():
+        reading = reading_of(spec, subset)
         probabilities, there = answers(subset)
-        probabilities, labels = probabilities[there], labelled.labels[there]
-        predicted, named = probabilities.argmax(axis=1), labels != NONE
+        probabilities, labels = reading.of(probabilities[there], spec.classes), labelled.labels[there]
+        (predicted, sure), named = said(reading, probabilities), labels != NONE
         figures[name] = {
             "windows": len(labels),
             "accuracy": float((predicted == labels).mean()),
@@ -92,6 +105,8 @@ def of_real_people(network: CosmoNetwork, people: Windows, temperature: float = 
             "right": float((predicted == labels)[named].mean()),
             "called ours": float((predicted != NONE)[~named].mean()),
             "called ours, still apart": float((~np.isin(predicted, [NONE, STILL]))[~named].mean()),
+            "answered": float(sure.mean()),
+            "wrong of the answered": float((predicted != labels)[sure].mean()) if sure.any() else 0.0,
             "ECE": expected_calibration_error(probabilities, labels),
             "by activity": {
                 CLASSES[label]: float((predicted == label)[labels == label].mean())
@@ -103,42 +118,65 @@ def of_real_people(network: CosmoNetwork, people: Windows, temperature: float = 
     return figures
 
 
-def falls_called(network: CosmoNetwork, windows: Windows) -> Dict[str, int]:
+def falls_called(network: CosmoNetwork, windows: Windows, spec: ModelSpec) -> Dict[str, int]:
     """How many windows, labelled or not, are called ``fall``, for each subset of the sensors."""
     answers = Answers(network, windows)
     called = {}
     for name, subset in SUBSETS.items():
         probabilities, there = answers(subset)
-        called[name] = int((probabilities[there].argmax(axis=1) == FALL).sum())
+        called[name] = int(says_fall(spec, subset, probabilities[there]).sum())
     return called
 
 
-def of_simulated_people(network: CosmoNetwork, people: Windows, hop_s: float) -> Dict[str, Dict[str, float]]:
-    """Scores on simulated people that the model was not trained on: correct windows, falls found, and false falls.
+def says_fall(spec: ModelSpec, subset: Sequence[bool], probabilities: np.ndarray) -> np.ndarray:
+    """Which windows (N,) a run calls a fall, by the network's probabilities (N, classes) with these sensors."""
+    reading = reading_of(spec, subset)
+    predicted, sure = said(reading, reading.of(probabilities, spec.classes))
+    answer: np.ndarray = (predicted == FALL) & sure
+    return answer
 
-    A fall is found if any of its windows is called one. A false fall is a run of windows that are called falls and are
+
+class Falls(NamedTuple):
+    """Falls in the truth, those that were found, and calls of a fall that were false."""
+
+    true: int
+    found: int
+    false: int
+
+
+def falls_among(people: Windows, calls: np.ndarray) -> Falls:
+    """Compares calls of a fall (N,) with the truth.
+
+    A fall is found if any of its windows is called one. A false one is a run of windows that are called falls and are
     all far from any fall.
     """
+    true = found = false = 0
+    for group in np.unique(people.groups):
+        here = people.groups == group
+        truth, called = people.labels[here] == FALL, calls[here]
+        for start, end in _runs(truth):
+            true += 1
+            found += bool(called[start:end].any())
+        false += sum(not truth[max(0, start - _NEAR) : end + _NEAR].any() for start, end in _runs(called))
+    return Falls(true, found, false)
+
+
+def of_simulated_people(network: CosmoNetwork, people: Windows, spec: ModelSpec) -> Dict[str, Dict[str, float]]:
+    """Scores on simulated people that the model was not trained on: correct windows, falls found, and false falls."""
     answers = Answers(network, people)
-    hours = len(people) * hop_s / 3600
+    hours = len(people) * spec.hop_s / 3600
     known = people.labels >= 0
     figures = {}
     for name, subset in SUBSETS.items():
-        predicted = answers(subset)[0].argmax(axis=1)
-        falls = found = false = 0
-        for group in np.unique(people.groups):
-            here = people.groups == group
-            truth, calls = people.labels[here] == FALL, predicted[here] == FALL
-            for start, end in _runs(truth):
-                falls += 1
-                found += bool(calls[start:end].any())
-            false += sum(not truth[max(0, start - _NEAR) : end + _NEAR].any() for start, end in _runs(calls))
+        probabilities = answers(subset)[0]
+        predicted = reading_of(spec, subset).of(probabilities, spec.classes).argmax(axis=1)
+        falls = falls_among(people, says_fall(spec, subset, probabilities))
         figures[name] = {
             "windows": int(known.sum()),
             "right": float((predicted == people.labels)[known].mean()),
-            "falls": falls,
-            "falls found": found / max(1, falls),
-            "false falls an hour": false / hours,
+            "falls": falls.true,
+            "falls found": falls.found / max(1, falls.true),
+            "false falls an hour": falls.false / hours,
             "hours": hours,
         }
     return figures

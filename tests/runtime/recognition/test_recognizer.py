@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cosmo_runtime.models.bundle import Bundle
+from cosmo_runtime.models.confidence import Reading
 from cosmo_runtime.models.features import features
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.runtime.engines.answers import BadAnswer
@@ -139,6 +140,23 @@ def test_a_bundle_has_its_own_threshold_and_temperature_and_the_run_may_overrule
     assert Recognizer(calibrated, _Scripted(answers), min_confidence=0.55).predict(_window(2)).activity == "walk"
     assert Recognizer(tiny_bundle, _Scripted(answers)).predict(_window(2)).activity == "walk"
     assert Recognizer(tiny_bundle, _Scripted((0.45, 0.3, 0.25))).predict(_window(2)).activity == "uncertain"
+
+
+def test_answers_are_read_as_the_bundle_says_for_the_sensors_that_took_part(tiny_bundle: Bundle) -> None:
+    alone = Reading(sensors=("imu",), expected={"walk": -2.0}, min_confidence=0.4)
+    bundle = replace(
+        tiny_bundle, spec=tiny_bundle.spec.model_copy(update={"min_confidence": 0.6, "readings": (alone,)})
+    )
+    answers = (0.7, 0.2, 0.1)
+    every, imu = (
+        Recognizer(bundle, _Scripted(answers)).predict(_window(2, present))
+        for present in ((True, True, True), (True, False, False))
+    )
+    assert (every.activity, every.confidence) == ("walk", pytest.approx(0.7))
+    shifted = np.array(answers) * [np.exp(-2), 1, 1]
+    assert list(imu.probabilities.values()) == pytest.approx(shifted / shifted.sum(), rel=1e-5)
+    assert imu.activity == "wave"
+    assert Recognizer(bundle, _Scripted(answers), min_confidence=0.9).predict(_window(2)).activity == "uncertain"
 
 
 def test_the_engine_is_told_which_sensors_are_present_and_sees_zeros_for_the_others(tiny_bundle: Bundle) -> None:

@@ -10,9 +10,11 @@ import pytest
 pytest.importorskip("torch")
 
 from cosmo_runtime.training.benchmark import everyday
-from cosmo_runtime.training.datasets.everyday import CLASSES
+from cosmo_runtime.training.datasets.everyday import CLASSES, everyday_spec
 from cosmo_runtime.training.windows import UNLABELLED, Windows
 
+SPEC = everyday_spec()
+SLOW = SPEC.model_copy(update={"hop_s": 300.0})
 FALL, NONE, WAVE, WALK = (CLASSES.index(name) for name in ("fall", "none", "wave", "walk"))
 
 
@@ -20,7 +22,7 @@ def said(monkeypatch: pytest.MonkeyPatch, answers: Sequence[int]) -> None:
     """Makes every network answer this, with a probability of 0.8."""
 
     class Known:
-        def __init__(self, network: object, windows: Windows, temperature: float = 1.0) -> None:
+        def __init__(self, network: object, windows: Windows) -> None:
             self._presence = windows.presence
 
         def __call__(self, subset: Sequence[bool]) -> Tuple[np.ndarray, np.ndarray]:
@@ -42,7 +44,7 @@ def windows_of(labels: Sequence[int], imu: Sequence[bool] = ()) -> Windows:
 def test_real_people(monkeypatch: pytest.MonkeyPatch) -> None:
     said(monkeypatch, [WAVE, NONE, WALK, NONE, FALL])
     people = windows_of([WAVE, WAVE, WALK, NONE, NONE], imu=[True, True, False, True, True])
-    figures = everyday.of_real_people(None, people)  # type: ignore[arg-type]
+    figures = everyday.of_real_people(None, people, SPEC)  # type: ignore[arg-type]
     every, alone = figures["all sensors"], figures["with the IMU alone"]
     assert (every["windows"], every["like-named windows"], every["right"]) == (5, 3, pytest.approx(2 / 3))
     assert every["called ours"] == every["called ours, still apart"] == 0.5
@@ -57,19 +59,19 @@ def test_falls_are_found_by_any_of_their_windows_and_a_late_call_is_no_false_one
     truth = [WALK, WALK, FALL, FALL, UNLABELLED, WALK, WALK, WALK, WALK, WALK, FALL, WALK]
     calls = [WALK, WALK, WALK, FALL, FALL, WALK, WALK, WALK, WALK, WALK, WALK, WALK]
     said(monkeypatch, calls)
-    figures = everyday.of_simulated_people(None, windows_of(truth), hop_s=300.0)["with depth alone"]  # type: ignore[arg-type]
+    figures = everyday.of_simulated_people(None, windows_of(truth), SLOW)["with depth alone"]  # type: ignore[arg-type]
     assert (figures["falls"], figures["falls found"], figures["false falls an hour"]) == (2, 0.5, 0)
     calls[7] = FALL
     said(monkeypatch, calls)
-    near_the_second = everyday.of_simulated_people(None, windows_of(truth), hop_s=300.0)  # type: ignore[arg-type]
+    near_the_second = everyday.of_simulated_people(None, windows_of(truth), SLOW)  # type: ignore[arg-type]
     assert near_the_second["all sensors"]["false falls an hour"] == 0
     said(monkeypatch, [FALL, *[WALK] * 11])
-    far = everyday.of_simulated_people(None, windows_of([WALK] * 12), hop_s=300.0)  # type: ignore[arg-type]
+    far = everyday.of_simulated_people(None, windows_of([WALK] * 12), SLOW)  # type: ignore[arg-type]
     assert far["all sensors"]["false falls an hour"] == 1
 
 
 def test_calls_of_falls_are_counted_where_a_sensor_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     said(monkeypatch, [FALL, FALL, WALK])
     people = windows_of([UNLABELLED, WAVE, WAVE], imu=[False, True, True])
-    called = everyday.falls_called(None, people)  # type: ignore[arg-type]
+    called = everyday.falls_called(None, people, SPEC)  # type: ignore[arg-type]
     assert (called["all sensors"], called["with the IMU alone"]) == (2, 1)
