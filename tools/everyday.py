@@ -31,7 +31,7 @@ from cosmo_runtime.training.benchmark.everyday import (
     of_simulated_people,
     require_strangers,
 )
-from cosmo_runtime.training.datasets.everyday import everyday_spec, real_people, simulated
+from cosmo_runtime.training.datasets.everyday import real_people, simulated
 from cosmo_runtime.training.datasets.store import DataSetError
 from cosmo_runtime.training.datasets.utd import SUBJECTS
 
@@ -68,15 +68,15 @@ def measured(bundle: Bundle, data: Path, test: Sequence[int], cache: Path) -> Di
     everybody, strangers = list(SUBJECTS), list(test)
     return {
         "command": _anywhere(bundle),
-        "real people": of_real_people(network, real_people(data, strangers, cache), bundle.spec.temperature),
+        "real people": of_real_people(network, real_people(data, strangers, cache), bundle.spec),
         "windows called fall": {
-            "subjects that test": falls_called(network, real_people(data, strangers, cache)),
-            "all subjects": falls_called(network, real_people(data, everybody, cache)),
-            "all subjects, the sensor on the thigh": falls_called(network, real_people(data, everybody, cache, True)),
+            "subjects that test": falls_called(network, real_people(data, strangers, cache), bundle.spec),
+            "all subjects": falls_called(network, real_people(data, everybody, cache), bundle.spec),
+            "all subjects, the sensor on the thigh": falls_called(
+                network, real_people(data, everybody, cache, True), bundle.spec
+            ),
         },
-        "simulated people": of_simulated_people(
-            network, simulated(UNSEEN, SECONDS, cache), hop_s=everyday_spec().hop_s
-        ),
+        "simulated people": of_simulated_people(network, simulated(UNSEEN, SECONDS, cache), bundle.spec),
     }
 
 
@@ -113,7 +113,8 @@ def page(figures: Mapping[str, Any]) -> str:
 
 def _real(seeds: Sequence[Any]) -> str:
     right = "its activities: right", "wave, clap, punch: right"
-    rows = [["sensors", "windows", *right, "other actions called its own", "ECE"]]
+    unsure = "`uncertain`", "wrong of the others"
+    rows = [["sensors", "windows", *right, "other actions called its own", *unsure, "ECE"]]
     for subset, first in seeds[0]["real people"].items():
         of = [found["real people"][subset] for found in seeds]
         rows.append(
@@ -121,6 +122,8 @@ def _real(seeds: Sequence[Any]) -> str:
                 subset,
                 f"{first['like-named windows']} + {first['windows'] - first['like-named windows']}",
                 *(_mean([one[key] for one in of]) for key in ("right", "right, wrist actions", "called ours")),
+                f"{1 - np.mean([one['answered'] for one in of]):.0%}",
+                f"{np.mean([one['wrong of the answered'] for one in of]):.1%}",
                 f"{np.mean([one['ECE'] for one in of]):.3f}",
             ]
         )
