@@ -210,6 +210,9 @@ def findings(metrics: Mapping[str, Any]) -> List[str]:
     def unsure(of: Mapping[str, Any]) -> str:
         return f"{1 - of['answered']:.0%}"
 
+    def wrong(of: Mapping[str, Any]) -> str:
+        return f"{of['wrong of the answered']:.1%}"
+
     every, fewer, called = metrics[STRANGERS], metrics["the same with fewer sensors"], metrics["windows called fall"]
     right = [f"{every['right']:.1%} with all sensors"]
     right += [f"{fewer[name]['right']:.1%} {name}" for name in ("without the IMU", "with depth alone")]
@@ -221,7 +224,7 @@ def findings(metrics: Mapping[str, Any]) -> List[str]:
         f"Windows of these people called a fall: {called['subjects that test']['all sensors']}; with the sensor worn "
         f"on the thigh: {called['the same, the sensor on the thigh']['all sensors']}.",
         f"Not sure enough, so `uncertain`: {unsure(every)} of all windows with all sensors, {unsure(alone)} with depth "
-        f"alone. Wrong among the others: {every['wrong of the answered']:.1%} and {alone['wrong of the answered']:.1%}.",
+        f"alone. Wrong among the others: {wrong(every)} and {wrong(alone)}.",
         f"Confidence is off by {every['ECE']:.3f} on average (expected calibration error).",
     ]
 
