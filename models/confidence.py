@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Dict, Optional, Sequence, Tuple, Union
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 COLDEST, HOTTEST = 0.01, 100.0
 """Bounds of a temperature."""
+
+MOST_EXPECTED = 20.0
+"""Bound of what is added to a logit. It makes an answer half a billion times likelier."""
 
 MIN_CONFIDENCE = 0.5
 """The threshold of a bundle without one."""
@@ -35,6 +38,18 @@ class Reading(BaseModel):
     expected: Dict[str, float] = {}
     temperature: float = Field(1.0, ge=COLDEST, le=HOTTEST)
     min_confidence: Optional[float] = Field(None, ge=0, le=1)
+
+    @field_validator("expected")
+    @classmethod
+    def _expected_within_bounds(cls, expected: Dict[str, float]) -> Dict[str, float]:
+        if any(abs(added) > MOST_EXPECTED for added in expected.values()):
+            raise ValueError(f"expected may add at most {MOST_EXPECTED:g} to a logit, not {expected}")
+        return expected
+
+    @property
+    def threshold(self) -> float:
+        """Below this probability, the activity is ``uncertain``."""
+        return MIN_CONFIDENCE if self.min_confidence is None else self.min_confidence
 
     def of(self, probabilities: np.ndarray, classes: Sequence[str]) -> np.ndarray:
         """Reads probabilities (..., classes) of activities with these names."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Collection, Dict, Optional
+from types import MappingProxyType
+from typing import Any, Dict, Iterable, Mapping, Optional
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
 
@@ -15,6 +16,11 @@ from cosmo_runtime.models.novelty import Novelty
 
 LONGEST_S, SHORTEST_S = 600.0, 0.01
 """Bounds of windows and hops."""
+
+UNREAD: Mapping[str, Any] = MappingProxyType(
+    {"temperature": 1.0, "min_confidence": None, "risk": None, "readings": (), "novelty": None}
+)
+"""The fields of a ``ModelSpec`` that belong to one classifier, as they are without one."""
 
 _FASTEST_HZ = 10_000.0
 _MOST_NUMBERS = 1 << 24  # of one modality in one window: 64 MB
@@ -87,8 +93,8 @@ class ModelSpec(BaseModel):
             network's probabilities unchanged, see ``models.confidence``.
         min_confidence: below this, the activity is ``uncertain``. None stands for ``confidence.MIN_CONFIDENCE``.
         risk: the share of wrong answers that ``min_confidence`` was chosen for, on people held out of training.
-        readings: how to read the probabilities where only some sensors take part. Other sets of sensors are read by
-            ``temperature`` and ``min_confidence``.
+        readings: how to read the probabilities of some sets of sensors. ``temperature`` and ``min_confidence`` are for
+            all others.
         novelty: what known windows look like; None if the model cannot judge novelty.
     """
 
@@ -110,10 +116,11 @@ class ModelSpec(BaseModel):
     def _without_unset_fields(self, write: Any) -> Dict[str, Any]:
         """Leaves out confidence and novelty that are not set, so that old specs stay the same."""
         written: Dict[str, Any] = write(self)
-        unsaid = {"temperature": 1.0, "min_confidence": None, "risk": None, "novelty": None}
-        if not written["readings"]:
-            del written["readings"]
-        return {name: value for name, value in written.items() if name not in unsaid or value != unsaid[name]}
+        return {
+            name: value
+            for name, value in written.items()
+            if name not in UNREAD or value not in (UNREAD[name], [])  # an empty tuple, in JSON
+        }
 
     @field_validator("classes")
     @classmethod
@@ -159,10 +166,10 @@ class ModelSpec(BaseModel):
     @model_validator(mode="after")
     def _readings_are_of_different_sets_of_sensors(self) -> ModelSpec:
         sets = [frozenset(reading.sensors) for reading in self.readings]
-        if not all(sets) or len(set(sets)) != len(sets) or not frozenset().union(*sets) <= set(self.sensors):
-            raise ValueError(
-                f"readings must be of different sets of {self.sensors}, not {[sorted(one) for one in sets]}"
-            )
+        twice = any(len(one) < len(reading.sensors) for one, reading in zip(sets, self.readings))
+        if twice or not all(sets) or len(set(sets)) < len(sets) or not frozenset().union(*sets) <= set(self.sensors):
+            named = [list(reading.sensors) for reading in self.readings]
+            raise ValueError(f"readings must be of different sets of {self.sensors}, not of {named}")
         unknown = {name for reading in self.readings for name in reading.expected} - set(self.classes)
         if unknown:
             raise ValueError(f"a reading expects {', '.join(sorted(unknown))}, which is no activity of this model")
@@ -184,12 +191,13 @@ class ModelSpec(BaseModel):
         """Kind of each sensor, by name."""
         return {modality.sensor: modality.kind for modality in self.modalities}
 
-    def reading(self, sensors: Collection[str]) -> Reading:
-        """How to read the probabilities of windows in which these sensors take part."""
+    def reading(self, presence: Iterable[Any]) -> Reading:
+        """How to read the probabilities of windows, by whether each sensor takes part, in the order of ``sensors``."""
+        sensors = tuple(name for name, there in zip(self.sensors, presence) if there)
         for reading in self.readings:
             if set(reading.sensors) == set(sensors):
                 return reading
-        return Reading(sensors=tuple(sensors), temperature=self.temperature, min_confidence=self.min_confidence)
+        return Reading(sensors=sensors, temperature=self.temperature, min_confidence=self.min_confidence)
 
     @property
     def window_ns(self) -> int:

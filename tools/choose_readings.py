@@ -5,7 +5,7 @@
 Subjects 1 and 2, 3 and 4, 5 and 6 of UTD-MHAD are left out in turn, and a model learns from the other four as
 ``tools/train_everyday.py`` teaches it. The answers about those left out, and about simulated people who taught none of
 the models, give the readings (``training.readings``). Subjects 7 and 8 have no part in it. The file is
-``tools/everyday_readings.json``.
+``tools/everyday_readings.json``. The command also prints what is right in the windows of those left out.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from cosmo_runtime.models.shelf import SHIPPED_ENCODERS
 from cosmo_runtime.runtime.cli.common import CACHE
 from cosmo_runtime.sensors.sensor import SensorError
 from cosmo_runtime.tools.train_everyday import READINGS, RISK, STEPS, lessons
+from cosmo_runtime.training.benchmark.everyday import of_real_people
 from cosmo_runtime.training.datasets.everyday import everyday_spec, real_people, simulated
 from cosmo_runtime.training.datasets.store import DataSetError
 from cosmo_runtime.training.everyday import learn
@@ -55,6 +56,10 @@ def main() -> None:
     rows = [reading.model_dump(mode="json") for reading in readings]
     write_whole(READINGS, (json.dumps(rows, indent=1) + "\n").encode())
     print(READINGS)
+    spec = everyday_spec().model_copy(update={"readings": readings})
+    for pair, one in zip(PAIRS, held_out):
+        found = of_real_people(one.network, one.real, spec)
+        print(f"subjects {pair}:", ", ".join(f"{name} {scores['right']:.1%}" for name, scores in found.items()))
 
 
 def _taught(

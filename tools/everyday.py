@@ -112,7 +112,7 @@ def page(figures: Mapping[str, Any]) -> str:
 
 
 def _real(seeds: Sequence[Any]) -> str:
-    right = "its activities: right", "wave, clap, punch: right"
+    right = "its activities: right", "right and said", "wave, clap, punch: right"
     unsure = "`uncertain`", "wrong of the others"
     rows = [["sensors", "windows", *right, "other actions called its own", *unsure, "ECE"]]
     for subset, first in seeds[0]["real people"].items():
@@ -121,7 +121,9 @@ def _real(seeds: Sequence[Any]) -> str:
             [
                 subset,
                 f"{first['like-named windows']} + {first['windows'] - first['like-named windows']}",
-                *(_mean([one[key] for one in of]) for key in ("right", "right, wrist actions", "called ours")),
+                _mean([one["right"] for one in of]),
+                f"{np.mean([one['right and said'] for one in of]):.1%}",
+                *(_mean([one[key] for one in of]) for key in ("right, wrist actions", "called ours")),
                 f"{1 - np.mean([one['answered'] for one in of]):.0%}",
                 f"{np.mean([one['wrong of the answered'] for one in of]):.1%}",
                 f"{np.mean([one['ECE'] for one in of]):.3f}",

@@ -108,7 +108,7 @@ def _answer(spec: ModelSpec, engine: OnnxRuntimeEngine, windows: Windows, number
         for column, (name, array) in enumerate(windows.features.items())
     }
     inputs["presence"] = windows.presence[number].astype(np.float32)
-    reading = spec.reading([name for name, there in zip(spec.sensors, windows.presence[number]) if there])
+    reading = spec.reading(windows.presence[number])
     return int(reading.of(engine.infer(inputs)[0], spec.classes).argmax())
 
 

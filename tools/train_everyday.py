@@ -162,14 +162,11 @@ def _provenance(
 
 
 def read_spec(only: str = "") -> ModelSpec:
-    """The spec with its readings."""
-    spec = everyday_spec().model_copy(update={"risk": RISK})
+    """The spec with its readings. Who learned from simulated people alone cannot know what to expect of real ones."""
     readings = [Reading.model_validate(reading) for reading in json.loads(READINGS.read_text(encoding="utf-8"))]
-    every = next(reading for reading in readings if len(reading.sensors) == len(spec.sensors))
     if only == "simulated":
-        readings = [every.model_copy(update={"sensors": one.sensors, "expected": ZERO_SHOT}) for one in readings]
-    confidence = {"temperature": every.temperature, "min_confidence": every.min_confidence}
-    return spec.model_copy(update={**confidence, "readings": tuple(readings)})
+        readings = [reading.model_copy(update={"expected": ZERO_SHOT}) for reading in readings]
+    return everyday_spec().model_copy(update={"risk": RISK, "readings": tuple(readings)})
 
 
 def _taught(options: argparse.Namespace, subjects: Sequence[int]) -> Tuple[CosmoNetwork, List[Origin], float]:

@@ -21,13 +21,26 @@ def predict(network: CosmoNetwork, windows: Windows, spec: Optional[ModelSpec] =
     z, presence, _ = embed(network.encoders, windows)
     logits, _ = network.classifier(z, presence)
     probabilities: np.ndarray = torch.softmax(logits, dim=1).numpy()
-    if spec is None:
-        return probabilities
-    for there in np.unique(windows.presence, axis=0):
-        alike = (windows.presence == there).all(axis=1)
-        reading = spec.reading([name for name, used in zip(spec.sensors, there) if used])
+    return read(spec, probabilities, windows.presence)[0] if spec else probabilities
+
+
+def read(spec: ModelSpec, probabilities: np.ndarray, presence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Reads a network's probabilities as a run does.
+
+    Args:
+        spec: says how.
+        probabilities: (N, classes).
+        presence: (N, M), which sensors took part.
+
+    Returns:
+        probabilities (N, classes), and the threshold (N,) below which an answer is ``uncertain``.
+    """
+    probabilities, thresholds = probabilities.copy(), np.empty(len(probabilities))
+    for there in np.unique(presence, axis=0):
+        alike, reading = (presence == there).all(axis=1), spec.reading(there)
         probabilities[alike] = reading.of(probabilities[alike], spec.classes)
-    return probabilities
+        thresholds[alike] = reading.threshold
+    return probabilities, thresholds
 
 
 def evaluate(network: CosmoNetwork, windows: Windows) -> dict[str, float]:

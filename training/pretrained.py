@@ -21,7 +21,7 @@ from cosmo_runtime.models.files import sha256_of
 from cosmo_runtime.models.folders import write_folder
 from cosmo_runtime.models.networks import Encoders
 from cosmo_runtime.models.sealed import SealError, seal, unseal
-from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.models.spec import UNREAD, ModelSpec
 from cosmo_runtime.models.tensors import TensorsError, read_tensors
 
 WEIGHTS = "encoders.safetensors"
@@ -69,6 +69,7 @@ def write_pretrained(
     """
     refuse_existing(path)
     weights = save({name: tensor.contiguous() for name, tensor in encoders.state_dict().items()})
+    spec = spec.model_copy(update=UNREAD)
     manifest = _Manifest(
         spec=spec, provenance=dict(provenance), losses=list(losses), sha256=hashlib.sha256(weights).hexdigest()
     )

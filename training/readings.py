@@ -10,7 +10,7 @@ from typing import List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from cosmo_runtime.models.confidence import Reading, tempered
+from cosmo_runtime.models.confidence import Reading
 from cosmo_runtime.models.networks import CosmoNetwork
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.training.benchmark.everyday import FALL, NONE, SUBSETS, Answers, falls_among, says_fall
@@ -19,7 +19,7 @@ from cosmo_runtime.training.windows import Windows
 
 FALSE_FALLS_PER_HOUR = 0.5
 _MISSED = 2.0
-_SHIFTS = np.arange(-6.0, 3.01, 0.25)
+_STEP = 0.25  # between the shifts of a logit that are tried
 
 
 class HeldOut(NamedTuple):
@@ -31,60 +31,67 @@ class HeldOut(NamedTuple):
 
 
 def choose_readings(spec: ModelSpec, held_out: Sequence[HeldOut], risk: float) -> Tuple[Reading, ...]:
-    """A reading for each set of sensors.
+    """A reading for each set of sensors, chosen on windows of exactly these.
 
     ``none`` is expected so that most is right where a missed activity counts as much as two that are wrongly named, in
     shares of the windows with and without a name. Temperature and threshold follow, for the accepted risk. A fall is
-    then expected as far as simulated people allow: at most one false one in two hours.
+    expected less, until simulated people cause at most one false fall in two hours.
 
     Args:
         spec: of the networks.
         held_out: the networks and people.
         risk: the accepted share of wrong answers among the answered windows of real people.
+
+    Raises:
+        ValueError: falls are called too often whatever is expected.
     """
     asked = [
-        (Answers(one.network, one.real.labelled), Answers(one.network, one.simulated), one.simulated)
+        (Answers(one.network, one.real.labelled), one.real.labelled.labels, Answers(one.network, one.simulated))
         for one in held_out
     ]
-    labels = [one.real.labelled.labels for one in held_out]
+    people = [one.simulated for one in held_out]
     readings: List[Reading] = []
     for subset in SUBSETS.values():
-        answered = [real(subset) for real, _, _ in asked]
-        probabilities = np.concatenate([shares[there] for shares, there in answered])
-        truth = np.concatenate([known[there] for known, (_, there) in zip(labels, answered)])
-        expected = {spec.classes[NONE]: _expected_none(probabilities, truth)}
+        found = [(real(subset), labels) for real, labels, _ in asked]
+        exact = [(presence == subset).all(axis=1) for (_, presence), _ in found]
+        probabilities = np.concatenate([shares[whole] for ((shares, _), _), whole in zip(found, exact)])
+        truth = np.concatenate([labels[whole] for (_, labels), whole in zip(found, exact)])
         sensors = tuple(name for name, used in zip(spec.sensors, subset) if used)
-        shifted = Reading(sensors=sensors, expected=expected).of(probabilities, spec.classes)
-        found = calibrate(np.log(shifted.clip(1e-12)), truth, risk)
-        reading = Reading(
-            sensors=sensors, expected=expected, temperature=found.temperature, min_confidence=found.min_confidence
-        )
-        falls = [(made_up(subset)[0], people) for _, made_up, people in asked]
-        readings.append(_with_falls(reading, spec, falls))
+        reading = _for_activities(Reading(sensors=sensors), spec, probabilities, truth, risk)
+        readings.append(_for_falls(reading, spec, [made_up(subset) for *_, made_up in asked], people))
     return tuple(readings)
 
 
-def _expected_none(probabilities: np.ndarray, labels: np.ndarray) -> float:
+def _for_activities(
+    reading: Reading, spec: ModelSpec, probabilities: np.ndarray, labels: np.ndarray, risk: float
+) -> Reading:
+    """The reading with what it expects of ``none``, and with the temperature and the threshold that then fit."""
     named = labels != NONE
 
+    def expecting(shift: float) -> Reading:
+        return reading.model_copy(update={"expected": {spec.classes[NONE]: float(shift)}})
+
     def worth(shift: float) -> float:
-        added = np.zeros(probabilities.shape[1])
-        added[NONE] = shift
-        said = tempered(probabilities, 1.0, added).argmax(1)
+        said = expecting(shift).of(probabilities, spec.classes).argmax(axis=1)
         return float(_MISSED * (said == labels)[named].mean() - (said != NONE)[~named].mean())
 
-    return float(max(_SHIFTS, key=worth))
+    best = expecting(max(np.arange(-3.0, 3.01, _STEP), key=worth))
+    fitting = calibrate(np.log(best.of(probabilities, spec.classes).clip(1e-12)), labels, risk)
+    return best.model_copy(update={"temperature": fitting.temperature, "min_confidence": fitting.min_confidence})
 
 
-def _with_falls(reading: Reading, spec: ModelSpec, people: Sequence[Tuple[np.ndarray, Windows]]) -> Reading:
-    """The reading that expects falls most, of those that call few enough falsely."""
-    hours = sum(len(windows) for _, windows in people) * spec.hop_s / 3600
-    for shift in _SHIFTS[::-1]:
+def _for_falls(
+    reading: Reading, spec: ModelSpec, answers: Sequence[Tuple[np.ndarray, np.ndarray]], people: Sequence[Windows]
+) -> Reading:
+    """The reading that expects falls as little as it must, so that few enough are false."""
+    hours = sum(len(windows) for windows in people) * spec.hop_s / 3600
+    for shift in np.arange(0.0, -6.01, -_STEP):
         expected = {**reading.expected, spec.classes[FALL]: float(shift)}
         tried = reading.model_copy(update={"expected": expected})
         by = spec.model_copy(update={"readings": (tried,)})
-        subset = [name in reading.sensors for name in spec.sensors]
-        false = sum(falls_among(windows, says_fall(by, subset, shares)).false for shares, windows in people)
+        false = sum(falls_among(windows, says_fall(by, *answer)).false for windows, answer in zip(people, answers))
         if false <= FALSE_FALLS_PER_HOUR * hours:
-            break
-    return tried
+            return tried
+    raise ValueError(
+        f"{', '.join(reading.sensors)}: {false} false falls in {hours:.1f} h, however seldom one is expected"
+    )

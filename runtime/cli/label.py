@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         recognise(events, aligner, recognizer, infos, [segmenter], live=False)
     except TooLong as error:
         raise Failure(f"{options.file}: {error}; no table was written. Label it by hand.") from error
-    segments = segmenter.segments(recognizer.min_confidence)
+    segments = segmenter.segments()
     if not segments:
         raise Failure(f"{options.file}: no activity found in {recording.duration_s:.1f} s; no table was written")
     write_labels(out, [_within(recording, segment) for segment in segments], recording)

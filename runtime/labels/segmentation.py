@@ -61,6 +61,7 @@ class Segmenter(Sink):
         self._frames: Dict[str, np.ndarray] = {}
         self._ends_ns: List[int] = []
         self._probabilities: List[List[float]] = []
+        self._min_confidences: List[float] = []
 
     def event(self, event: Event) -> None:
         """Adds the motion of one sample.
@@ -91,13 +92,10 @@ class Segmenter(Sink):
         """Adds the answer for one window."""
         self._ends_ns.append(outcome.window.end_ns)
         self._probabilities.append(list(outcome.prediction.probabilities.values()))
+        self._min_confidences.append(outcome.prediction.min_confidence)
 
-    def segments(self, min_confidence: float) -> List[Segment]:
-        """Returns the segments, oldest first. There are none if no window was seen.
-
-        Args:
-            min_confidence: below it an activity is ``uncertain``.
-        """
+    def segments(self) -> List[Segment]:
+        """Returns the segments, oldest first. There are none if no window was seen."""
         if not self._ends_ns:
             return []
         stretches_ns = self._stretches_ns()
@@ -117,7 +115,7 @@ class Segmenter(Sink):
             edges_ns = [*stretch_ns[cuts[:-1]].tolist(), end_ns]
             resting = True
             for first, last, start_ns, stop_ns in zip(cuts, cuts[1:], edges_ns, edges_ns[1:]):
-                activity = self._guess(start_ns, stop_ns, min_confidence, probabilities)
+                activity = self._guess(start_ns, stop_ns, probabilities)
                 still = energy[rows][first:last].mean() < threshold
                 before, resting = resting, bool(still) and activity in (NONE, UNCERTAIN)
                 if resting:
@@ -176,7 +174,7 @@ class Segmenter(Sink):
         middles_ns = np.array(self._ends_ns) - self._spec.window_ns // 2
         return np.stack([np.interp(grid_ns, middles_ns, column) for column in probabilities.T], axis=1)
 
-    def _guess(self, start_ns: int, end_ns: int, min_confidence: float, probabilities: np.ndarray) -> str:
+    def _guess(self, start_ns: int, end_ns: int, probabilities: np.ndarray) -> str:
         """The most probable activity of a stretch, from the windows inside it, or else from those that overlap it."""
         ends_ns = np.array(self._ends_ns)
         overlap_ns = np.minimum(ends_ns, end_ns) - np.maximum(ends_ns - self._spec.window_ns, start_ns)
@@ -187,7 +185,8 @@ class Segmenter(Sink):
             return UNCERTAIN
         mean = np.average(probabilities, axis=0, weights=weights)
         best = int(mean.argmax())
-        return self._spec.classes[best] if mean[best] >= min_confidence else UNCERTAIN
+        sure = mean[best] >= np.average(self._min_confidences, weights=weights)
+        return self._spec.classes[best] if sure else UNCERTAIN
 
 
 def _smooth(columns: np.ndarray, width: int) -> np.ndarray:

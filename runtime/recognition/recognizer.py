@@ -9,7 +9,7 @@ from typing import FrozenSet, Mapping, Optional, Tuple
 import numpy as np
 
 from cosmo_runtime.models.bundle import Bundle
-from cosmo_runtime.models.confidence import MIN_CONFIDENCE, Reading
+from cosmo_runtime.models.confidence import MIN_CONFIDENCE
 from cosmo_runtime.models.features import features
 from cosmo_runtime.models.names import FALL, as_known
 from cosmo_runtime.names import NOBODY, UNCERTAIN
@@ -43,6 +43,7 @@ class Prediction:
         novelty: how far the window is from everything that the model has learned. Above 1, it resembles nothing known.
             None if the bundle cannot tell.
         reason: why the activity is not the most probable class, apart from a low probability; usually empty.
+        min_confidence: the threshold for this window's sensors.
         engine_ms: time in the engine alone.
         latency_ms: from the arrival of the last sample that the window waited for to this prediction.
     """
@@ -60,6 +61,7 @@ class Prediction:
     asleep: FrozenSet[str] = frozenset()
     novelty: Optional[float] = None
     reason: str = ""
+    min_confidence: float = MIN_CONFIDENCE
 
 
 class Recognizer:
@@ -73,11 +75,8 @@ class Recognizer:
         bundle: the model.
         engine: runs the model.
         min_confidence: below this, the activity is ``uncertain``. None stands for the bundle's own threshold for a
-            window's sensors, or ``MIN_CONFIDENCE`` if it has none.
+            window's sensors.
         smoothing: s, the weight of what was half a second ago, 0 <= s < 1.
-
-    Attributes:
-        min_confidence: the threshold for windows of all sensors.
     """
 
     def __init__(
@@ -86,8 +85,7 @@ class Recognizer:
         self.name = bundle.path.name
         self.spec = bundle.spec
         self._engine = engine
-        self._given_min_confidence = min_confidence
-        self.min_confidence = self._threshold(self.spec.reading(self.spec.sensors))
+        self._min_confidence = min_confidence
         self._smoothing = smoothing
         self._before: Optional[np.ndarray] = None
         self._before_end_ns = -1
@@ -141,7 +139,7 @@ class Recognizer:
         presence = self._presence.look(inputs, awake, end_ns)
         fused = self._fused(awake, presence)
         inputs = {**inputs, "presence": fused}
-        reading = self.spec.reading([name for name, used in zip(self.spec.sensors, fused) if used])
+        reading = self.spec.reading(fused)
         engine_began_ns = time.monotonic_ns()
         probabilities, weights = self._asked(inputs, end_ns)
         ended_ns = time.monotonic_ns()
@@ -151,7 +149,8 @@ class Recognizer:
             return self.answer(inputs, present, end_ns, since_ns)
         probabilities = self._smooth(probabilities, end_ns)
         best = int(probabilities.argmax())
-        sure = float(probabilities[best]) >= self._threshold(reading)
+        min_confidence = reading.threshold if self._min_confidence is None else self._min_confidence
+        sure = float(probabilities[best]) >= min_confidence
         activity, reason = self._judge(self.spec.classes[best], sure, presence, novelty)
         if activity == NOBODY:
             self._before = None  # the answers about an empty room must not influence those about who enters it
@@ -169,16 +168,13 @@ class Recognizer:
             asleep=asleep,
             novelty=novelty,
             reason=reason,
+            min_confidence=min_confidence,
         )
 
     def _fused(self, present: Mapping[str, bool], presence: Presence) -> np.ndarray:
         """The sensors that the model uses: the present ones that are worn, or all present ones if none is left."""
         worn = [present[name] and name not in presence.unworn for name in self.spec.sensors]
         return np.array(worn if any(worn) else [present[name] for name in self.spec.sensors], np.float32)
-
-    def _threshold(self, reading: Reading) -> float:
-        thresholds = (self._given_min_confidence, reading.min_confidence, MIN_CONFIDENCE)
-        return next(threshold for threshold in thresholds if threshold is not None)
 
     def _judge(self, likely: str, sure: bool, presence: Presence, novelty: Optional[float]) -> Tuple[str, str]:
         """The answer, given the most probable class, and the reason if the presence rule overrules it."""

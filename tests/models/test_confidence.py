@@ -32,5 +32,6 @@ def test_what_is_expected_is_added_to_the_logits_before_they_are_divided() -> No
     reading = Reading(sensors=("imu",), expected={"fall": -3.0, "walk": 1.0}, temperature=2.0)
     read = reading.of(_softmax(logits), ("fall", "sit", "walk"))
     assert read == pytest.approx(_softmax((logits + np.array([-3.0, 0.0, 1.0])) / 2.0))
+    assert (reading.threshold, reading.model_copy(update={"min_confidence": 0.0}).threshold) == (0.5, 0.0)
     probabilities = np.array([0.2, 0.8])
     assert Reading(sensors=("imu",)).of(probabilities, ("sit", "walk")) is probabilities

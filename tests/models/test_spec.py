@@ -122,8 +122,8 @@ def test_each_set_of_sensors_may_be_read_in_its_own_way(tiny_spec: ModelSpec) ->
     spec = tiny_spec.model_copy(update={"temperature": 0.5, "min_confidence": 0.6, "readings": (alone,)})
     assert ModelSpec.model_validate_json(spec.model_dump_json()) == spec
     assert repr(spec) == repr(tiny_spec)  # by which windows on disk are known
-    assert spec.reading(["depth"]) == alone
-    assert spec.reading(["depth", "imu"]) == Reading(sensors=("depth", "imu"), temperature=0.5, min_confidence=0.6)
+    assert spec.reading((False, True, False)) == alone
+    assert spec.reading((1.0, 1.0, 0.0)) == Reading(sensors=("imu", "depth"), temperature=0.5, min_confidence=0.6)
 
 
 @pytest.mark.parametrize(
@@ -132,6 +132,8 @@ def test_each_set_of_sensors_may_be_read_in_its_own_way(tiny_spec: ModelSpec) ->
         ([{"sensors": ["imu", "depth"]}, {"sensors": ["depth", "imu"]}], "different sets"),
         ([{"sensors": ["pulse"]}], "different sets of .*'pulse'"),
         ([{"sensors": []}], "different sets"),
+        ([{"sensors": ["imu", "imu"]}], "different sets"),
+        ([{"sensors": ["imu"], "expected": {"walk": 1e308}}], "at most 20"),
         ([{"sensors": ["imu"], "expected": {"swim": 1.0}}], "expects swim, which is no activity"),
         ([{"sensors": ["imu"], "temperature": 0}], "temperature"),
     ],

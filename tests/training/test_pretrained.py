@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import save
 
 from cosmo_runtime import models
+from cosmo_runtime.models.confidence import Reading
 from cosmo_runtime.models.networks import Encoders
 from cosmo_runtime.models.sealed import seal, unseal
 from cosmo_runtime.training.datasets.motion import utd_stream_spec
@@ -34,6 +35,13 @@ def test_what_was_written_is_loaded(spec, encoders, folder):
     for name, tensor in encoders.state_dict().items():
         assert torch.equal(loaded.encoders.state_dict()[name], tensor)
     assert [path.name for path in folder.parent.iterdir()] == ["out"]
+
+
+def test_encoders_keep_nothing_of_how_a_classifier_was_read(spec, encoders, tmp_path):
+    read = Reading(sensors=(spec.sensors[0],), expected={spec.classes[0]: -1.0})
+    of_a_bundle = spec.model_copy(update={"temperature": 0.5, "min_confidence": 0.7, "risk": 0.1, "readings": (read,)})
+    write_pretrained(tmp_path / "out", of_a_bundle, encoders, provenance={}, losses=[])
+    assert load_pretrained(tmp_path / "out").spec == spec
 
 
 def test_what_stands_there_is_left_alone(spec, encoders, tmp_path):

@@ -7,7 +7,7 @@ from typing import Any, Mapping, NamedTuple, Optional
 
 from cosmo_runtime.models.bundle import ENCODERS_MANIFEST, load_bundle
 from cosmo_runtime.models.networks import CosmoNetwork, Encoders, load_network
-from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.models.spec import UNREAD, ModelSpec
 from cosmo_runtime.training.adapt.memory import Memory, load_memory
 from cosmo_runtime.training.pretrained import load_pretrained
 
@@ -44,7 +44,7 @@ def load_base(path: Path) -> Base:
     """
     if (path / ENCODERS_MANIFEST).is_file():
         start = load_pretrained(path)
-        spec = start.spec.model_copy(update={"classes": ()})
+        spec = start.spec.model_copy(update={"classes": (), **UNREAD})
         return Base(path, spec, start.encoders, None, None, start.provenance)
     bundle = load_bundle(path)
     network = load_network(bundle)

@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from rich.progress import Progress
 
+from cosmo_runtime.models.confidence import Reading
 from cosmo_runtime.models.nearest import NearestExamples
 from cosmo_runtime.models.networks import CosmoNetwork, Encoders, FusionClassifier
-from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.models.spec import UNREAD, ModelSpec
 from cosmo_runtime.training.adapt.base import Base
 from cosmo_runtime.training.adapt.memory import Memory, build_memory
 from cosmo_runtime.training.adapt.nearest import nearest_examples, temperature
@@ -34,13 +35,6 @@ from cosmo_runtime.training.windows import UNLABELLED, Windows
 COPIES, STEPS = 8, 800
 TURN_EPOCHS, TURN_STEPS, TURN_BATCH = 20, 120, 32  # at least this many epochs and minibatches for each part
 FEW = 8  # up to this many windows per activity, comparing recognises more than training
-
-_NO_LONGER_TRUE = {
-    "min_confidence": None,
-    "risk": None,
-    "readings": (),
-    "novelty": None,
-}  # they belong to another classifier
 
 Advance = Callable[[float], None]
 """Called with the share of the training that was done since the last call. The shares sum to 1."""
@@ -98,7 +92,7 @@ def remember(base: Base, session: Session, chosen: np.ndarray, seed: int) -> Fin
     """Stores the chosen windows and the base's memory of other activities, to compare later windows with them."""
     torch.set_num_threads(1)
     sensors = len(session.spec.modalities)
-    confidence = {**_NO_LONGER_TRUE, "temperature": temperature(windows_each(session.windows.labels[chosen]))}
+    confidence = {**UNREAD, "temperature": temperature(windows_each(session.windows.labels[chosen]))}
     spec = session.spec.model_copy(update={"quality": (1 / sensors,) * sensors, **confidence})
     encoders = _encoders_for(base, spec)
     z, presence, labels = embed(encoders, session.windows)
@@ -122,8 +116,9 @@ def train(base: Base, session: Session, chosen: np.ndarray, seed: int, advance: 
     labelled = windows.labelled
     torch.manual_seed(seed)
     known = base.network.classifier
-    network = CosmoNetwork(session.spec, base.network.fusion)
-    network.encoders = _encoders_for(base, session.spec)
+    spec = session.spec.model_copy(update={"readings": _still_expected(session)})
+    network = CosmoNetwork(spec, base.network.fusion)
+    network.encoders = _encoders_for(base, spec)
     classifier = network.classifier
     assert isinstance(classifier, FusionClassifier)  # it has no examples
     if isinstance(known, FusionClassifier):
@@ -140,7 +135,16 @@ def train(base: Base, session: Session, chosen: np.ndarray, seed: int, advance: 
         examples, weights = examples.concatenate(rehearsed), torch.cat([weights, balanced])
         memory = memory.concatenate(rehearsed)
     finetune_classifier(classifier, *examples, weights, steps=STEPS, seed=seed, on_step=lambda: advance(0.5 / STEPS))
-    return FineTuned(session.spec, network, memory)
+    return FineTuned(spec, network, memory)
+
+
+def _still_expected(session: Session) -> tuple[Reading, ...]:
+    """The base's readings. How likely an activity is that the session shows, its own examples say."""
+    others = set(session.spec.classes) - set(session.activities)
+    return tuple(
+        reading.model_copy(update={"expected": {name: by for name, by in reading.expected.items() if name in others}})
+        for reading in session.spec.readings
+    )
 
 
 def _encoders_for(base: Base, spec: ModelSpec) -> Encoders:

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 import numpy as np
 
 from cosmo_runtime.models.networks import CosmoNetwork
+from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.training.adapt.base import Base
 from cosmo_runtime.training.evaluate import predict, scores
 from cosmo_runtime.training.windows import Windows
@@ -57,9 +58,9 @@ class Comparison(NamedTuple):
         return regressions
 
 
-def compare(base: Base, network: CosmoNetwork, classes: Sequence[str], windows: Windows) -> Comparison:
-    """Scores a base, and a network that was trained on these classes, on labelled windows of the session."""
-    probabilities = {"after": predict(network, windows)}
+def compare(base: Base, spec: ModelSpec, network: CosmoNetwork, windows: Windows) -> Comparison:
+    """Scores a base, and a network of this spec, on labelled windows of the session, as a run would read them."""
+    probabilities, classes = {"after": predict(network, windows, spec)}, spec.classes
     if base.network is not None:
         base_probabilities = predict(base.network, windows, base.spec)
         probabilities["before"] = np.zeros(

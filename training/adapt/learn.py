@@ -94,7 +94,7 @@ def learn(
 
             measured = fine_tune(base, session, first, seed, lambda done: advance(done * first.sum()))
             windows = session.windows.where(held_out)
-            comparison = compare(base, measured.network, measured.spec.classes, windows)
+            comparison = compare(base, measured.spec, measured.network, windows)
             progress.update(bar, description="learning from all labels")
             final = fine_tune(base, session, labelled, seed, lambda done: advance(done * labelled.sum()))
     except KeyboardInterrupt:

@@ -15,13 +15,13 @@ import torch
 from sklearn.metrics import f1_score
 
 from cosmo_runtime.models.bundle import Bundle, BundleError
-from cosmo_runtime.models.confidence import MIN_CONFIDENCE, Reading
 from cosmo_runtime.models.networks import CosmoNetwork
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.training.adapt.base import Base
 from cosmo_runtime.training.calibration import expected_calibration_error
 from cosmo_runtime.training.cosmo.stage2 import embed
 from cosmo_runtime.training.datasets.everyday import CLASSES, WRIST_ACTIONS
+from cosmo_runtime.training.evaluate import read
 from cosmo_runtime.training.windows import Windows
 
 FALL, NONE, STILL = (CLASSES.index(name) for name in ("fall", "none", "still"))
@@ -65,20 +65,10 @@ class Answers:
 
     @torch.no_grad()
     def __call__(self, subset: Sequence[bool]) -> Tuple[np.ndarray, np.ndarray]:
-        """Returns probabilities (N, classes), and which windows (N,) have any of these sensors."""
+        """Returns probabilities (N, classes), and which of these sensors each window has (N, M)."""
         presence = self._presence * torch.tensor(subset, dtype=torch.float32)
         logits, _ = self._classifier(self._z, presence)
-        return torch.softmax(logits, dim=1).numpy(), presence.sum(1).numpy() > 0
-
-
-def reading_of(spec: ModelSpec, subset: Sequence[bool]) -> Reading:
-    """How a spec reads the answers of a subset of its sensors."""
-    return spec.reading([name for name, used in zip(spec.sensors, subset) if used])
-
-
-def said(reading: Reading, probabilities: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    """The most probable activity (N,) of probabilities that were read, and whether a run would say it (N,)."""
-    return probabilities.argmax(axis=1), probabilities.max(axis=1) >= (reading.min_confidence or MIN_CONFIDENCE)
+        return torch.softmax(logits, dim=1).numpy(), presence.numpy() > 0
 
 
 def of_real_people(network: CosmoNetwork, people: Windows, spec: ModelSpec) -> Dict[str, Dict[str, Any]]:
@@ -86,23 +76,26 @@ def of_real_people(network: CosmoNetwork, people: Windows, spec: ModelSpec) -> D
 
     Returns:
         For each subset of the sensors: ``right``, the share of correct answers for actions that the model has a name
-        for; ``called ours``, the share of other windows that are called anything but ``none``; ``answered``, the share
-        of windows that are not ``uncertain``, and ``wrong of the answered``; ``ECE``; the numbers of windows.
+        for, and ``right and said``, the share that is not ``uncertain``, either; ``called ours``, the share of other
+        windows that are called anything but ``none``; ``answered``, the share of all windows that are not
+        ``uncertain``, and ``wrong of the answered``; ``ECE``; the numbers of windows.
     """
     labelled = people.labelled
     answers = Answers(network, labelled)
     figures: Dict[str, Dict[str, Any]] = {}
     for name, subset in SUBSETS.items():
-        reading = reading_of(spec, subset)
-        probabilities, there = answers(subset)
-        probabilities, labels = reading.of(probabilities[there], spec.classes), labelled.labels[there]
-        (predicted, sure), named = said(reading, probabilities), labels != NONE
+        probabilities, presence = answers(subset)
+        there = presence.any(axis=1)
+        labels = labelled.labels[there]
+        probabilities, thresholds = read(spec, probabilities[there], presence[there])
+        predicted, sure, named = probabilities.argmax(axis=1), probabilities.max(axis=1) >= thresholds, labels != NONE
         figures[name] = {
             "windows": len(labels),
             "accuracy": float((predicted == labels).mean()),
             "macro_f1": float(f1_score(labels, predicted, labels=np.unique(labels), average="macro")),
             "like-named windows": int(named.sum()),
             "right": float((predicted == labels)[named].mean()),
+            "right and said": float(((predicted == labels) & sure)[named].mean()),
             "called ours": float((predicted != NONE)[~named].mean()),
             "called ours, still apart": float((~np.isin(predicted, [NONE, STILL]))[~named].mean()),
             "answered": float(sure.mean()),
@@ -123,16 +116,15 @@ def falls_called(network: CosmoNetwork, windows: Windows, spec: ModelSpec) -> Di
     answers = Answers(network, windows)
     called = {}
     for name, subset in SUBSETS.items():
-        probabilities, there = answers(subset)
-        called[name] = int(says_fall(spec, subset, probabilities[there]).sum())
+        probabilities, presence = answers(subset)
+        called[name] = int(says_fall(spec, probabilities, presence)[presence.any(axis=1)].sum())
     return called
 
 
-def says_fall(spec: ModelSpec, subset: Sequence[bool], probabilities: np.ndarray) -> np.ndarray:
-    """Which windows (N,) a run calls a fall, by the network's probabilities (N, classes) with these sensors."""
-    reading = reading_of(spec, subset)
-    predicted, sure = said(reading, reading.of(probabilities, spec.classes))
-    answer: np.ndarray = (predicted == FALL) & sure
+def says_fall(spec: ModelSpec, probabilities: np.ndarray, presence: np.ndarray) -> np.ndarray:
+    """Which windows (N,) a run calls a fall, by the network's probabilities (N, classes) and their sensors (N, M)."""
+    probabilities, thresholds = read(spec, probabilities, presence)
+    answer: np.ndarray = (probabilities.argmax(axis=1) == FALL) & (probabilities.max(axis=1) >= thresholds)
     return answer
 
 
@@ -168,9 +160,9 @@ def of_simulated_people(network: CosmoNetwork, people: Windows, spec: ModelSpec)
     known = people.labels >= 0
     figures = {}
     for name, subset in SUBSETS.items():
-        probabilities = answers(subset)[0]
-        predicted = reading_of(spec, subset).of(probabilities, spec.classes).argmax(axis=1)
-        falls = falls_among(people, says_fall(spec, subset, probabilities))
+        probabilities, presence = answers(subset)
+        predicted = read(spec, probabilities, presence)[0].argmax(axis=1)
+        falls = falls_among(people, says_fall(spec, probabilities, presence))
         figures[name] = {
             "windows": int(known.sum()),
             "right": float((predicted == people.labels)[known].mean()),

@@ -32,6 +32,7 @@ def watched(
     sensors: Sequence[str] = ("imu", "depth", "radar"),
     unseeing: Sequence[str] = (),
     accelerations: Optional[Tuple[float, float]] = None,
+    min_confidence: float = 0.5,
 ) -> Segmenter:
     """Feeds a segmenter with sensors that see motion at times, and with a model that knows activities at times.
 
@@ -60,14 +61,14 @@ def watched(
     for end_ns in range(BEGAN_S * S + spec.window_ns, round((BEGAN_S + seconds) * S), spec.hop_ns):
         middle_s = (end_ns - spec.window_ns / 2) / S - BEGAN_S
         activity = next((name for start_s, end_s, name in known if start_s <= middle_s < end_s), None)
-        segmenter.outcome(_outcome(spec, end_ns, activity))
+        segmenter.outcome(_outcome(spec, end_ns, activity, min_confidence))
     return segmenter
 
 
-def _outcome(spec: ModelSpec, end_ns: int, activity: Optional[str]) -> Outcome:
+def _outcome(spec: ModelSpec, end_ns: int, activity: Optional[str], min_confidence: float = 0.5) -> Outcome:
     sure = {name: 0.9 if name == activity else 0.1 / (len(spec.classes) - 1) for name in spec.classes}
     shares = sure if activity else dict.fromkeys(spec.classes, 1 / len(spec.classes))
-    prediction = Prediction("tiny", end_ns, "", 0, shares, {}, {}, 0, 0)
+    prediction = Prediction("tiny", end_ns, "", 0, shares, {}, {}, 0, 0, min_confidence=min_confidence)
     return Outcome(
         prediction, Window(end_ns, {}, {}, end_ns), {}, end_ns - spec.window_ns // 2, None, False, spec.hop_ns
     )
@@ -92,18 +93,18 @@ MOVING = [(3.0, 6.0), (8.0, 12.5), (15.0, 17.0)]
 def test_what_the_model_does_not_know_is_found_by_its_motion(
     spec: ModelSpec, infos: Dict[str, SensorInfo], sensors: Sequence[str]
 ) -> None:
-    segments = watched(spec, infos, 20, MOVING, [], sensors).segments(0.5)
+    segments = watched(spec, infos, 20, MOVING, [], sensors).segments()
     assert_near(segments, [(start_s, end_s, UNCERTAIN) for start_s, end_s in MOVING])
 
 
 def test_a_gentle_motion_is_seen_beside_gravity(spec: ModelSpec, infos: Dict[str, SensorInfo]) -> None:
-    segments = watched(spec, infos, 20, MOVING, [], ("imu",), accelerations=(0.2, 0.02)).segments(0.5)
+    segments = watched(spec, infos, 20, MOVING, [], ("imu",), accelerations=(0.2, 0.02)).segments()
     assert_near(segments, [(start_s, end_s, UNCERTAIN) for start_s, end_s in MOVING])
 
 
 def test_what_the_model_knows_is_named_and_rests_are_left_out(spec: ModelSpec, infos: Dict[str, SensorInfo]) -> None:
     known = [(0, 3, "none"), (3, 6, "walk"), (6, 8, "none"), (8, 12.5, "wave"), (12.5, 15, "none"), (17, 20, "none")]
-    segments = watched(spec, infos, 20, MOVING, known).segments(0.5)
+    segments = watched(spec, infos, 20, MOVING, known).segments()
     assert_near(segments, [(3, 6, "walk"), (8, 12.5, "wave"), (15, 17, UNCERTAIN)])
 
 
@@ -111,49 +112,49 @@ def test_activities_without_a_rest_between_are_told_apart_by_the_model(
     spec: ModelSpec, infos: Dict[str, SensorInfo]
 ) -> None:
     known: List[Tuple[float, float, str]] = [(4, 9.25, "walk"), (9.25, 14.25, "wave"), (14.25, 18, "walk")]
-    segments = watched(spec, infos, 22, [(4, 18)], known).segments(0.5)
+    segments = watched(spec, infos, 22, [(4, 18)], known).segments()
     assert_near(segments, known, 0.31)
 
 
 def test_an_activity_is_one_though_its_motion_changes(spec: ModelSpec, infos: Dict[str, SensorInfo]) -> None:
-    segments = watched(spec, infos, 20, [(4, 8), (10, 14)], [(4, 14, "walk")]).segments(0.5)
+    segments = watched(spec, infos, 20, [(4, 8), (10, 14)], [(4, 14, "walk")]).segments()
     assert_near(segments, [(4, 14, "walk")])
 
 
 def test_motion_that_the_model_takes_for_a_rest_is_not_lost(spec: ModelSpec, infos: Dict[str, SensorInfo]) -> None:
-    segments = watched(spec, infos, 20, [(5, 9)], [(0, 20, "none")]).segments(0.5)
+    segments = watched(spec, infos, 20, [(5, 9)], [(0, 20, "none")]).segments()
     assert_near(segments, [(5, 9, UNCERTAIN)])
 
 
 def test_a_guess_below_the_threshold_is_uncertain(spec: ModelSpec, infos: Dict[str, SensorInfo]) -> None:
-    segmenter = watched(spec, infos, 20, [(5, 9)], [(5, 9, "walk")])
-    assert [segment.activity for segment in segmenter.segments(0.5)] == ["walk"]
-    assert [segment.activity for segment in segmenter.segments(0.95)] == [UNCERTAIN]
+    for min_confidence, activity in ((0.5, "walk"), (0.95, UNCERTAIN)):
+        segmenter = watched(spec, infos, 20, [(5, 9)], [(5, 9, "walk")], min_confidence=min_confidence)
+        assert [segment.activity for segment in segmenter.segments()] == [activity]
 
 
 def test_a_recording_without_a_window_has_no_segments(spec: ModelSpec, infos: Dict[str, SensorInfo]) -> None:
-    assert Segmenter(spec, infos).segments(0.5) == []
-    assert watched(spec, infos, 0.9, [], []).segments(0.5) == []
+    assert Segmenter(spec, infos).segments() == []
+    assert watched(spec, infos, 0.9, [], []).segments() == []
 
 
 def test_sensors_that_see_nothing_are_no_hindrance(spec: ModelSpec, infos: Dict[str, SensorInfo]) -> None:
     alone = watched(spec, infos, 20, MOVING, [], ("imu",))
     blind = watched(spec, infos, 20, MOVING, [], ("imu",), unseeing=("depth", "radar"))
-    assert blind.segments(0.5) == alone.segments(0.5)
+    assert blind.segments() == alone.segments()
 
 
 def test_a_pause_of_hours_costs_nothing_and_parts_what_is_around_it(
     spec: ModelSpec, infos: Dict[str, SensorInfo]
 ) -> None:
     before = watched(spec, infos, 20, MOVING, [], ("imu",))
-    expected = before.segments(0.5)
+    expected = before.segments()
     pause_ns = 20 * 3600 * S
     rng = np.random.default_rng(2)
     for number in range(1000):
         stamp_ns = (BEGAN_S + 20) * S + pause_ns + number * 10_000_000
         data = rng.normal(0, 3.0 if 300 <= number < 600 else 0.05, 9).astype(np.float32)
         before.event(Sample("imu", stamp_ns, stamp_ns, data))
-    segments = before.segments(0.5)
+    segments = before.segments()
     assert_near(segments[: len(expected)], rounded(expected))
     assert_near(
         [
@@ -170,7 +171,7 @@ def test_stamps_a_nanosecond_apart_claim_no_memory(spec: ModelSpec, infos: Dict[
         stamp_ns = (BEGAN_S + 20) * S + number
         segmenter.event(Sample("radar", stamp_ns, stamp_ns, np.zeros((0, 5), np.float32)))
         segmenter.event(Sample("imu", stamp_ns, stamp_ns, np.zeros(9, np.float32)))
-    segmenter.segments(0.5)
+    segmenter.segments()
 
 
 def test_more_than_is_cut_at_once_is_refused(

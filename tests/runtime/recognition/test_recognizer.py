@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Callable, Dict, List, Mapping, Tuple
+from typing import Callable, Dict, FrozenSet, List, Mapping, Tuple
 
 import numpy as np
 import pytest
@@ -157,6 +157,28 @@ def test_answers_are_read_as_the_bundle_says_for_the_sensors_that_took_part(tiny
     assert list(imu.probabilities.values()) == pytest.approx(shifted / shifted.sum(), rel=1e-5)
     assert imu.activity == "wave"
     assert Recognizer(bundle, _Scripted(answers), min_confidence=0.9).predict(_window(2)).activity == "uncertain"
+    assert (every.min_confidence, imu.min_confidence) == (0.6, 0.4)
+
+
+def test_a_sensor_that_sleeps_or_is_not_worn_takes_no_part_in_the_reading(tiny_bundle: Bundle) -> None:
+    first, second, third = tiny_bundle.spec.classes
+    readings = (
+        Reading(sensors=("imu",), expected={second: 9.0}),
+        Reading(sensors=("depth", "radar"), expected={third: 9.0}),
+    )
+    bundle = replace(tiny_bundle, spec=tiny_bundle.spec.model_copy(update={"readings": readings}))
+
+    def likeliest(imu: np.ndarray, asleep: FrozenSet[str] = frozenset(), doubt: float = 0.0) -> str:
+        recognizer = Recognizer(bundle, _Scripted((0.5, 0.3, 0.2), (0.5, 0.3, 0.2)), smoothing=0)
+        window = Window(2 * _HOP_NS, {"imu": imu}, dict.fromkeys(bundle.spec.sensors, True), 0)
+        found = recognizer.predict(window, asleep=asleep, doubt=doubt).probabilities
+        return max(found, key=lambda name: found[name])
+
+    others = frozenset({"depth", "radar"})
+    assert likeliest(_MOVING) == first
+    assert likeliest(_MOVING, others) == second
+    assert likeliest(_MOVING, others, doubt=1.0) == first  # then all are asked
+    assert likeliest(0 * _MOVING) == third  # it lies on a table
 
 
 def test_the_engine_is_told_which_sensors_are_present_and_sees_zeros_for_the_others(tiny_bundle: Bundle) -> None:

@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from cosmo_runtime.models.bundle import load_bundle
+from cosmo_runtime.models.confidence import Reading
 from cosmo_runtime.runtime.engines.answers import check_engine
 from cosmo_runtime.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from cosmo_runtime.runtime.labels.table import read_labels
@@ -85,7 +86,7 @@ def test_what_was_learned_is_remembered_for_the_next_time(base, new_alone, later
     model = tuned(base, session)
     assert torch.bincount(model.memory.labels).tolist() == [24, 24, 24, int((session.windows.labels == 3).sum())]
     learned = Learned(
-        base, session, model, compare(base, model.network, model.spec.classes, later), session.windows.labels >= 0
+        base, session, model, compare(base, model.spec, model.network, later), session.windows.labels >= 0
     )
     again = load_base(write(tmp_path / "mine", learned, seed=0, command="finetune").path)
     with pytest.raises(PersonaliseError, match=r"mine has learned from monday.mcap already; .*rollback, or --bundle"):
@@ -169,7 +170,7 @@ def test_what_a_base_remembers_is_compared_with_too(stranger, labels):
 def test_what_compares_is_written_read_and_learned_from_again(stranger, labels, tmp_path):
     session = read_session(stranger, brief(labels))
     model = tuned(stranger, session)
-    comparison = compare(stranger, model.network, model.spec.classes, session.windows.labelled)
+    comparison = compare(stranger, model.spec, model.network, session.windows.labelled)
     learned = Learned(stranger, session, model, comparison, session.windows.labels >= 0)
     bundle = write(tmp_path / "mine", learned, seed=0, command="cosmo-runtime finetune")
     way = "Compares with the nearest of 8 windows of 8 examples (an activity has 2, median)"
@@ -187,7 +188,7 @@ def test_before_and_after_are_measured_on_the_same_windows(base, labels):
     held_out = session.last_examples()
     model = fine_tune(base, session, (session.windows.labels >= 0) & ~held_out, 0, lambda done: None)
     windows = session.windows.where(held_out)
-    comparison = compare(base, model.network, model.spec.classes, windows)
+    comparison = compare(base, model.spec, model.network, windows)
     assert list(comparison.activities) == ["still", "slow", "fast", "shake"]
     shake = comparison.activities["shake"]
     assert (shake["windows"], shake["before"]) == (int((windows.labels == 3).sum()), 0.0)
@@ -195,6 +196,34 @@ def test_before_and_after_are_measured_on_the_same_windows(base, labels):
     right = predict(base.network, windows).argmax(1) == windows.labels
     assert comparison.before["accuracy"] == pytest.approx(right.mean())
     assert comparison.after["accuracy"] == evaluate(model.network, windows)["accuracy"]
+
+
+def test_before_and_after_are_measured_as_a_run_reads_them(base, labels):
+    """The base is read so that it only ever says still, and the new model so that it only ever says fast."""
+    session = read_session(base, labels, keep=[])
+    windows = session.windows.labelled
+    model = fine_tune(base, session, session.windows.labels >= 0, 0, lambda done: None)
+
+    def always(spec, activity):
+        sensors = tuple(name for name, there in zip(spec.sensors, windows.presence[0]) if there)
+        return spec.model_copy(update={"readings": (Reading(sensors=sensors, expected={activity: 20.0}),)})
+
+    assert (windows.presence == windows.presence[0]).all()
+    still = base._replace(spec=always(base.spec, "still"))
+    shares = {name: (windows.labels == number).mean() for number, name in enumerate(session.spec.classes)}
+    comparison = compare(still, always(model.spec, "fast"), model.network, windows)
+    assert comparison.before["accuracy"] == pytest.approx(shares["still"])
+    assert comparison.after["accuracy"] == pytest.approx(shares["fast"])
+
+
+def test_what_a_base_expects_holds_for_activities_that_the_session_does_not_show(base, labels):
+    read = Reading(sensors=("imu",), expected={"still": -2.0, "slow": 1.0, "fast": 3.0}, temperature=0.5)
+    base = base._replace(spec=base.spec.model_copy(update={"readings": (read,)}))
+    shown = {path: [s for s in segments if s.activity in ("fast", "shake")] for path, segments in labels.items()}
+    spec = tuned(base, read_session(base, shown, keep=["slow"])).spec
+    assert spec.classes == ("slow", "fast", "shake")
+    assert spec.readings == (Reading(sensors=("imu",), expected={"slow": 1.0}, temperature=0.5),)
+    assert type(spec).model_validate(spec.model_dump()) == spec
 
 
 def test_an_answer_that_the_new_model_no_longer_knows_was_wrong_before(base, labels):
@@ -205,9 +234,9 @@ def test_an_answer_that_the_new_model_no_longer_knows_was_wrong_before(base, lab
     model = fine_tune(base, session, session.windows.labels >= 0, 0, lambda done: None)
     still = read_session(base, labels).windows
     still = of(still, 0)
-    comparison = compare(base, model.network, model.spec.classes, replace(still, labels=np.zeros_like(still.labels)))
+    comparison = compare(base, model.spec, model.network, replace(still, labels=np.zeros_like(still.labels)))
     assert comparison.activities["slow"]["before"] == 0
-    assert compare(base, model.network, model.spec.classes, windows).before["accuracy"] > 0.9
+    assert compare(base, model.spec, model.network, windows).before["accuracy"] > 0.9
 
 
 def test_from_encoders_alone_both_parts_learn_in_turns(base, spec, labels, later, tmp_path):
@@ -221,7 +250,7 @@ def test_from_encoders_alone_both_parts_learn_in_turns(base, spec, labels, later
     assert not all(torch.equal(value, moved[name]) for name, value in start.encoders.state_dict().items())
     assert model.spec.quality != session.spec.quality, "measured in the session"
     assert evaluate(model.network, later)["accuracy"] > 0.8
-    comparison = compare(start, model.network, model.spec.classes, later)
+    comparison = compare(start, model.spec, model.network, later)
     assert comparison.before is None
     assert comparison.activities["slow"]["before"] is None
     with pytest.raises(PersonaliseError, match="it knows nothing: these are encoders alone"):
@@ -243,7 +272,7 @@ def test_a_bundle_is_written_with_its_story(base, labels, tmp_path):
     labelled = session.windows.labels >= 0
     model = tuned(base, session)
     learned = Learned(
-        base, session, model, compare(base, model.network, model.spec.classes, session.windows.labelled), labelled
+        base, session, model, compare(base, model.spec, model.network, session.windows.labelled), labelled
     )
     bundle = load_bundle(write(tmp_path / "mine", learned, seed=4, command="cosmo-runtime finetune").path)
     assert bundle.spec.classes == ("still", "slow", "fast", "shake")
