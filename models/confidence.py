@@ -7,6 +7,8 @@ from typing import Dict, Optional, Sequence, Tuple, Union
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from cosmo_runtime.models.names import activity_name
+
 COLDEST, HOTTEST = 0.01, 100.0
 """Bounds of a temperature."""
 
@@ -44,7 +46,7 @@ class Reading(BaseModel):
     def _expected_within_bounds(cls, expected: Dict[str, float]) -> Dict[str, float]:
         if any(abs(added) > MOST_EXPECTED for added in expected.values()):
             raise ValueError(f"expected may add at most {MOST_EXPECTED:g} to a logit, not {expected}")
-        return expected
+        return {activity_name(name): added for name, added in expected.items()}
 
     @property
     def threshold(self) -> float:

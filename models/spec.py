@@ -92,7 +92,7 @@ class ModelSpec(BaseModel):
         temperature: the temperature of the probabilities, chosen on people held out of training. 1 leaves the
             network's probabilities unchanged, see ``models.confidence``.
         min_confidence: below this, the activity is ``uncertain``. None stands for ``confidence.MIN_CONFIDENCE``.
-        risk: the share of wrong answers that ``min_confidence`` was chosen for, on people held out of training.
+        risk: the share of wrong answers that thresholds were chosen for, on people held out of training.
         readings: how to read the probabilities of some sets of sensors. ``temperature`` and ``min_confidence`` are for
             all others.
         novelty: what known windows look like; None if the model cannot judge novelty.

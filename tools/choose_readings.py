@@ -75,5 +75,5 @@ def _taught(
 if __name__ == "__main__":
     try:
         main()
-    except (DataSetError, PretrainedError, SensorError) as error:
+    except (DataSetError, PretrainedError, SensorError, ValueError) as error:
         raise SystemExit(str(error)) from error

@@ -121,6 +121,7 @@ def test_each_set_of_sensors_may_be_read_in_its_own_way(tiny_spec: ModelSpec) ->
     alone = Reading(sensors=("depth",), expected={"walk": -1.0}, temperature=2.0, min_confidence=0.9)
     spec = tiny_spec.model_copy(update={"temperature": 0.5, "min_confidence": 0.6, "readings": (alone,)})
     assert ModelSpec.model_validate_json(spec.model_dump_json()) == spec
+    assert Reading(sensors=("imu",), expected={"cafe\u0301": 1.0}).expected == {"caf\u00e9": 1.0}  # as classes are
     assert repr(spec) == repr(tiny_spec)  # by which windows on disk are known
     assert spec.reading((False, True, False)) == alone
     assert spec.reading((1.0, 1.0, 0.0)) == Reading(sensors=("imu", "depth"), temperature=0.5, min_confidence=0.6)

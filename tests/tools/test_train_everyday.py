@@ -41,6 +41,7 @@ def test_the_cards_figures_are_those_that_were_measured(bundle: Bundle) -> None:
     assert bundle.provenance["found"] == found
     for sentence in (*found, train_everyday.LIMITS, bundle.provenance["command"]):
         assert sentence in card
+    assert card.startswith(f"# {SHIPPED_BUNDLE.name}\n")
     every = bundle.metrics[train_everyday.STRANGERS]
     assert f"| {train_everyday.STRANGERS} | {every['windows']} | {every['accuracy']:.1%} |" in card
 

@@ -51,7 +51,7 @@ from cosmo_runtime.training.cosmo.stage2 import embed
 from cosmo_runtime.training.datasets import everyday, utd
 from cosmo_runtime.training.datasets.motion import PERSON_CLASSES, simulated_people, utd_stream_spec, utd_streams
 from cosmo_runtime.training.datasets.store import DataSetError
-from cosmo_runtime.training.evaluate import predict
+from cosmo_runtime.training.evaluate import predict, read
 from cosmo_runtime.training.pretrained import PretrainedError
 from cosmo_runtime.training.windows import UNLABELLED, Windows
 
@@ -107,8 +107,8 @@ def trained(draw: Draw) -> np.ndarray:
     """A trained classifier. If the base is encoders only, they are trained too."""
     model = train(draw.base, draw.session, draw.chosen, draw.seed, lambda share: None)
     if draw.base.network is None:
-        return predict(model.network, draw.test)
-    return _answers(draw, model.network.classifier)
+        return predict(model.network, draw.test, model.spec)
+    return read(model.spec, _answers(draw, model.network.classifier), draw.test.presence)[0]
 
 
 def nearest(draw: Draw) -> np.ndarray:

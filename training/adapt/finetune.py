@@ -116,7 +116,10 @@ def train(base: Base, session: Session, chosen: np.ndarray, seed: int, advance: 
     labelled = windows.labelled
     torch.manual_seed(seed)
     known = base.network.classifier
-    spec = session.spec.model_copy(update={"readings": _still_expected(session)})
+    confidence = {"novelty": None, "readings": _still_expected(session)}
+    if isinstance(base.network.classifier, NearestExamples):
+        confidence = dict(UNREAD)  # those of comparing are not those of what is trained now
+    spec = session.spec.model_copy(update=confidence)
     network = CosmoNetwork(spec, base.network.fusion)
     network.encoders = _encoders_for(base, spec)
     classifier = network.classifier

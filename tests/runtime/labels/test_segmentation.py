@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def watched(
     sensors: Sequence[str] = ("imu", "depth", "radar"),
     unseeing: Sequence[str] = (),
     accelerations: Optional[Tuple[float, float]] = None,
-    min_confidence: float = 0.5,
+    min_confidence: Callable[[float], float] = lambda middle_s: 0.5,
 ) -> Segmenter:
     """Feeds a segmenter with sensors that see motion at times, and with a model that knows activities at times.
 
@@ -61,7 +61,7 @@ def watched(
     for end_ns in range(BEGAN_S * S + spec.window_ns, round((BEGAN_S + seconds) * S), spec.hop_ns):
         middle_s = (end_ns - spec.window_ns / 2) / S - BEGAN_S
         activity = next((name for start_s, end_s, name in known if start_s <= middle_s < end_s), None)
-        segmenter.outcome(_outcome(spec, end_ns, activity, min_confidence))
+        segmenter.outcome(_outcome(spec, end_ns, activity, min_confidence(middle_s)))
     return segmenter
 
 
@@ -126,10 +126,15 @@ def test_motion_that_the_model_takes_for_a_rest_is_not_lost(spec: ModelSpec, inf
     assert_near(segments, [(5, 9, UNCERTAIN)])
 
 
-def test_a_guess_below_the_threshold_is_uncertain(spec: ModelSpec, infos: Dict[str, SensorInfo]) -> None:
-    for min_confidence, activity in ((0.5, "walk"), (0.95, UNCERTAIN)):
-        segmenter = watched(spec, infos, 20, [(5, 9)], [(5, 9, "walk")], min_confidence=min_confidence)
-        assert [segment.activity for segment in segmenter.segments()] == [activity]
+@pytest.mark.parametrize(("inside", "outside", "activity"), [(0.5, 0.95, "walk"), (0.95, 0.0, UNCERTAIN)])
+def test_a_guess_below_the_threshold_of_its_windows_is_uncertain(
+    spec: ModelSpec, infos: Dict[str, SensorInfo], inside: float, outside: float, activity: str
+) -> None:
+    def threshold(middle_s: float) -> float:
+        return inside if 5 <= middle_s < 9 else outside
+
+    segmenter = watched(spec, infos, 20, [(5, 9)], [(5, 9, "walk")], min_confidence=threshold)
+    assert activity in [segment.activity for segment in segmenter.segments()]
 
 
 def test_a_recording_without_a_window_has_no_segments(spec: ModelSpec, infos: Dict[str, SensorInfo]) -> None:

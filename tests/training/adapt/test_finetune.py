@@ -11,6 +11,7 @@ pytest.importorskip("onnx")
 
 from cosmo_runtime.models.bundle import load_bundle
 from cosmo_runtime.models.confidence import Reading
+from cosmo_runtime.models.novelty import Novelty
 from cosmo_runtime.runtime.engines.answers import check_engine
 from cosmo_runtime.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from cosmo_runtime.runtime.labels.table import read_labels
@@ -180,7 +181,9 @@ def test_what_compares_is_written_read_and_learned_from_again(stranger, labels, 
     again = load_base(bundle.path)
     np.testing.assert_allclose(predict(again.network, session.windows), predict(model.network, session.windows))
     more = read_session(again, read_labels(record(tmp_path / "wednesday.mcap", seed=2)))
-    assert not tuned(again, more).compares
+    trained = tuned(again, more)
+    assert not trained.compares
+    assert (again.spec.temperature < 1, trained.spec.temperature) == (True, 1.0)
 
 
 def test_before_and_after_are_measured_on_the_same_windows(base, labels):
@@ -218,11 +221,14 @@ def test_before_and_after_are_measured_as_a_run_reads_them(base, labels):
 
 def test_what_a_base_expects_holds_for_activities_that_the_session_does_not_show(base, labels):
     read = Reading(sensors=("imu",), expected={"still": -2.0, "slow": 1.0, "fast": 3.0}, temperature=0.5)
-    base = base._replace(spec=base.spec.model_copy(update={"readings": (read,)}))
+    square = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    novelty = Novelty(means=square, precision=square, limit=1.0, accepted=0.95)
+    base = base._replace(spec=base.spec.model_copy(update={"readings": (read,), "novelty": novelty}))
     shown = {path: [s for s in segments if s.activity in ("fast", "shake")] for path, segments in labels.items()}
     spec = tuned(base, read_session(base, shown, keep=["slow"])).spec
     assert spec.classes == ("slow", "fast", "shake")
     assert spec.readings == (Reading(sensors=("imu",), expected={"slow": 1.0}, temperature=0.5),)
+    assert spec.novelty is None
     assert type(spec).model_validate(spec.model_dump()) == spec
 
 
