@@ -29,7 +29,7 @@ from cosmo_runtime.training.datasets.everyday import everyday_spec, real_people,
 from cosmo_runtime.training.datasets.store import DataSetError
 from cosmo_runtime.training.everyday import learn
 from cosmo_runtime.training.pretrained import PretrainedError, load_pretrained
-from cosmo_runtime.training.readings import HeldOut, choose_readings
+from cosmo_runtime.training.readings import HeldOut, ReadingsError, choose_readings
 
 PAIRS = (1, 2), (3, 4), (5, 6)
 PEOPLE, SECONDS = range(880, 904), 150.0
@@ -75,5 +75,5 @@ def _taught(
 if __name__ == "__main__":
     try:
         main()
-    except (DataSetError, PretrainedError, SensorError, ValueError) as error:
+    except (DataSetError, PretrainedError, ReadingsError, SensorError) as error:
         raise SystemExit(str(error)) from error

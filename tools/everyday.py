@@ -31,6 +31,7 @@ from cosmo_runtime.training.benchmark.everyday import (
     of_simulated_people,
     require_strangers,
 )
+from cosmo_runtime.training.benchmark.tables import table
 from cosmo_runtime.training.datasets.everyday import real_people, simulated
 from cosmo_runtime.training.datasets.store import DataSetError
 from cosmo_runtime.training.datasets.utd import SUBJECTS
@@ -129,7 +130,7 @@ def _real(seeds: Sequence[Any]) -> str:
                 f"{np.mean([one['ECE'] for one in of]):.3f}",
             ]
         )
-    return _table(rows)
+    return table(rows[0], rows[1:])
 
 
 def _by_activity(seeds: Sequence[Any]) -> str:
@@ -139,7 +140,7 @@ def _by_activity(seeds: Sequence[Any]) -> str:
     for name in names:
         shares = [[one["real people"][subset]["by activity"].get(name) for one in seeds] for subset in subsets]
         rows.append([name, *("–" if None in share else f"{np.mean(share):.0%}" for share in shares)])
-    return _table(rows)
+    return table(rows[0], rows[1:])
 
 
 def _falls(seeds: Sequence[Any]) -> str:
@@ -164,7 +165,7 @@ def _falls(seeds: Sequence[Any]) -> str:
                 ", ".join(str(one["all subjects, the sensor on the thigh"][subset]) for one in called),
             ]
         )
-    return _table(rows)
+    return table(rows[0], rows[1:])
 
 
 def _less(groups: Mapping[str, Sequence[Any]]) -> str:
@@ -178,17 +179,12 @@ def _less(groups: Mapping[str, Sequence[Any]]) -> str:
                 *(_mean([one["real people"][subset]["right"] for one in seeds]) for subset in subsets),
             ]
         )
-    return _table(rows)
+    return table(rows[0], rows[1:])
 
 
 def _mean(values: Sequence[float]) -> str:
     spread = f" ({min(values):.1%} to {max(values):.1%})" if len(values) > 1 else ""
     return f"{np.mean(values):.1%}{spread}"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    head, *body = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([head, "|" + "---|" * len(rows[0]), *body])
 
 
 if __name__ == "__main__":

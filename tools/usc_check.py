@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import List, Sequence
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from rich.progress import Progress
 from cosmo_runtime.runtime.cli.common import CACHE
 from cosmo_runtime.runtime.cli.values import numbers
 from cosmo_runtime.training.benchmark.protocols import PROTOCOLS
+from cosmo_runtime.training.benchmark.tables import table
 from cosmo_runtime.training.cosmo.method import Cosmo
 from cosmo_runtime.training.datasets.store import DataSetError
 from cosmo_runtime.training.windows import Windows
@@ -52,7 +52,7 @@ def gravity(windows: Windows, activity: str) -> str:
     for subject in np.unique(windows.groups):
         mean = windows.features["accelerometer"][doing & (windows.groups == subject)].mean((0, 1))
         rows.append([str(subject), *(f"{axis:.1f}" for axis in mean)])
-    return _table(rows)
+    return table(rows[0], rows[1:])
 
 
 def answers(labels: np.ndarray, predicted: np.ndarray) -> str:
@@ -64,12 +64,7 @@ def answers(labels: np.ndarray, predicted: np.ndarray) -> str:
         taken = ", ".join(f"{_CLASSES[other]} {said[other]:.0%}" for other in others)
         rows.append([_CLASSES[label], str((labels == label).sum()), f"{said[label]:.0%}", taken])
     rows.append(["all", str(len(labels)), f"{(predicted == labels).mean():.1%}", ""])
-    return _table(rows)
-
-
-def _table(rows: Sequence[List[str]]) -> str:
-    head, *body = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([head, "|" + "---|" * len(rows[0]), *body])
+    return table(rows[0], rows[1:])
 
 
 if __name__ == "__main__":

@@ -22,6 +22,10 @@ _MISSED = 2.0
 _STEP = 0.25  # between the shifts of a logit that are tried
 
 
+class ReadingsError(Exception):
+    """No reading meets what is asked of it. The message says which."""
+
+
 class HeldOut(NamedTuple):
     """A network, and people that it did not learn from: real ones, and simulated ones, some of whom fall."""
 
@@ -43,7 +47,7 @@ def choose_readings(spec: ModelSpec, held_out: Sequence[HeldOut], risk: float) -
         risk: the accepted share of wrong answers among the answered windows of real people.
 
     Raises:
-        ValueError: falls are called too often whatever is expected.
+        ReadingsError: falls are called too often whatever is expected.
     """
     asked = [
         (Answers(one.network, one.real.labelled), one.real.labelled.labels, Answers(one.network, one.simulated))
@@ -92,6 +96,6 @@ def _for_falls(
         false = sum(falls_among(windows, says_fall(by, *answer)).false for windows, answer in zip(people, answers))
         if false <= FALSE_FALLS_PER_HOUR * hours:
             return tried
-    raise ValueError(
+    raise ReadingsError(
         f"{', '.join(reading.sensors)}: {false} false falls in {hours:.1f} h, however seldom one is expected"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -59,6 +61,8 @@ def test_any_subset_of_the_sensors_serves(spec: ModelSpec, network: CosmoNetwork
     strangers = windows_of(spec, 60, 2)
     probabilities, presence = Answers(network, strangers)(subset)
     assert (presence == subset).all()
+    without = replace(strangers, presence=np.array([[False, True, True]] * len(strangers)))
+    assert (Answers(network, without)(subset)[1] == np.array(subset) & [False, True, True]).all()
     assert (probabilities.argmax(axis=1) == strangers.labels).mean() > 0.9
 
 

@@ -126,5 +126,5 @@ def test_a_model_that_calls_falls_whatever_is_expected_is_refused(monkeypatch: p
 
     monkeypatch.setattr(readings, "Answers", Falls)
     monkeypatch.setattr(readings, "FALSE_FALLS_PER_HOUR", -1.0)
-    with pytest.raises(ValueError, match=r"imu, depth, radar: .* false falls"):
+    with pytest.raises(readings.ReadingsError, match=r"imu, depth, radar: .* false falls"):
         readings.choose_readings(SPEC, [readings.HeldOut(1, windows, windows)], RISK)  # type: ignore[arg-type]

@@ -25,7 +25,7 @@ from cosmo_runtime.training.adapt.session import read_session
 from cosmo_runtime.training.cosmo.method import Cosmo
 from cosmo_runtime.training.evaluate import evaluate, predict
 from cosmo_runtime.training.methods import Budget
-from cosmo_runtime.training.pretrained import write_pretrained
+from cosmo_runtime.training.pretrained import load_pretrained, write_pretrained
 from cosmo_runtime.training.train import train_bundle
 from cosmo_runtime.training.windows import UNLABELLED
 from tests.training.base import swaying_bundle
@@ -230,6 +230,15 @@ def test_what_a_base_expects_holds_for_activities_that_the_session_does_not_show
     assert spec.readings == (Reading(sensors=("imu",), expected={"slow": 1.0}, temperature=0.5),)
     assert spec.novelty is None
     assert type(spec).model_validate(spec.model_dump()) == spec
+
+
+def test_encoders_of_an_earlier_version_bring_no_reading_along(base, spec, tmp_path, monkeypatch):
+    """They were written with the temperature and the threshold of the model whose windows they have."""
+    write_pretrained(tmp_path / "encoders", spec, base.encoders, provenance={}, losses=[1.0])
+    read = load_pretrained(tmp_path / "encoders")
+    read = read._replace(spec=read.spec.model_copy(update={"temperature": 0.5, "min_confidence": 0.7}))
+    monkeypatch.setattr("cosmo_runtime.training.adapt.base.load_pretrained", lambda path: read)
+    assert load_base(tmp_path / "encoders").spec == spec.model_copy(update={"classes": ()})
 
 
 def test_an_answer_that_the_new_model_no_longer_knows_was_wrong_before(base, labels):
