@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Tuple
+from typing import Set, Tuple
 
+from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.runtime.cli.common import CACHE, DONE, FAILED, Failure, say
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.cli.values import line
 from cosmo_runtime.runtime.labels.expiry import Fate, delete, fates, same_person
 from cosmo_runtime.runtime.traces import forget, traces
+from cosmo_runtime.sensors.recording import Recording, RecordingError
 from cosmo_runtime.sensors.recording.segments import size_and_change
 
 
@@ -52,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
         raise Failure(f"{', '.join(map(str, missing))}: no such file or folder; nothing was deleted")
     gone, staying, failed, unread, size = 0, 0, 0, 0, 0
     people = set()
+    began: Set[str] = set()
     for fate in fates(options.paths, datetime.now(timezone.utc), options.participant):
         people.add(fate.who)
         unread += fate.unread
@@ -62,6 +66,8 @@ def run(options: argparse.Namespace) -> int:
         files = [file for file in (fate.recording, fate.labels) if file]
         try:
             bytes_here = sum(size_and_change(file)[0] for file in files)
+            with suppress(RecordingError):  # it goes all the same
+                began.add(Recording(fate.recording).began)
             if not options.dry_run:
                 _delete(fate, options.cache)
         except OSError as error:
@@ -79,6 +85,8 @@ def run(options: argparse.Namespace) -> int:
     if swept:
         _tell(f"{swept} {'folder' if swept == 1 else 'folders'} of windows {verb}")
     print(f"{gone} {'recording' if gone == 1 else 'recordings'} {verb} ({size / 1e6:.1f} MB), {staying} kept")
+    if options.participant:
+        _tell_who_learned(began)
     if options.participant and unread:
         these = "1 recording" if unread == 1 else f"{unread} recordings"
         say(f"{these} cannot be read, so nobody knows whether {options.participant} is in it: see above, and look")
@@ -93,6 +101,17 @@ def run(options: argparse.Namespace) -> int:
 def _tell(line: str) -> None:
     with suppress(OSError):  # expired recordings are deleted even if the output cannot be written
         print(line)
+
+
+def _tell_who_learned(began: Set[str]) -> None:
+    """Names the models that learned from the recordings that began at these times."""
+    for shelved in Shelf().bundles():
+        learned_from = shelved.bundle.provenance.get("recordings", ()) if shelved.bundle else ()
+        if not set(learned_from).isdisjoint(began):
+            say(
+                f"the model {shelved.name} learned from these recordings, and stays; to delete it, put another in use "
+                f"(cosmo-runtime bundle rollback), then: rm -r {shlex.quote(str(shelved.path))}"
+            )
 
 
 def _delete(fate: Fate, cache: Path) -> None:

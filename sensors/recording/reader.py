@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Callable, Container, Dict, Iterator, List, Mapping, Optional, Tuple
@@ -121,6 +122,11 @@ class Recording:
             RecordingError: a reading of the clocks is invalid.
         """
         return self._wall_clock().host_ns(wall_ns)
+
+    @property
+    def began(self) -> str:
+        """When it began, in UTC. A model names the recordings that it learned from so, wherever they are moved."""
+        return datetime.fromtimestamp(self.wall_ns(self.start_ns) / 1e9, timezone.utc).isoformat()
 
     def _wall_clock(self) -> WallClock:
         """Reads the readings of both clocks, once."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Dict, Iterable, Mapping, Optional, Sequence, Tuple
 
@@ -101,7 +100,7 @@ def read_session(base: Base, labels: Mapping[Path, Sequence[Segment]], keep: Opt
             only one activity; the base does not know an activity of ``keep``, or has no memory of it; or the base was
             trained on one of the recordings, so that before and after cannot be compared.
     """
-    recordings = [_began(path) for path in labels]
+    recordings = [Recording(path).began for path in labels]
     for path, began in zip(labels, recordings):
         if began in base.provenance.get("recordings", ()):
             raise PersonaliseError(
@@ -141,11 +140,6 @@ def read_session(base: Base, labels: Mapping[Path, Sequence[Segment]], keep: Opt
         return session
     spec, windows = without_absent(session.spec, session.windows)
     return replace(session, spec=spec, windows=windows)
-
-
-def _began(path: Path) -> str:
-    recording = Recording(path)
-    return datetime.fromtimestamp(recording.wall_ns(recording.start_ns) / 1e9, timezone.utc).isoformat()
 
 
 def _as_in(base: Base, names: Iterable[str]) -> Dict[str, str]:

@@ -10,6 +10,8 @@ from typing import Any, Callable, Dict
 
 import pytest
 
+from cosmo_runtime.models.bundle import WEIGHTS, write_bundle
+from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.runtime.traces import RecordingFile, note
 from cosmo_runtime.sensors.recording import Recording, RecordingWriter
 
@@ -129,6 +131,29 @@ def test_a_person_is_not_gone_while_a_recording_cannot_be_read(cosmo: Run, tmp_p
     assert cosmo(*words, "").code == 2  # and not all that are of nobody
     assert "nobody is called Zo\u00eb here" in cosmo(*words, "Zo\u00eb").err
     assert other.exists()
+
+
+def test_models_that_learned_from_a_person_are_named(
+    cosmo: Run, tmp_path: Path, tiny_bundle: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "my data"))
+    rig = ["--sensors", "imu", "--emulate", "person", "--duration", "1"]
+    for who in ("P1", "P2"):
+        recording = tmp_path / f"{who}.mcap"
+        assert cosmo("record", *rig, recording, "--participant", who).code == 0
+        write_bundle(
+            Shelf().folder / f"of {who}",
+            tiny_bundle.spec,
+            onnx=tiny_bundle.onnx.read_bytes(),
+            weights=(tiny_bundle.path / WEIGHTS).read_bytes(),
+            provenance={"recordings": ["an earlier one", Recording(recording).began]},
+            metrics={},
+        )
+    done = cosmo("purge", tmp_path, "--cache", tmp_path / "none", "--participant", "P1")
+    assert (done.code, (tmp_path / "P1.mcap").exists()) == (0, False)
+    assert "the model of P1 learned from these recordings, and stays" in done.err
+    assert f"rm -r '{Shelf().folder / 'of P1'}'" in done.err
+    assert "of P2" not in done.err
 
 
 def test_windows_go_whose_recording_was_deleted_by_hand(cosmo: Run, tmp_path: Path) -> None:
