@@ -12,7 +12,7 @@ from cosmo_runtime.models.networks import Encoders, ProjectionHeads
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.training.augment import Features, augment
 from cosmo_runtime.training.baselines.learning import Concatenated, learn_labels, learn_unlabelled, tune_together
-from cosmo_runtime.training.cosmo.neighbours import mutual_neighbours, spread_over
+from cosmo_runtime.training.cosmo.neighbours import cosine_distances, mutual_neighbours, spread_over
 from cosmo_runtime.training.cosmo.stage2 import embed
 from cosmo_runtime.training.methods import Budget, OnEpoch, Stage2Result, TwoStages, normalise
 from cosmo_runtime.training.windows import Windows
@@ -48,7 +48,7 @@ def _tune_with_spread_labels(
 ) -> Stage2Result:
     torch.manual_seed(seed)
     z, presence, _ = embed(encoders, windows)
-    reached, confidence = spread_over(windows, mutual_neighbours(z, presence, windows.groups))
+    reached, confidence = spread_over(windows, mutual_neighbours(cosine_distances(z, presence), windows.groups))
     budget = budget.with_labels(windows.labelled, reached)
     network = Concatenated(encoders, spec)
     return Stage2Result(

@@ -1,6 +1,6 @@
 """The nearest labelled window under dynamic time warping: the classical method, which needs no training.
 
-The distances of each modality (``training.baselines.warping``) are divided by their mean over pairs of labelled
+The distances of each modality (``training.warping``) are divided by their mean over pairs of labelled
 windows, so that they can be averaged. An IMU beside a skeleton counts half.
 """
 
@@ -10,8 +10,8 @@ import numpy as np
 from rich.progress import Progress
 
 from cosmo_runtime.models.spec import ModelSpec
-from cosmo_runtime.training.baselines.warping import distances
 from cosmo_runtime.training.methods import Budget, Predict
+from cosmo_runtime.training.warping import distances
 from cosmo_runtime.training.windows import Windows
 
 

@@ -12,8 +12,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cosmo_runtime.models.spec import ModalitySpec, ModelSpec
-from cosmo_runtime.training.baselines.warping import vectors
 from cosmo_runtime.training.methods import Budget, Predict
+from cosmo_runtime.training.warping import vectors
 from cosmo_runtime.training.windows import Windows
 
 KERNELS = 10_000

@@ -25,7 +25,6 @@ from cosmo_runtime.training.baselines.tuple_infonce import tuple_contrast
 from cosmo_runtime.training.benchmark.experiments import Experiment, Method, ModalityDistance, several_sensors
 from cosmo_runtime.training.benchmark.protocol import Protocol
 from cosmo_runtime.training.benchmark.protocols import PROTOCOLS
-from cosmo_runtime.training.cosmo.ensemble import CosmoEnsemble
 from cosmo_runtime.training.cosmo.method import Cosmo
 from cosmo_runtime.training.methods import OneStage
 
@@ -57,6 +56,13 @@ _OF_AN_IMU = Method(
 )
 
 ROWS: Mapping[str, Method] = {
+    # not for thousands of windows, each of which would be warped to each
+    "cosmo-warped": replace(
+        _COSMO,
+        title="Cosmo + label spreading + warping",
+        learner=Cosmo(spread=True, near=("stage 1", "warping")),
+        applies=lambda sensors: several_sensors(sensors) and "accelerometer" not in sensors,
+    ),
     "cosmo-spread": replace(_COSMO, title="Cosmo + label spreading", learner=Cosmo(spread=True)),
     "cosmo": _COSMO,
     # the paper fuses similar sensors by a sum
@@ -108,14 +114,9 @@ PARTS: Mapping[str, Method] = {
     "cosmo": _COSMO,
     "cosmo-mined": replace(_COSMO, title="Cosmo + mined neighbours", learner=Cosmo(mined=True)),
     "cosmo-spread": ROWS["cosmo-spread"],
-    "cosmo-ensemble-1-round": replace(
-        _COSMO, title="Cosmo + label spreading by three", learner=CosmoEnsemble(rounds=1), revision=1
-    ),
-    "cosmo-spread-twice": replace(
-        _COSMO, title="Cosmo + label spreading, twice", learner=CosmoEnsemble(members=1), revision=1
-    ),
-    "cosmo-ensemble": replace(
-        _COSMO, title="Cosmo + label spreading by three, twice", learner=CosmoEnsemble(), revision=1
+    "cosmo-warped": ROWS["cosmo-warped"],
+    "cosmo-warped-only": replace(
+        _COSMO, title="Cosmo + label spreading, near by warping", learner=Cosmo(spread=True, near=("warping",))
     ),
     "cosmo-mined-spread": replace(
         _COSMO, title="Cosmo + mined neighbours + label spreading", learner=Cosmo(mined=True, spread=True)

@@ -14,7 +14,13 @@ from scipy import sparse
 from cosmo_runtime.models.networks import CosmoNetwork, Encoders
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.training.augment import OF_A_WHOLE, Warp
-from cosmo_runtime.training.cosmo.neighbours import mutual_neighbours, spread_over
+from cosmo_runtime.training.cosmo.neighbours import (
+    cosine_distances,
+    mean_distances,
+    mutual_neighbours,
+    spread_over,
+    warped_distances,
+)
 from cosmo_runtime.training.cosmo.pretrain import pretrain
 from cosmo_runtime.training.cosmo.quality import Quality, quality_of_modality, quality_weights
 from cosmo_runtime.training.cosmo.stage2 import embed, finetune, turns_within
@@ -52,7 +58,8 @@ class Cosmo:
         fusion: ``concat`` for different modalities, ``sum`` for similar ones.
         pretrained: whether stage 1 is run.
         mined: whether the second half of stage 1 uses neighbours, mostly among other people, as further positives.
-        spread: whether stage 2 learns from all windows, with labels spread over such neighbours.
+        spread: whether stage 2 learns from all windows, with labels spread over neighbours.
+        near: what these neighbours are near by: ``stage 1``, ``warping`` of the signals, or the mean of both.
         turn: T_iter, the epochs of a turn of stage 2; adjusted if the budget is not a multiple of it.
         weights_range: the range of stage 1's random weightings, see ``training.cosmo.contrastive.random_weightings``.
         warp: how far augmentation changes a window's time.
@@ -62,6 +69,7 @@ class Cosmo:
     pretrained: bool = True
     mined: bool = False
     spread: bool = False
+    near: tuple[str, ...] = ("stage 1",)
     turn: int = 5
     weights_range: tuple[float, float] = (0.0, 1.0)
     warp: Warp = OF_A_WHOLE
@@ -95,7 +103,9 @@ class Cosmo:
             neighbours = None
             if half:
                 z, presence, _ = embed(encoders, windows)
-                neighbours = torch.from_numpy(_as_indices(mutual_neighbours(z, presence, windows.groups)))
+                neighbours = torch.from_numpy(
+                    _as_indices(mutual_neighbours(cosine_distances(z, presence), windows.groups))
+                )
             epochs = (budget.pretrain_epochs - done) // (halves - half)
             pretrain(
                 encoders,
@@ -136,7 +146,6 @@ class Cosmo:
         seed: int,
         progress: Progress,
         on_epoch: OnEpoch = ignore_epoch,
-        neighbours: Optional[sparse.csr_matrix] = None,
     ) -> Trained:
         """Stage 2.
 
@@ -148,7 +157,6 @@ class Cosmo:
             seed: the seed of everything random.
             progress: shows the epochs.
             on_epoch: called after each epoch.
-            neighbours: the graph over which labels are spread; None finds it by the encoders.
         """
         torch.manual_seed(seed)
         z, presence, _ = embed(encoders, windows)
@@ -161,9 +169,13 @@ class Cosmo:
         network.encoders = encoders
         labelled, confidence = windows.labelled, None
         if self.spread:
-            if neighbours is None:
-                neighbours = mutual_neighbours(z, presence, windows.groups)
-            labelled, confidence = spread_over(windows, neighbours)
+            views = {
+                "stage 1": lambda: cosine_distances(z, presence),
+                "warping": lambda: warped_distances(spec, windows),
+            }
+            chosen = [views[name]() for name in self.near]
+            distances = chosen[0] if len(chosen) == 1 else mean_distances(chosen, len(windows))
+            labelled, confidence = spread_over(windows, mutual_neighbours(distances, windows.groups))
             budget = budget.with_labels(windows.labelled, labelled)
         rounds, turn = turns_within(budget.epochs, self.turn)
         predict_now: Predict = partial(predict, network)

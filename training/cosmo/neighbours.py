@@ -8,6 +8,7 @@ that are each other's nearest nearly always show the same activity. The people i
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Callable, Sequence
 
 import numpy as np
 import torch
@@ -15,41 +16,79 @@ from scipy import sparse
 from sklearn.semi_supervised import LabelSpreading
 from torch import Tensor
 
+from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.training import warping
 from cosmo_runtime.training.windows import UNLABELLED, Windows
 
-_ROWS = 1024  # rows of the similarity matrix that are in memory at a time
+Distances = Callable[[Tensor], Tensor]
+"""Distances (R, N) of the windows with some indices (R,) to all N windows; infinite where two cannot be compared."""
+
+_ROWS = 1024  # rows of the matrix of distances that are in memory at a time
 
 
-def mutual_neighbours(
-    z: Tensor, presence: Tensor, groups: np.ndarray, across: int = 10, within: int = 3
-) -> sparse.csr_matrix:
+def cosine_distances(z: Tensor, presence: Tensor) -> Distances:
+    """Distances of embeddings.
+
+    Args:
+        z: (N, M, D) of length 1.
+        presence: (N, M), 1 or 0. Two windows are compared by the modalities that both have.
+    """
+    z = z * presence.unsqueeze(2)
+
+    def distances(rows: Tensor) -> Tensor:
+        shared = presence[rows] @ presence.T
+        mean = 1 - (z[rows].flatten(1) @ z.flatten(1).T) / shared.clamp(min=1e-6)
+        return mean.masked_fill(shared < 0.5, torch.inf)
+
+    return distances
+
+
+def warped_distances(spec: ModelSpec, windows: Windows) -> Distances:
+    """Distances of the signals themselves under dynamic time warping, meaned over the modalities that both have."""
+    by_sensor = warping.distances(spec, windows, windows, windows).values()
+    return mean_distances([torch.from_numpy(d).nan_to_num(torch.inf).__getitem__ for d in by_sensor], len(windows))
+
+
+def mean_distances(views: Sequence[Distances], count: int) -> Distances:
+    """The mean of several distances, each divided by its own mean first, so that all count the same.
+
+    Args:
+        views: distances between the same windows. Where one is infinite, the others count.
+        count: the number of windows, N. N x N numbers are held in memory.
+    """
+    total, known = torch.zeros(2, count, count)
+    for view in views:
+        distances = view(torch.arange(count))
+        finite = torch.isfinite(distances).fill_diagonal_(False)
+        total += torch.where(finite, distances / distances[finite].mean(), 0.0)
+        known += finite
+    return torch.where(known > 0, total / known, torch.inf).__getitem__
+
+
+def mutual_neighbours(distances: Distances, groups: np.ndarray, across: int = 10, within: int = 3) -> sparse.csr_matrix:
     """Finds pairs of windows that are among each other's nearest.
 
     Args:
-        z: (N, M, D) embeddings of length 1.
-        presence: (N, M), 1 or 0. Two windows are compared by the modalities that both have.
+        distances: between windows.
         groups: (N,) the person of each window.
         across: how many nearest windows of other people count.
         within: how many nearest windows of the same person count. If there is only one person, ``across`` is used.
 
     Returns:
-        (N, N) symmetric: exp(-(d / mean d)²) where two windows are neighbours, a weight of at most 1, with d their mean
-            cosine distance.
+        (N, N) symmetric: exp(-(d / mean d)²) where two windows are neighbours, a weight of at most 1, with d their
+            distance.
     """
     person = torch.from_numpy(np.unique(groups, return_inverse=True)[1])
     if int(person.max()) == 0:
         within = across
-    z = z * presence.unsqueeze(2)
     parts: list[sparse.csr_matrix] = []
-    for rows in torch.arange(len(z)).split(_ROWS):
-        shared = (presence[rows] @ presence.T).clamp(min=1e-6)
-        distance = 1 - (z[rows].flatten(1) @ z.flatten(1).T) / shared  # (rows, N), mean over shared modalities
-        distance[shared < 0.5] = torch.inf
+    for rows in torch.arange(len(person)).split(_ROWS):
+        distance = distances(rows)
         distance[torch.arange(len(rows)), rows] = torch.inf
         same = person[rows].unsqueeze(1) == person
         near = torch.zeros_like(same)
         for mask, count in ((same, across), (~same, within)):
-            nearest = distance.masked_fill(mask, torch.inf).topk(min(count, len(z)), largest=False)
+            nearest = distance.masked_fill(mask, torch.inf).topk(min(count, len(person)), largest=False)
             near.scatter_(1, nearest.indices, torch.isfinite(nearest.values) | near.gather(1, nearest.indices))
         parts.append(sparse.csr_matrix(distance.clamp(min=1e-6).masked_fill(~near, 0.0).numpy()))
     one_way = sparse.vstack(parts).tocsr()

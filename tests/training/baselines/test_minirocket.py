@@ -9,8 +9,8 @@ pytest.importorskip("torch")
 from rich.progress import Progress
 
 from cosmo_runtime.training.baselines.minirocket import minirocket
-from cosmo_runtime.training.baselines.warping import vectors
 from cosmo_runtime.training.methods import Budget, OneStage
+from cosmo_runtime.training.warping import vectors
 
 
 def fit(spec, windows, seed=0):

@@ -11,9 +11,17 @@ torch = pytest.importorskip("torch")
 from cosmo_runtime.training.augment import OF_A_MOMENT
 from cosmo_runtime.training.cosmo import method as cosmo
 from cosmo_runtime.training.cosmo.method import Cosmo
+from cosmo_runtime.training.cosmo.stage2 import embed
 from cosmo_runtime.training.methods import Budget, Epoch
 from cosmo_runtime.training.methods import learn as learn_both
 
+VARIATIONS = [
+    Cosmo(),
+    Cosmo(pretrained=False),
+    Cosmo(mined=True),
+    Cosmo(spread=True),
+    Cosmo(spread=True, near=("stage 1", "warping")),
+]
 BUDGET = Budget(pretrain_epochs=12, epochs=60, batch=16)
 
 
@@ -28,7 +36,7 @@ def learned(method: Cosmo, spec, windows, seed: int = 0):
     return learn_both(method, spec, windows, BUDGET, seed, Progress(disable=True))
 
 
-@pytest.mark.parametrize("method", [Cosmo(), Cosmo(pretrained=False), Cosmo(mined=True), Cosmo(spread=True)], ids=str)
+@pytest.mark.parametrize("method", VARIATIONS, ids=str)
 def test_every_variation_learns_from_few_labels(method, spec, few_labels, other_people):
     predict = learned(method, spec, few_labels)
     assert (predict(other_people).argmax(1) == other_people.labels).mean() > 0.7
@@ -72,6 +80,26 @@ def test_each_stage_is_told_what_the_method_asks_for(spec, few_labels, monkeypat
     confidence = told["finetune"][0]["confidence"]
     assert (confidence == 1).sum() >= 6
     assert confidence.min() < 1
+
+
+@pytest.mark.parametrize("near", [("stage 1",), ("warping",), ("stage 1", "warping")])
+def test_labels_are_spread_over_what_is_near_as_the_method_says(spec, few_labels, monkeypatch, near):
+    graphs = []
+    spread_over = cosmo.spread_over
+
+    def spread(windows, neighbours):
+        graphs.append(neighbours)
+        return spread_over(windows, neighbours)
+
+    monkeypatch.setattr(cosmo, "spread_over", spread)
+    given = (spec, few_labels, BUDGET, 0, Progress(disable=True))
+    encoders = Cosmo().pretrain(*given)
+    embedded = cosmo.cosine_distances(*embed(encoders, few_labels)[:2])
+    warped = cosmo.warped_distances(spec, few_labels)
+    both = cosmo.mean_distances([embedded, warped], len(few_labels))
+    Cosmo(spread=True, near=near).tune(encoders, *given)
+    distances = {("stage 1",): embedded, ("warping",): warped}.get(near, both)
+    assert np.abs(graphs[0] - cosmo.mutual_neighbours(distances, few_labels.groups)).max() == 0
 
 
 def test_quality_weights_are_those_of_the_windows(spec, few_labels):

@@ -5,7 +5,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from cosmo_runtime.training.cosmo.neighbours import mutual_neighbours, spread_labels
+from cosmo_runtime.training import warping
+from cosmo_runtime.training.cosmo.neighbours import (
+    cosine_distances,
+    mean_distances,
+    mutual_neighbours,
+    spread_labels,
+    warped_distances,
+)
 
 
 def people(each: int = 3, activities: int = 4, persons: int = 3, habit: float = 1.0, seed: int = 0):
@@ -32,16 +39,18 @@ def brute_force(z: np.ndarray, groups: np.ndarray, across: int, within: int) -> 
 
 def test_neighbours_are_those_of_a_plain_search():
     z, presence, _, groups = people()
-    found = mutual_neighbours(z, presence, groups, across=3, within=2).toarray()
+    found = mutual_neighbours(cosine_distances(z, presence), groups, across=3, within=2).toarray()
     np.testing.assert_allclose(found, brute_force(z[:, 0].numpy(), groups, 3, 2), atol=1e-5)
     np.testing.assert_array_equal(found, found.T)
 
 
 def test_other_people_show_the_activity_where_habits_are_strong():
     z, presence, labels, groups = people(habit=1.5)
-    row, column = mutual_neighbours(z, presence, groups, across=3, within=2).nonzero()
+    row, column = mutual_neighbours(cosine_distances(z, presence), groups, across=3, within=2).nonzero()
     assert (labels[row] == labels[column]).mean() > 0.95
-    anyone = mutual_neighbours(z, presence, np.zeros(len(labels)), across=5)  # as if one person had done it all
+    anyone = mutual_neighbours(
+        cosine_distances(z, presence), np.zeros(len(labels)), across=5
+    )  # as if one person had done it all
     row, column = anyone.nonzero()
     assert (labels[row] == labels[column]).mean() < 0.8
 
@@ -49,20 +58,45 @@ def test_other_people_show_the_activity_where_habits_are_strong():
 def test_windows_are_compared_by_what_both_have():
     z = torch.nn.functional.normalize(torch.tensor([[[1.0, 0], [1, 0]], [[1, 0], [0, 1]], [[0, 1], [1, 0]]]), dim=2)
     presence = torch.tensor([[1.0, 1], [1, 0], [1, 1]])
-    found = mutual_neighbours(z, presence, np.arange(3), across=1).toarray() > 0
+    found = mutual_neighbours(cosine_distances(z, presence), np.arange(3), across=1).toarray() > 0
     np.testing.assert_array_equal(found, [[False, True, False], [True, False, False], [False, False, False]])
 
 
 def test_windows_with_nothing_in_common_are_no_neighbours():
     z = torch.ones(2, 2, 1)
-    assert mutual_neighbours(z, torch.tensor([[1.0, 0], [0, 1]]), np.arange(2)).nnz == 0
+    assert mutual_neighbours(cosine_distances(z, torch.tensor([[1.0, 0], [0, 1]])), np.arange(2)).nnz == 0
+
+
+def test_each_of_several_distances_counts_the_same_and_a_missing_one_is_left_out():
+    """By hand: means over pairs that can be compared are 2 and 20, so the first pair is (1/2 + 30/20) / 2."""
+    inf = torch.inf
+    first = torch.tensor([[0.0, 1, 3], [1, 0, 2], [3, 2, 0]])
+    second = torch.tensor([[0.0, 30, 10], [30, 0, inf], [10, inf, 0]])
+    mean = mean_distances([first.__getitem__, second.__getitem__], 3)
+    expected = [[0, 1.0, 1.0], [1.0, 0, 1.0], [1.0, 1.0, 0]]
+    found = mean(torch.arange(3)).fill_diagonal_(0)
+    np.testing.assert_allclose(found, expected)
+    np.testing.assert_array_equal(mean(torch.tensor([2]))[0, :2], found[2, :2])
+    nothing = mean_distances([second.__getitem__], 3)(torch.tensor([1]))
+    assert nothing[0, 2] == inf
+
+
+def test_warped_windows_are_compared_by_the_modalities_that_both_have(spec, windows):
+    few = windows.where(np.arange(6))
+    few.presence[0, 1:] = False
+    by_sensor = list(warping.distances(spec, few, few, few).values())
+    others = ~np.eye(6, dtype=bool)
+    scaled = [d / d[others & np.isfinite(d)].mean() for d in by_sensor]
+    found = warped_distances(spec, few)(torch.arange(6)).numpy()
+    np.testing.assert_allclose(found[0, 1:], scaled[0][0, 1:], rtol=1e-5)
+    np.testing.assert_allclose(found[2, 3:], np.mean([d[2, 3:] for d in scaled], axis=0), rtol=1e-5)
 
 
 def test_one_label_an_activity_reaches_everyone():
     z, presence, labels, groups = people(habit=1.5)
     given = np.full(len(labels), -1)
     given[[np.flatnonzero(labels == k)[0] for k in range(4)]] = range(4)
-    spread, confidence = spread_labels(mutual_neighbours(z, presence, groups, 6, 2), given)
+    spread, confidence = spread_labels(mutual_neighbours(cosine_distances(z, presence), groups, 6, 2), given)
     assert (spread == labels).mean() > 0.85
     assert (confidence[given >= 0] == 1).all()
     assert ((confidence > 0) & (confidence <= 1)).all()

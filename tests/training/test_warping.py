@@ -9,7 +9,7 @@ pytest.importorskip("torch")
 pytest.importorskip("dtaidistance")
 
 from cosmo_runtime.models.spec import ModalitySpec, ModelSpec
-from cosmo_runtime.training.baselines.warping import HIP_CENTRE, distances, warping_distances
+from cosmo_runtime.training.warping import HIP_CENTRE, distances, warping_distances
 from cosmo_runtime.training.windows import Windows
 
 
