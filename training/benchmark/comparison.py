@@ -25,6 +25,7 @@ from cosmo_runtime.training.baselines.tuple_infonce import tuple_contrast
 from cosmo_runtime.training.benchmark.experiments import Experiment, Method, ModalityDistance, several_sensors
 from cosmo_runtime.training.benchmark.protocol import Protocol
 from cosmo_runtime.training.benchmark.protocols import PROTOCOLS
+from cosmo_runtime.training.cosmo.class_means import ClassMeans
 from cosmo_runtime.training.cosmo.method import Cosmo
 from cosmo_runtime.training.methods import OneStage
 
@@ -110,6 +111,10 @@ ROWS: Mapping[str, Method] = {
 """The rows of the tables, in order."""
 
 PARTS: Mapping[str, Method] = {
+    "cosmo-means-no-stage-1": replace(
+        _COSMO, title="Nearest class mean, random encoders", learner=ClassMeans(pretrained=False), followed=0
+    ),
+    "cosmo-means": replace(_COSMO, title="Nearest class mean, after stage 1", learner=ClassMeans(), followed=0),
     "cosmo-no-stage-1": replace(_COSMO, title="Cosmo without stage 1", learner=Cosmo(pretrained=False)),
     "cosmo": _COSMO,
     "cosmo-mined": replace(_COSMO, title="Cosmo + mined neighbours", learner=Cosmo(mined=True)),

@@ -1,0 +1,83 @@
+"""Stage 1 of Cosmo without stage 2: a window shows the activity whose mean embedding is nearest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from rich.progress import Progress
+from torch import Tensor
+
+from cosmo_runtime.models.networks import Encoders
+from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.training.cosmo.method import Cosmo
+from cosmo_runtime.training.cosmo.stage2 import embed
+from cosmo_runtime.training.methods import Budget, OnEpoch, Stage2Result, ignore_epoch
+from cosmo_runtime.training.windows import Windows
+
+
+@dataclass(frozen=True)
+class ClassMeans:
+    """A ``training.methods.Learner``. Its encoders are Cosmo's after stage 1, or random ones, and learn no more.
+
+    Attributes:
+        pretrained: whether stage 1 is run.
+    """
+
+    pretrained: bool = True
+
+    @property
+    def stage_1(self) -> str:
+        """The name of stage 1's settings, those of Cosmo."""
+        return self._cosmo.stage_1
+
+    @property
+    def _cosmo(self) -> Cosmo:
+        return Cosmo(pretrained=self.pretrained)
+
+    def new(self, spec: ModelSpec) -> Encoders:
+        """New encoders with random weights."""
+        return self._cosmo.new(spec)
+
+    def pretrain(
+        self,
+        spec: ModelSpec,
+        windows: Windows,
+        budget: Budget,
+        seed: int,
+        progress: Progress,
+        on_epoch: OnEpoch = ignore_epoch,
+    ) -> Encoders:
+        """Cosmo's stage 1."""
+        return self._cosmo.pretrain(spec, windows, budget, seed, progress, on_epoch)
+
+    def tune(
+        self,
+        network: Encoders,
+        spec: ModelSpec,
+        windows: Windows,
+        budget: Budget,
+        seed: int,
+        progress: Progress,
+        on_epoch: OnEpoch = ignore_epoch,
+    ) -> Stage2Result:
+        """Stores the mean embedding of each activity's labelled windows."""
+        z, labels = _embedded(network, windows.labelled)
+        known = torch.unique(labels)
+        means = torch.stack([z[labels == activity].mean(dim=0) for activity in known])
+        means = torch.nn.functional.normalize(means, dim=1)
+
+        def predict(query: Windows) -> np.ndarray:
+            """Probabilities that rise with the cosine similarity; 0 for activities without a labelled window."""
+            shares = torch.zeros(len(query), len(spec.classes))
+            shares[:, known] = torch.softmax(_embedded(network, query)[0] @ means.T, dim=1)
+            return shares.numpy()
+
+        return Stage2Result(predict)
+
+
+def _embedded(encoders: Encoders, windows: Windows) -> tuple[Tensor, Tensor]:
+    """The embeddings of all sensors as one vector of length 1, with zeros for absent ones; and the labels."""
+    z, presence, labels = embed(encoders, windows)
+    return torch.nn.functional.normalize((z * presence.unsqueeze(2)).flatten(1), dim=1), labels
