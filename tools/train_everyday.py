@@ -1,9 +1,11 @@
-"""Trains the model of everyday activities that ships.
+r"""Trains the model of everyday activities that ships.
 
     python tools/train_everyday.py --data PATH/utd-mhad --out models/bundles/everyday
     python tools/train_everyday.py --data PATH/utd-mhad --train 1-6 --out PATH/everyday-0
     python tools/train_everyday.py --data PATH/utd-mhad --only simulated --out PATH/zero-shot-0
     python tools/train_everyday.py --data PATH/utd-mhad --only simulated --fixed rotation --out PATH/without-rotation-0
+    python tools/train_everyday.py --data PATH/utd-mhad --only simulated --mocap PATH/deepmimic/data/motions \
+        --out PATH/zero-shot-mocap-0
 
 It learns from real people of UTD-MHAD and from simulated ones together (``training.datasets.everyday``). In each
 minibatch, some sensors are left out (``training.everyday``). What ships learns from all eight subjects. Its figures are
@@ -21,7 +23,7 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from rich.progress import Progress
@@ -42,6 +44,7 @@ from cosmo_runtime.training.datasets.everyday import (
     Variety,
     acted,
     calibrated,
+    captured,
     empty_rooms,
     everyday_spec,
     in_rooms,
@@ -58,6 +61,10 @@ from cosmo_runtime.training.windows import Windows
 PEOPLE, SECONDS = range(48), 60.0
 ACTORS = range(100, 130)
 """Simulated people who act on request; only zero-shot training learns from them."""
+PLAYERS = range(200, 224)
+"""Those who play motion capture; only zero-shot training learns from them."""
+CAPTURED_SHARE = 0.1
+"""Of all drawn windows. Of 0, 0.1 and 0.2, it was right most often about subjects 5 and 6, taught by 1 to 4."""
 ROOMS = range(2000, 2040)
 STEPS = 3000
 RISK = 0.05
@@ -66,6 +73,11 @@ READINGS = Path(__file__).with_name("everyday_readings.json")
 ZERO_SHOT = {"none": -0.5, "fall": -2.0}
 """What is added to the logits of models that learned from simulated people alone, which cannot know real ones: `none`
 is drawn more often than it should be answered, and falls far more often than people fall."""
+
+MOCAP_LICENCE = (
+    "the motion capture is DeepMimic's (Peng et al., SIGGRAPH 2018), MIT License, Copyright (c) 2018 Xue Bin Peng, and "
+    "is not redistributed here"
+)
 
 _LEFT_OUT = ("calibration", "acting")
 
@@ -92,6 +104,8 @@ def main() -> None:
     unknown = [name for name in options.fixed if name not in (*Variety._fields, *_LEFT_OUT)]
     if unknown:
         parser.error(f"--fixed: nothing is called {', '.join(unknown)}")
+    if options.mocap and options.only != "simulated":
+        parser.error("--mocap needs --only simulated: the other models learn from real people as sensors saw them")
     refuse_other(options.out)
     try:
         try_folder(options.out)
@@ -132,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"what does not vary between simulated people ({', '.join(Variety._fields)}), or is left out "
         f"({', '.join(_LEFT_OUT)})",
     )
+    parser.add_argument("--mocap", type=Path, metavar="FOLDER", help="learn from DeepMimic's motion capture, too")
     parser.add_argument("--steps", type=int, default=STEPS, help="minibatches")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache", type=Path, default=CACHE, help="of windows")
@@ -146,9 +161,11 @@ def _provenance(
         **({"people": SIMULATED} if options.only == "simulated" else {}),
         "command": shlex.join(["python", *sys.argv]),
         "about": ABOUT,
-        "data": _data_described(options.train, strangers, options.test, options.only),
-        "licence": utd.LICENCE + "; the simulated people are part of this project (Apache-2.0). What ships are "
-        "weights and, for later fine-tuning, some embeddings of 64 numbers a sensor; no recordings",
+        "data": _data_described(options, strangers),
+        "licence": utd.LICENCE
+        + "; the simulated people are part of this project (Apache-2.0)"
+        + (f"; {MOCAP_LICENCE}" if options.mocap else "")
+        + ". What ships are weights and, for later fine-tuning, some embeddings of 64 numbers a sensor; no recordings",
         "limits": LIMITS,
         "found": findings(metrics),
         "method": "Encoders of camera and radar begun by stage 1 of Cosmo (`utd`); then all parts at once from "
@@ -171,7 +188,7 @@ def read_spec(only: str = "") -> ModelSpec:
 
 def _taught(options: argparse.Namespace, subjects: Sequence[int]) -> Tuple[CosmoNetwork, List[Origin], float]:
     """Returns the network that the subjects taught, what it learned from, and the seconds it took."""
-    origins = lessons(options.data, subjects, options.only, options.fixed, options.cache, options.seed)
+    origins = lessons(options.data, subjects, options.only, options.fixed, options.cache, options.seed, options.mocap)
     started = time.monotonic()
     with Progress() as progress:
         task = progress.add_task("learning", total=options.steps)
@@ -227,7 +244,13 @@ def findings(metrics: Mapping[str, Any]) -> List[str]:
 
 
 def lessons(
-    data: Path, subjects: Sequence[int], only: str, fixed: Sequence[str], cache: Path, seed: int
+    data: Path,
+    subjects: Sequence[int],
+    only: str,
+    fixed: Sequence[str],
+    cache: Path,
+    seed: int,
+    mocap: Optional[Path] = None,
 ) -> List[Origin]:
     """The sources that the model learns from, and how much it learns from each."""
     rooms = empty_rooms(ROOMS, cache)
@@ -242,11 +265,17 @@ def lessons(
 
     at_home = made_up(simulated(PEOPLE, SECONDS, cache, variety), seed + 1, 0.4)
     if only == "simulated":
-        if "acting" in fixed:
-            return [at_home._replace(share=0.95), nobody]
-        acting = made_up(acted(ACTORS, SECONDS, cache, variety), seed + 2, 0.6)
         turned = 0.0 if "rotation" in fixed else 0.3
-        return [at_home._replace(share=0.35, turned=turned), acting._replace(turned=turned), nobody]
+        if "acting" in fixed:
+            people = [at_home._replace(share=0.95)]
+        else:
+            acting = made_up(acted(ACTORS, SECONDS, cache, variety), seed + 2, 0.6)
+            people = [at_home._replace(share=0.35, turned=turned), acting._replace(turned=turned)]
+        if mocap:
+            players = made_up(captured(mocap, PLAYERS, cache, variety), seed + 3, CAPTURED_SHARE)
+            people = [origin._replace(share=(1 - CAPTURED_SHARE / 0.95) * origin.share) for origin in people]
+            people.append(players._replace(turned=turned))
+        return [*people, nobody]
     recorded = Origin(in_rooms(real, rooms, seed), 0.5, turned=0.3)
     wrongly = Origin(misplaced(data, subjects, cache), 0.05, turned=0.5)
     if only == "real":
@@ -254,21 +283,25 @@ def lessons(
     return [recorded, at_home, nobody, wrongly]
 
 
-def _data_described(train: Sequence[int], strangers: Sequence[int], test: Sequence[int], only: str) -> str:
+def _data_described(options: argparse.Namespace, strangers: Sequence[int]) -> str:
     def listed(subjects: Sequence[int]) -> str:
         return ", ".join(map(str, subjects))
 
-    tests = f"{listed(test)} test it"
-    if set(strangers) != set(train):
-        tests = f"{listed(test)} test a twin that learned from {listed(strangers)}, whose figures are on this page"
+    tests = f"{listed(options.test)} test it"
+    if set(strangers) != set(options.train):
+        tests = (
+            f"{listed(options.test)} test a twin that learned from {listed(strangers)}, whose figures are on this page"
+        )
     real = (
-        f"UTD-MHAD, subjects {listed(train)} ({tests}): IMU and depth are real, the radar is synthesised from the "
-        "skeletons"
+        f"UTD-MHAD, subjects {listed(options.train)} ({tests}): IMU and depth are real, the radar is synthesised from "
+        "the skeletons"
     )
     made_up = f"{len(PEOPLE)} simulated people, {SECONDS:g} s each, every one in another room with another rig"
-    if only == "simulated":
+    if options.only == "simulated" and "acting" not in options.fixed:
         made_up += f"; {len(ACTORS)} more who act on request, cut out of the background, as data sets record people"
-    return {"real": real, "simulated": made_up}.get(only, f"{real}; {made_up}")
+    if options.mocap:
+        made_up += f"; motion capture of real people, each clip played {len(PLAYERS)} times before emulated sensors"
+    return {"real": real, "simulated": made_up}.get(options.only, f"{real}; {made_up}")
 
 
 if __name__ == "__main__":

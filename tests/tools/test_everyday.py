@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("torch")
 
+from cosmo_runtime.models.bundle import load_bundle
+from cosmo_runtime.models.shelf import SHIPPED_BUNDLE
 from cosmo_runtime.tools import everyday
 
 _PAGE = Path(everyday.__file__).parents[1] / "docs" / "benchmarks"
@@ -17,6 +20,15 @@ _PAGE = Path(everyday.__file__).parents[1] / "docs" / "benchmarks"
 def test_the_page_is_made_of_its_figures() -> None:
     figures = json.loads((_PAGE / "everyday.json").read_text(encoding="utf-8"))
     assert everyday.page(figures) in (_PAGE / "everyday.md").read_text(encoding="utf-8")
+
+
+def test_commands_name_no_folder_of_this_machine() -> None:
+    command = "python tools/train_everyday.py --data utd --only simulated --mocap clips/motions --out here/x"
+    bundle = replace(load_bundle(SHIPPED_BUNDLE), path=Path("zero-shot-mocap-0"), provenance={"command": command})
+    assert everyday._anywhere(bundle) == (
+        "python tools/train_everyday.py --data PATH/utd-mhad --only simulated --mocap PATH/deepmimic/data/motions "
+        "--out PATH/zero-shot-mocap-0"
+    )
 
 
 def test_figures_of_several_seeds_are_means_with_their_range() -> None:

@@ -6,6 +6,7 @@ import runpy
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 import pytest
@@ -103,6 +104,8 @@ def test_real_people_are_recognised_with_any_sensors_and_never_said_to_fall(
     "words, told",
     [
         (["--fixed", "camera,colour"], "--fixed: nothing is called colour"),
+        (["--mocap", "clips"], "--mocap needs --only simulated"),
+        (["--mocap", "clips", "--only", "real"], "--mocap needs --only simulated"),
         (["--out", "."], "exists and is not a bundle"),
         (["--train", "a"], "--train: 'a': expected numbers such as"),
         (["--data", "nowhere"], "nowhere"),
@@ -121,22 +124,38 @@ def test_what_cannot_be_is_told_before_anything_is_learned(
 
 
 @pytest.mark.parametrize(
-    "only, fixed, learned",
+    "only, fixed, mocap, learned",
     [
-        ("simulated", [], {"at home": 0.35, "acting": 0.6, "rooms": 0.05}),
-        ("simulated", ["acting"], {"at home": 0.95, "rooms": 0.05}),
-        ("real", [], {"real": 0.9, "rooms": 0.05, "thigh": 0.05}),
-        (None, [], {"real": 0.5, "at home": 0.4, "rooms": 0.05, "thigh": 0.05}),
+        ("simulated", [], None, {"at home": 0.35, "acting": 0.6, "rooms": 0.05}),
+        ("simulated", ["acting"], None, {"at home": 0.95, "rooms": 0.05}),
+        ("simulated", [], "clips", {"at home": 0.35 * 3 / 4, "acting": 0.6 * 3 / 4, "clips": 0.95 / 4, "rooms": 0.05}),
+        ("simulated", ["acting"], "clips", {"at home": 0.95 * 3 / 4, "clips": 0.95 / 4, "rooms": 0.05}),
+        ("real", [], None, {"real": 0.9, "rooms": 0.05, "thigh": 0.05}),
+        (None, [], None, {"real": 0.5, "at home": 0.4, "rooms": 0.05, "thigh": 0.05}),
     ],
 )
 def test_who_teaches_is_what_was_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, only: str, fixed: list, learned: dict
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, only: str, fixed: list, mocap: Optional[str], learned: dict
 ) -> None:
+    monkeypatch.setattr(train_everyday, "CAPTURED_SHARE", 0.95 / 4)
+    monkeypatch.setattr(train_everyday, "captured", lambda folder, *_: folder)
     for name, people in {
         "empty_rooms": "rooms", "real_people": "real", "simulated": "at home", "acted": "acting", "misplaced": "thigh",
     }.items():  # fmt: skip
         monkeypatch.setattr(train_everyday, name, lambda *_, people=people: people)
     for name in ("calibrated", "in_rooms"):
         monkeypatch.setattr(train_everyday, name, lambda people, *_: people)
-    origins = train_everyday.lessons(tmp_path, [1], only, fixed, tmp_path, 0)
-    assert {origin.windows: origin.share for origin in origins} == learned
+    origins = train_everyday.lessons(tmp_path, [1], only, fixed, tmp_path, 0, mocap)
+    assert {origin.windows: origin.share for origin in origins} == pytest.approx(learned)
+
+
+@pytest.mark.parametrize("mocap", [[], ["--mocap", "clips"]])
+def test_the_card_says_where_motion_capture_comes_from(monkeypatch: pytest.MonkeyPatch, mocap: list) -> None:
+    options = train_everyday._parser().parse_args(
+        ["--data", "utd", "--out", "new", "--only", "simulated", "--fixed", "acting", *mocap]
+    )
+    monkeypatch.setattr(train_everyday, "findings", lambda _: [])
+    told = train_everyday._provenance(options, [1], {}, 2)
+    assert ("motion capture" in told["data"]) == bool(mocap)
+    assert ("DeepMimic's (Peng et al., SIGGRAPH 2018), MIT License" in told["licence"]) == bool(mocap)
+    assert "act on request" not in told["data"]

@@ -1,5 +1,7 @@
 """Windows of everyday activities: real people of UTD-MHAD, simulated ones for what UTD-MHAD lacks, and empty rooms.
 
+Motion capture can teach, too: real movements, of which emulated sensors see somebody else each time.
+
 UTD-MHAD's inertial sensor is on the right wrist in actions 1 to 21, and on the right thigh in 22 to 27. It counts as
 absent in the latter, because no rig wears it there. Its depth images have no background, so some are put into simulated
 rooms. Simulated people wear the sensor in any orientation, in rooms with any camera (``any_setting``).
@@ -22,13 +24,14 @@ from cosmo_runtime.runtime.labels.truth import TruthLine
 from cosmo_runtime.sensors.config import DepthConfig
 from cosmo_runtime.sensors.events import Truth
 from cosmo_runtime.sensors.simulation.inertial import GRAVITY
+from cosmo_runtime.sensors.simulation.mocap.motion import MocapMotion, read_clips
 from cosmo_runtime.sensors.simulation.motion import Camera
 from cosmo_runtime.sensors.simulation.person import SimulatedPerson
 from cosmo_runtime.sensors.simulation.setting import acted_setting, any_setting
 from cosmo_runtime.sensors.simulation.takes import REST, Takes
 from cosmo_runtime.sensors.simulation.utd import ACTIVITIES, UtdMotion
 from cosmo_runtime.training.datasets.motion import person_spec, utd_streams
-from cosmo_runtime.training.datasets.store import decoded_once, in_parallel
+from cosmo_runtime.training.datasets.store import DataSetError, decoded_once, in_parallel
 from cosmo_runtime.training.datasets.stream import Activity, at_middle
 from cosmo_runtime.training.windows import UNLABELLED, Windows
 
@@ -47,6 +50,18 @@ LIKE_NAMED = {
     "squat": "squat",
 }
 """UTD-MHAD's actions that have a name here. All others are ``none``."""
+LIKE_CAPTURED = {
+    "walk": "walk",
+    "stealthy walk": "walk",
+    "zombie walk": "walk",
+    "jog": "run on the spot",
+    "run": "run on the spot",
+    "jump": "jump",
+    "punch": "punch",
+    "getup facedown": "get up",
+    "getup faceup": "get up",
+}
+"""DeepMimic's clips that have a name here. All others are ``none``. Those that loop are played on the spot."""
 WRIST_ACTIONS = ("wave", "clap", "punch")
 """Those of them with the sensor on the wrist."""
 
@@ -144,6 +159,25 @@ def _actor(seconds: float, cache: Path, variety: Variety, seed: int) -> Windows:
     )
 
 
+def captured(folder: Path, seeds: Sequence[int], cache: Path, variety: Variety = EVERYTHING) -> Windows:
+    """Motion capture as somebody else plays it in each setting, at home and as in a data set by turns.
+
+    A window has the label of the clip at its middle. Rests between clips have none.
+
+    Raises:
+        SensorNotFound: the folder is missing, or its clips cannot be read.
+        DataSetError: none of its clips has one of the names that ``LIKE_CAPTURED`` knows.
+    """
+    if not LIKE_CAPTURED.keys() & {clip.name for clip in read_clips(folder)}:
+        raise DataSetError(f"{folder}: no clip is called {', '.join(LIKE_CAPTURED)}; use DeepMimic's clips")
+    return Windows.concatenate(in_parallel(partial(_player, folder, cache, variety), list(seeds), "motion capture"))
+
+
+def _player(folder: Path, cache: Path, variety: Variety, seed: int) -> Windows:
+    key = everyday_spec(), str(folder.resolve()), variety._replace(brisk=True)
+    return decoded_once(cache, f"everyday-captured-{seed}", key, partial(_plays, folder, variety, seed))
+
+
 def _seen(seconds: float, variety: Variety, seed: int) -> Windows:
     """One person's windows."""
     person = SimulatedPerson(seed, setting=any_setting(seed, **variety._asdict()))
@@ -157,8 +191,15 @@ def _acts(seconds: float, variety: Variety, seed: int) -> Windows:
     return _windows(takes, setting.camera, seconds, _act, seed)
 
 
+def _plays(folder: Path, variety: Variety, seed: int) -> Windows:
+    """The windows of one who plays the clips of a folder."""
+    draw = acted_setting if seed % 2 else any_setting
+    motion = MocapMotion(folder, seed, setting=draw(seed, variety.camera, variety.rotation, variety.room))
+    return _windows(motion, motion.camera, motion.duration_s, _clip, seed)
+
+
 def _windows(
-    motion: Union[SimulatedPerson, Takes], camera: Camera, seconds: float, activity: Activity, seed: int
+    motion: Union[SimulatedPerson, Takes, MocapMotion], camera: Camera, seconds: float, activity: Activity, seed: int
 ) -> Windows:
     """A person's windows. Each sensor is read at exactly the times of the windows' grid."""
     spec = everyday_spec()
@@ -211,6 +252,11 @@ def _activity(truths: TruthLine, start_ns: int, end_ns: int) -> Optional[str]:
 def _act(truths: TruthLine, start_ns: int, end_ns: int) -> Optional[str]:
     name = at_middle(truths, start_ns, end_ns)
     return None if name == REST else name
+
+
+def _clip(truths: TruthLine, start_ns: int, end_ns: int) -> Optional[str]:
+    name = at_middle(truths, start_ns, end_ns)
+    return None if name == NONE else LIKE_CAPTURED.get(name or "", NONE)
 
 
 def empty_rooms(seeds: Sequence[int], cache: Path) -> Windows:

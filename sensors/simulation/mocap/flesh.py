@@ -43,11 +43,11 @@ def flesh(skeleton: Skeleton) -> Flesh:
     return Flesh(np.array(bones), np.array(radii))
 
 
-def worn(skeleton: Skeleton, place: str, side: int = RIGHT) -> Worn:
+def worn(skeleton: Skeleton, place: str, side: int = RIGHT, along_m: float = 0.03) -> Worn:
     """An IMU on the wrist (x to the elbow, z out of the back of the hand) or the thigh (x to the hip, z ahead).
 
     How the forearm is rolled in the file's rest pose is unknown. The back of the hand is assumed to face outward if the
-    arm hangs down in that pose, and up if it is stretched out.
+    arm hangs down in that pose, and up if it is stretched out. On the wrist, it sits ``along_m`` up the forearm.
 
     Raises:
         SensorNotFound: no joint's name fits such a bone.
@@ -69,7 +69,7 @@ def worn(skeleton: Skeleton, place: str, side: int = RIGHT) -> Worn:
     z = out - (out @ x) * x
     z /= np.linalg.norm(z)
     axes = Rotation.from_matrix(np.stack([x, np.cross(z, x), z], axis=1))
-    along = 0.5 * bone if place == "thigh" else bone + 0.03 * x
+    along = 0.5 * bone if place == "thigh" else bone + along_m * x
     return Worn(joint, axes, along + _OUT_M[place] * z)
 
 

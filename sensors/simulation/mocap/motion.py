@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import List, NamedTuple, Tuple
+from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -12,23 +12,34 @@ from scipy.spatial.transform import Rotation, RotationSpline, Slerp
 
 from cosmo_runtime.names import NONE
 from cosmo_runtime.sensors.sensor import SensorNotFound
+from cosmo_runtime.sensors.simulation.activities.scene import Place
 from cosmo_runtime.sensors.simulation.body import LEFT, RIGHT
 from cosmo_runtime.sensors.simulation.inertial import InertialSensor, Worn, WornImu
 from cosmo_runtime.sensors.simulation.mocap.bvh import read_bvh
 from cosmo_runtime.sensors.simulation.mocap.clip import Clip, same_joints
 from cosmo_runtime.sensors.simulation.mocap.deepmimic import read_deepmimic
-from cosmo_runtime.sensors.simulation.mocap.flesh import flesh, worn
+from cosmo_runtime.sensors.simulation.mocap.flesh import Flesh, flesh, worn
 from cosmo_runtime.sensors.simulation.motion import ActivityStart, Camera, noise_at
 from cosmo_runtime.sensors.simulation.person import CAMERA
 from cosmo_runtime.sensors.simulation.raycast import Box, DepthCamera
 from cosmo_runtime.sensors.simulation.returns import detect
-from cosmo_runtime.sensors.simulation.room import RIG_HEIGHT_M
+from cosmo_runtime.sensors.simulation.room import furnish
+from cosmo_runtime.sensors.simulation.setting import Setting
 
 _GRID_HZ = 60.0
 _LOOPED_S = 4.0  # a looping clip is repeated until it has lasted this long
 _REST_S = 1.5  # from one clip into the next
-_PLACE_M = (0.0, 3.0)  # where people are in front of the rig
+_ROOM = Box((0, 2.2, 1.5), (3.2, 3.2, 1.5))
 _FIELD_UT = np.array([0.0, 22.0, -43.0])
+
+
+class _Player(NamedTuple):
+    """Who plays the clips, as multiples of the recorded person's size and pace, where, and how far they turn (rad)."""
+
+    size: float = 1.0
+    pace: float = 1.0
+    place_m: Tuple[float, float] = (0.0, 3.0)
+    turn: float = 0.0
 
 
 class _Stretch(NamedTuple):
@@ -45,12 +56,14 @@ class MocapMotion:
     The person stands three metres before the rig and faces it at first. A looping clip is repeated on the spot, as on
     a treadmill. During a rest, one pose passes into the next. The IMU is worn on the right wrist (x along the forearm
     to the elbow, z out of the back of the hand) or on the front of the right thigh. Radar and camera see capsules
-    around the bones.
+    around the bones. With a ``setting``, somebody else plays the clips: larger or smaller, faster or slower, elsewhere,
+    and facing elsewhere at first.
 
     Args:
         folder: holds ``.bvh`` files, or DeepMimic's ``.txt`` and ``.json``, all of one skeleton.
-        seed: seed of the sensors' noise.
+        seed: seed of the sensors' noise and, with a setting, of who plays the clips and of the room.
         camera: a RealSense D435 at 480x270 when absent.
+        setting: the rig's setting, in place of ``camera``.
 
     Raises:
         SensorNotFound: the folder is missing, or holds no clips or clips of different skeletons.
@@ -60,25 +73,33 @@ class MocapMotion:
     imu_rate_hz = 100.0
     radar_rate_hz = 20.0
 
-    def __init__(self, folder: Path, seed: int = 0, camera: Camera | None = None) -> None:
-        clips = read_clips(folder)
+    def __init__(
+        self, folder: Path, seed: int = 0, camera: Camera | None = None, setting: Setting | None = None
+    ) -> None:
+        self._setting = setting or Setting(camera or CAMERA)
+        self.camera = self._setting.camera
+        player, room = _drawn(seed, setting) if setting else (_Player(), _ROOM)
+        clips = [_by(player, clip) for clip in read_clips(folder)]
         strangers = same_joints(clips)
         if strangers:
             raise SensorNotFound(
                 f"{folder}: {', '.join(strangers)} have other joints than {clips[0].name}; use clips of one skeleton"
             )
-        self.camera = camera or CAMERA
         self._seed = seed
-        self._flesh = flesh(clips[0].skeleton)
+        bones, radii = flesh(clips[0].skeleton)
+        self._flesh = Flesh(bones, player.size * radii)
+        places = {place: worn(clips[0].skeleton, place, along_m=self._setting.along_m) for place in self.imu_places}
+        if setting:  # not otherwise: even a turn by nothing changes the last digits
+            places["wrist"] = places["wrist"]._replace(axes=places["wrist"].axes * setting.wrist)
         self._imus = {
-            place: WornImu(
-                partial(self._path, worn(clips[0].skeleton, place)), _FIELD_UT, InertialSensor(2 * seed + number)
-            )
-            for number, place in enumerate(self.imu_places)
+            place: WornImu(partial(self._path, imu), _FIELD_UT, InertialSensor(2 * seed + number))
+            for number, (place, imu) in enumerate(places.items())
         }
         self._starts: List[ActivityStart] = []
-        self._lay_out([_stretched(clip, self._lowest(clip)) for clip in clips])
-        self._eye = DepthCamera(self.camera, RIG_HEIGHT_M, Box((0, 2.2, 1.5), (3.2, 3.2, 1.5)), [], seed)
+        self._lay_out([_stretched(clip, self._lowest(clip), player) for clip in clips])
+        self._eye = DepthCamera(
+            self.camera, self._setting.height_m, room, [], seed, self._setting.down, self._setting.grain
+        )
 
     def imu(self, times_s: np.ndarray, place: str = "wrist") -> np.ndarray:
         """Returns (n, 9): specific force in m/s², angular rate in rad/s, magnetic field in µT."""
@@ -86,15 +107,24 @@ class MocapMotion:
 
     def depth(self, time_s: float) -> np.ndarray:
         """Returns (height, width) uint16 in steps of ``camera.depth_scale_m``; 0 where nothing is measured."""
-        return self._eye.image(
-            self._capsules(np.array([time_s]))[0], self._flesh.radii, noise_at(self._seed, 31, time_s)
-        )
+        return next(self.depths(np.array([time_s])))
+
+    def depths(self, times_s: np.ndarray) -> Iterator[np.ndarray]:
+        """Yields ``depth`` for each time."""
+        for time_s, capsules in zip(times_s, self._capsules(times_s)):
+            yield self._eye.image(capsules, self._flesh.radii, noise_at(self._seed, 31, time_s))
 
     def radar(self, time_s: float) -> np.ndarray:
         """Returns (n, 5) float32: x, y, z (m), radial speed (m/s), SNR (dB)."""
+        return next(self.radars(np.array([time_s])))
+
+    def radars(self, times_s: np.ndarray) -> Iterator[np.ndarray]:
+        """Yields ``radar`` for each time."""
         step = 0.01
-        before, now, after = self._capsules(time_s + np.array([-step, 0.0, step])) - (0, 0, RIG_HEIGHT_M)
-        return detect(now, (after - before) / (2 * step), self._flesh.radii, noise_at(self._seed, 41, time_s))
+        around = (times_s[:, None] + np.array([-step, 0.0, step])).ravel()
+        capsules = (self._capsules(around) - (0, 0, self._setting.height_m)) @ self._setting.down.T
+        for time_s, (before, now, after) in zip(times_s, capsules.reshape(len(times_s), 3, -1, 2, 3)):
+            yield detect(now, (after - before) / (2 * step), self._flesh.radii, noise_at(self._seed, 41, time_s))
 
     def activities(self, until_s: float) -> list[ActivityStart]:
         """Returns every clip and rest that starts before ``until_s``, oldest first."""
@@ -159,8 +189,23 @@ def read_clips(folder: Path) -> List[Clip]:
     return [readers[path.suffix.lower()](path) for path in files]
 
 
-def _stretched(clip: Clip, floor_m: float) -> _Stretch:
-    """A clip on the grid, standing on the floor, facing the rig, and repeated if it loops."""
+def _drawn(seed: int, setting: Setting) -> Tuple[_Player, Optional[Box]]:
+    """Draws who plays the clips in a setting, and the room, bare but for its walls."""
+    rng = np.random.default_rng((seed, 51))
+    x, y, turn = rng.uniform(-0.3, 0.3), rng.uniform(2.3, 3.3), rng.normal(0, setting.facing)
+    player = _Player(rng.uniform(0.9, 1.15), rng.uniform(0.85, 1.15), (x, y), turn)
+    room, _ = furnish(rng, Place(x, y, np.pi), 0.45)
+    return player, room if setting.room else None
+
+
+def _by(player: _Player, clip: Clip) -> Clip:
+    """A clip in a player's size and at their pace."""
+    skeleton = clip.skeleton._replace(offsets=player.size * clip.skeleton.offsets)
+    return clip._replace(skeleton=skeleton, positions=player.size * clip.positions, frame_s=clip.frame_s / player.pace)
+
+
+def _stretched(clip: Clip, floor_m: float, player: _Player) -> _Stretch:
+    """A clip on the grid, on the floor where the player stands, turned from the rig, and repeated if it loops."""
     seconds = (len(clip.positions) - 1) * clip.frame_s
     repeats = max(1, int(np.ceil(_LOOPED_S / seconds))) if clip.loops else 1
     positions, rotations = clip.positions, clip.rotations
@@ -168,10 +213,10 @@ def _stretched(clip: Clip, floor_m: float) -> _Stretch:
         positions, rotations = _closed(positions, rotations)
         positions = np.concatenate([positions, *[positions[1:]] * (repeats - 1)])
         rotations = np.concatenate([rotations, *[rotations[1:]] * (repeats - 1)])
-    facing = Rotation.from_euler("z", _turn_to_rig(clip))
+    facing = Rotation.from_euler("z", _turn_to_rig(clip) + player.turn)
     middle = (positions[:, 0].min(axis=0) + positions[:, 0].max(axis=0)) / 2 * (1, 1, 0)
     positions = facing.apply((positions - middle).reshape(-1, 3)).reshape(positions.shape)
-    positions += (*_PLACE_M, -floor_m)
+    positions += (*player.place_m, -floor_m)
     shape = rotations.shape
     rotations = (facing * Rotation.from_quat(rotations.reshape(-1, 4))).as_quat().reshape(shape)
     times_s = np.arange(len(positions)) * clip.frame_s

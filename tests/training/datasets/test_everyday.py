@@ -15,10 +15,14 @@ from cosmo_runtime.runtime.labels.truth import TruthLine
 from cosmo_runtime.sensors.events import Truth
 from cosmo_runtime.sensors.sensor import SensorError
 from cosmo_runtime.sensors.simulation.inertial import GRAVITY
+from cosmo_runtime.sensors.simulation.mocap.motion import MocapMotion, read_clips
+from cosmo_runtime.sensors.simulation.setting import acted_setting, any_setting
 from cosmo_runtime.sensors.simulation.utd import UtdMotion
 from cosmo_runtime.training.datasets import everyday
 from cosmo_runtime.training.datasets.everyday import CLASSES, everyday_spec
+from cosmo_runtime.training.datasets.store import DataSetError
 from cosmo_runtime.training.windows import UNLABELLED, Windows
+from tests.sensors.simulation.mocap.files import bvh, write
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +111,57 @@ def test_the_thighs_sensor_counts_as_absent(data_dir: Path, tmp_path: Path, monk
     assert (wrongly.presence == [True, False, False]).all()
     assert len(wrongly) == (~worn.presence[:, 0]).sum()
     assert {CLASSES[label] for label in wrongly.labels} == {"none"}
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four clips of somebody who swings the right arm."""
+    folder = tmp_path_factory.mktemp("clips")
+    swing = [("RightArm", "Y", 40 * np.sin(2 * np.pi * np.arange(0, 2, 0.02)))]
+    for name in ("dance_a", "getup_faceup", "jog", "stealthy_walk"):
+        write(folder, f"{name}.bvh", bvh(100, 0.02, swing))
+    return folder
+
+
+def test_motion_capture_is_labelled_by_the_clip_at_the_middle(clips: Path, cache: Path) -> None:
+    called = {"dance a": "none", "getup faceup": "get up", "jog": "run on the spot", "stealthy walk": "walk"}
+    for seed, setting in ((4, any_setting(4)), (3, acted_setting(3))):
+        windows = everyday.captured(clips, [seed], cache)
+        motion = MocapMotion(clips, seed, setting=setting)
+        middles_s = 1 + 0.5 * np.arange(len(windows))
+        assert motion.duration_s - 1.5 < middles_s[-1] <= motion.duration_s - 1
+        starts = motion.activities(1e9)
+        for start, end_s in zip(starts, [*(after.start_s for after in starts[1:]), 1e9]):
+            inside = (middles_s > start.start_s) & (middles_s < end_s)
+            expected = called.get(start.activity)
+            assert (windows.labels[inside] == (CLASSES.index(expected) if expected else UNLABELLED)).all()
+        times_s = 0.5 * 4 + np.arange(1, 101) / 50  # those of the fifth window
+        np.testing.assert_allclose(windows.features["imu"][4], motion.imu(times_s)[:, :6], rtol=1e-5, atol=1e-5)
+
+
+def test_motion_capture_is_seen_in_another_setting_each_time(clips: Path, cache: Path) -> None:
+    windows = everyday.captured(clips, [3, 4, 7], cache)
+    counts = [int((windows.groups == group).sum()) for group in np.unique(windows.groups)]
+    assert len(set(counts)) > 1  # at another pace
+    cut_out = np.asarray(windows.where(windows.groups % 2 == 1).features["depth"])
+    assert (cut_out == 0).mean() > 0.8
+    seen_at = [np.median(depth[depth > 0]) for depth in (cut_out[:1], cut_out[-1:])]
+    assert abs(seen_at[0] - seen_at[1]) > 0.05
+
+
+def test_motion_capture_without_any_known_name_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "wander.bvh", bvh(100, 0.02))
+    with pytest.raises(DataSetError, match="no clip is called walk"):
+        everyday.captured(tmp_path, [4], tmp_path)
+
+
+def test_deepmimics_clips_have_the_names_that_count(data_dir: Path) -> None:
+    try:
+        clips = read_clips(data_dir / "mocap" / "deepmimic" / "data" / "motions")
+    except SensorError as error:
+        pytest.skip(str(error))
+    assert everyday.LIKE_CAPTURED.keys() < {clip.name for clip in clips}
+    assert set(everyday.LIKE_CAPTURED.values()) < set(CLASSES)
 
 
 @pytest.mark.slow

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from cosmo_runtime.sensors.sensor import SensorNotFound
 from cosmo_runtime.sensors.simulation.mocap.motion import MocapMotion
 from cosmo_runtime.sensors.simulation.motion import Camera, Motion
+from cosmo_runtime.sensors.simulation.setting import Setting
 from tests.sensors.simulation.mocap.files import bvh, write
 
 SMALL = Camera(240, 135, 126.45, 126.45, 119.5, 67.0, 15.0, 0.001)
@@ -73,6 +75,65 @@ def test_the_radar_sees_who_swings_and_not_who_stands(folder: Path) -> None:
     swing_s = motion.activities(1e9)[3].start_s
     assert np.mean([len(motion.radar(2 + k / 20)) for k in range(20)]) < 4
     assert np.mean([len(motion.radar(swing_s + k / 20)) for k in range(20)]) > 5
+
+
+def test_with_a_setting_somebody_else_plays_at_another_pace_and_feels_it(folder: Path) -> None:
+    usual, other = (MocapMotion(folder, 3, setting=setting) for setting in (None, Setting(SMALL, facing=1.0)))
+
+    def swung(motion: MocapMotion) -> tuple:
+        start_s, end_s = (start.start_s for start in motion.activities(1e9)[3:5])
+        felt = motion.imu(np.arange(start_s + 0.5, end_s - 0.5, 0.01))
+        return end_s - start_s, np.linalg.norm(felt[:, 3:6], axis=1).max(), felt[:, 0].max()
+
+    def stands(motion: MocapMotion) -> tuple:
+        capsules = motion._capsules(np.array([2.0]))[0]
+        tips = capsules[[np.argmin(capsules[:, 1, 0]), np.argmax(capsules[:, 1, 0])], 1]
+        return capsules[..., 2].max(), np.linalg.norm(tips[1] - tips[0]), capsules[..., :2].mean(axis=(0, 1)), tips
+
+    size = stands(other)[1] / stands(usual)[1]
+    assert abs(size - 1) > 0.01
+    assert stands(other)[0] / stands(usual)[0] == pytest.approx(size, rel=0.01)
+    feet_m = other._capsules(np.array([2.0]))[0, ..., 2].min()
+    assert feet_m == pytest.approx(0.04 * size, rel=0.01)  # a foot's radius
+    assert np.abs(stands(other)[2] - stands(usual)[2]).max() > 0.1  # elsewhere
+    assert np.ptp(stands(usual)[3][:, 1]) < 0.01 < 0.1 < np.ptp(stands(other)[3][:, 1])  # and turned
+    pace = swung(usual)[0] / swung(other)[0]
+    assert abs(pace - 1) > 0.03
+    assert swung(other)[1] / swung(usual)[1] == pytest.approx(pace, rel=0.03)
+    assert swung(other)[2] / swung(usual)[2] == pytest.approx((0.53 * size - 0.03) / 0.5 * pace**2, rel=0.02)
+
+
+def test_a_setting_says_where_camera_and_radar_look_from(folder: Path) -> None:
+    setting = Setting(SMALL, height_m=1.8, pitch=0.35, facing=0.0, room=False, grain=0.0)
+    motion = MocapMotion(folder, 1, setting=setting)
+    image = motion.depth(2.0) * SMALL.depth_scale_m
+    assert (image == 0).mean() > 0.8  # there is nothing behind
+    row, column = np.nonzero(image)
+    ahead = image[row, column]
+    rays = np.stack([(column - SMALL.cx) / SMALL.fx, np.ones(len(row)), (SMALL.cy - row) / SMALL.fy], axis=1)
+    heights_m = (ahead[:, None] * rays @ setting.down)[:, 2] + setting.height_m
+    capsules = motion._capsules(np.array([2.0]))[0]
+    assert heights_m.min() == pytest.approx(0, abs=0.08)
+    assert heights_m.max() == pytest.approx(capsules[..., 2].max(), abs=0.1)
+    swing_s = motion.activities(1e9)[3].start_s
+    points = np.concatenate([motion.radar(swing_s + k / 20)[:, :3] for k in range(40)])
+    hand_m = np.median((points @ setting.down)[:, 2]) + setting.height_m
+    assert hand_m == pytest.approx(capsules[..., 2].max(), abs=0.25)  # an arm swings at the shoulder's height
+
+
+def test_a_setting_says_how_the_wrists_sensor_is_worn(folder: Path) -> None:
+    setting = Setting(SMALL)
+    wrist = Rotation.from_euler("xyz", [0.5, 1.0, 2.0])
+    times_s = np.arange(6.0, 7.0, 0.01)
+    usual, turned, along = (
+        MocapMotion(folder, 1, setting=changed)
+        for changed in (setting, setting._replace(wrist=wrist), setting._replace(along_m=0.13))
+    )
+    expected = wrist.inv().apply(usual.imu(times_s)[:, :3])
+    np.testing.assert_allclose(turned.imu(times_s)[:, :3], expected, atol=0.5)
+    np.testing.assert_array_equal(turned.imu(times_s, "thigh"), usual.imu(times_s, "thigh"))
+    swings = usual.imu(times_s)[:, 0].max() / along.imu(times_s)[:, 0].max()
+    assert swings == pytest.approx(0.53 / 0.43, rel=0.1)
 
 
 def test_real_clips_play_and_looping_ones_are_repeated_without_a_jolt(data_dir: Path) -> None:
