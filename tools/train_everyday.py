@@ -96,6 +96,8 @@ LIMITS = (
     "standing up and squatting only with a camera. Its radar was always synthesised. Whoever wants to rely on it "
     "must first measure it on their own people, in their own rooms, with consent"
 )
+ABOUT_ZERO_SHOT = "Recognises everyday activities, learned from simulated people alone, to find out what they teach."
+LIMITS_ZERO_SHOT = "no real person taught it, and it is often wrong about them"
 
 
 def main() -> None:
@@ -157,20 +159,23 @@ def _provenance(
     options: argparse.Namespace, strangers: Sequence[int], metrics: Mapping[str, Any], labelled: int
 ) -> Dict[str, Any]:
     """How the bundle was made, for its record and its card."""
+    knows_real_people = options.only != "simulated"
     return {
-        **({"people": SIMULATED} if options.only == "simulated" else {}),
+        **({} if knows_real_people else {"people": SIMULATED}),
         "command": shlex.join(["python", *sys.argv]),
-        "about": ABOUT,
+        "about": ABOUT if knows_real_people else ABOUT_ZERO_SHOT,
         "data": _data_described(options, strangers),
         "licence": utd.LICENCE
         + "; the simulated people are part of this project (Apache-2.0)"
         + (f"; {MOCAP_LICENCE}" if options.mocap else "")
         + ". What ships are weights and, for later fine-tuning, some embeddings of 64 numbers a sensor; no recordings",
-        "limits": LIMITS,
+        "limits": LIMITS if knows_real_people else LIMITS_ZERO_SHOT,
         "found": findings(metrics),
-        "method": "Encoders of camera and radar begun by stage 1 of Cosmo (`utd`); then all parts at once from "
-        "labels, each window with several subsets of its sensors",
-        "subjects": [] if options.only == "simulated" else list(options.train),
+        "method": "Encoders of camera and radar begun by stage 1 of Cosmo (`utd`), then all parts at once from labels, "
+        "each window with several subsets of its sensors"
+        if knows_real_people
+        else "All parts at once from labels, each window with several subsets of its sensors",
+        "subjects": list(options.train) if knows_real_people else [],
         "seed": options.seed,
         "steps": options.steps,
         "labelled_windows": labelled,

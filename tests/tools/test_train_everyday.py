@@ -54,6 +54,16 @@ def test_who_taught_a_model_cannot_test_it(bundle: Bundle) -> None:
         require_strangers(taught, [7, 8])
 
 
+def test_a_card_of_a_model_that_no_real_person_taught_says_so(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["--data", "data", "--out", "new", "--only", "simulated"]
+    monkeypatch.setattr(sys, "argv", ["train_everyday.py", *words])
+    options = train_everyday._parser().parse_args()
+    record = train_everyday._provenance(options, [1], bundle.metrics, 1)
+    assert (record["people"], record["subjects"]) == ("simulated", [])
+    assert "real people" not in record["about"] and "stage 1" not in record["method"]
+    assert record["limits"] == train_everyday.LIMITS_ZERO_SHOT
+
+
 def test_all_shipped_models_together_are_small() -> None:
     files = [path for folder in (SHIPPED, SHIPPED_ENCODERS) for path in folder.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 8e6
