@@ -18,42 +18,15 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from scipy.ndimage import gaussian_filter1d
 from scipy.signal import butter, sosfiltfilt
-from scipy.spatial.transform import Rotation
 
 from cosmo_runtime.sensors.sensor import SensorError
-from cosmo_runtime.sensors.simulation.inertial import GRAVITY, specific_force_and_rate
-from cosmo_runtime.sensors.simulation.utd import IMU_RATE_HZ, frame_times, load, trial_names
+from cosmo_runtime.sensors.simulation.inertial import GRAVITY
+from cosmo_runtime.sensors.simulation.utd import IMU_RATE_HZ, load, trial_names
+from cosmo_runtime.sensors.simulation.utd_imu import worn_imu
 
 CUTOFFS_HZ = (3.0, 5.0)
 LAGS_S = (0.0, 0.02, 0.04, 0.06, 0.08, 0.10, 0.12)
-
-_ELBOW, _WRIST = 9, 10
-_SMOOTHING_FRAMES = 1.5  # standard deviation; without it, noise differentiated twice would hide the skeleton's motion
-
-
-def wrist_imu(skeleton: np.ndarray, duration_s: float, at_s: np.ndarray) -> np.ndarray:
-    """Synthesises the IMU at a skeleton's right wrist. The forearm gives its orientation.
-
-    Args:
-        skeleton: (20, 3, frames) in metres: x right, y up, z away from the camera.
-        duration_s: the time over which the frames are spread evenly.
-        at_s: (n,) times of the samples.
-
-    Returns:
-        (n, 6): specific force in m/s², angular rate in rad/s.
-    """
-    joints = skeleton[:, [0, 2, 1]].transpose(2, 0, 1)  # z up, as in the physics
-    joints = gaussian_filter1d(joints, _SMOOTHING_FRAMES, axis=0, mode="nearest")
-    forearm = joints[:, _WRIST] - joints[:, _ELBOW]
-    forearm /= np.linalg.norm(forearm, axis=1, keepdims=True)
-    down = np.array([0.0, 0.0, -1.0])
-    axis = np.cross(down, forearm)
-    sine = np.linalg.norm(axis, axis=1, keepdims=True)
-    from_hanging = Rotation.from_rotvec(axis / sine.clip(1e-9) * np.arctan2(sine, forearm @ down[:, None]))
-    frames_s = frame_times(len(joints), duration_s)
-    return specific_force_and_rate(frames_s, joints[:, _WRIST], from_hanging, at_s.clip(frames_s[0], frames_s[-1]))
 
 
 def correlations(folder: Path, name: str) -> np.ndarray:
@@ -63,7 +36,7 @@ def correlations(folder: Path, name: str) -> np.ndarray:
     times_s = np.arange(len(real)) / IMU_RATE_HZ
     result = np.empty((len(CUTOFFS_HZ), len(LAGS_S)))
     for column, lag_s in enumerate(LAGS_S):
-        force = wrist_imu(skeleton, len(real) / IMU_RATE_HZ, times_s + lag_s)[:, :3]
+        force = worn_imu(skeleton, len(real) / IMU_RATE_HZ, times_s, "wrist", lag_s)[:, :3]
         for row, cutoff_hz in enumerate(CUTOFFS_HZ):
             low_pass = butter(4, cutoff_hz, fs=IMU_RATE_HZ, output="sos")
             both = sosfiltfilt(low_pass, [np.linalg.norm(force, axis=1), real])

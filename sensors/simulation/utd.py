@@ -137,8 +137,24 @@ def trial_names(
     return chosen
 
 
+def in_room(skeleton: np.ndarray) -> np.ndarray:
+    """Turns a skeleton into the room's axes: x to the right as the camera looks, y away from it, z up.
+
+    The pictures of UTD-MHAD are those of a mirror, and its skeletons have the axes of these pictures: x to the camera's
+    left, y up, z away. Where these people move their right arm, it is on the right of the picture, although they face
+    the camera. Their inertial sensor agrees with skeletons that are turned back, and not with mirrored ones.
+
+    Args:
+        skeleton: (20, 3, frames) in metres, as in the data set.
+
+    Returns:
+        (frames, 20, 3) in metres.
+    """
+    return skeleton[:, [0, 2, 1]].transpose(2, 0, 1) * np.array([-1.0, 1.0, 1.0])
+
+
 def joint_paths(folder: Path, name: str, seconds: float) -> CubicSpline:
-    """Smoothed joint positions during a trial.
+    """Smoothed joint positions during a trial, mirrored as in its pictures (``in_room``).
 
     Args:
         folder: the data set's folder.
@@ -146,8 +162,8 @@ def joint_paths(folder: Path, name: str, seconds: float) -> CubicSpline:
         seconds: how long the trial lasts.
 
     Returns:
-        A function from times (n,) within its frames to positions (n, 20, 3) in the radar's axes: x right, y away, z
-        up, in metres.
+        A function from times (n,) within its frames to positions (n, 20, 3) in the radar's axes: x to the right of the
+        picture, y away, z up, in metres.
 
     Raises:
         SensorNotFound: the skeleton's file is missing or broken.
@@ -179,9 +195,10 @@ class UtdMotion:
 
     IMU: the real samples at their exact times (50 Hz), linearly interpolated. The magnetic field is NaN. In actions 1
     to 21 the IMU is worn on the right wrist, in 22 to 27 on the right thigh. Depth: the real frames of the Kinect v1,
-    with background 0 as published. A trial lasts as long as its IMU samples, and its frames are spread evenly over
-    that, because the camera dropped some. **Radar is simulated** from the real skeleton's motion. During a rest the IMU
-    passes smoothly from one trial to the next, the images switch half-way, and the radar sees no motion.
+    mirrored and with background 0 as published. A trial lasts as long as its IMU samples, and its frames are spread
+    evenly over that, because the camera dropped some. **Radar is simulated** from the real skeleton's motion, and
+    mirrored as the frames are. During a rest the IMU passes smoothly from one trial to the next, the images switch
+    half-way, and the radar sees no motion.
 
     Args:
         path: the folder with Inertial, Skeleton and Depth.

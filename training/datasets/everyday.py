@@ -328,20 +328,27 @@ def misplaced(folder: Path, subjects: Sequence[int], cache: Path) -> Windows:
 
 
 def calibrated(people: Windows, real: Windows) -> Windows:
-    """Simulated people whose wrist signals are as strong as real ones.
-
-    The magnitudes of acceleration and of angular rate are mapped, quantile by quantile, from those of the simulated
-    people's wrist actions to those of the real people's.
-    """
+    """Simulated people whose wrist signals are as strong as real ones, by the wrist actions of both."""
     wrist = [CLASSES.index(action) for action in WRIST_ACTIONS]
-    imu = np.array(people.features["imu"])
+    had, wanted = (w.features["imu"][np.isin(w.labels, wrist)] for w in (people, real))
+    return replace(people, features={**people.features, "imu": as_strong(people.features["imu"], had, wanted)})
+
+
+def as_strong(imu: np.ndarray, had: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Maps the magnitudes of acceleration and of angular rate, quantile by quantile.
+
+    Args:
+        imu: (N, steps, 6), the samples to change.
+        had, wanted: (n, steps, 6), samples that define the quantiles before and after.
+
+    Returns:
+        (N, steps, 6).
+    """
+    imu = np.array(imu)
+    ranks = np.linspace(0, 1, 201)
     for half in (slice(0, 3), slice(3, 6)):
-        ranks = np.linspace(0, 1, 201)
-        had, wanted = (
-            np.quantile(np.linalg.norm(w.features["imu"][np.isin(w.labels, wrist)][..., half], axis=-1), ranks)
-            for w in (people, real)
-        )
+        before, after = (np.quantile(np.linalg.norm(w[..., half], axis=-1), ranks) for w in (had, wanted))
         magnitude = np.linalg.norm(imu[..., half], axis=-1, keepdims=True)
-        mapped = np.interp(magnitude, had, wanted) + np.maximum(magnitude - had[-1], 0)  # extrapolates beyond the range
+        mapped = np.interp(magnitude, before, after) + np.maximum(magnitude - before[-1], 0)  # goes on beyond the range
         imu[..., half] *= mapped / magnitude.clip(1e-6)
-    return replace(people, features={**people.features, "imu": imu})
+    return imu
