@@ -60,8 +60,8 @@ ROWS: Mapping[str, Method] = {
     # not for thousands of windows, each of which would be warped to each
     "cosmo-warped": replace(
         _COSMO,
-        title="Cosmo + label spreading + warping",
-        learner=Cosmo(spread=True, near=("stage 1", "warping")),
+        title="Cosmo + balanced label spreading + warping",
+        learner=Cosmo(spread=True, near=("stage 1", "warping"), balanced=True),
         applies=lambda sensors: several_sensors(sensors) and "accelerometer" not in sensors,
     ),
     "cosmo-spread": replace(_COSMO, title="Cosmo + label spreading", learner=Cosmo(spread=True)),
@@ -119,10 +119,13 @@ PARTS: Mapping[str, Method] = {
     "cosmo": _COSMO,
     "cosmo-mined": replace(_COSMO, title="Cosmo + mined neighbours", learner=Cosmo(mined=True)),
     "cosmo-spread": ROWS["cosmo-spread"],
-    "cosmo-warped": ROWS["cosmo-warped"],
-    "cosmo-warped-only": replace(
-        _COSMO, title="Cosmo + label spreading, near by warping", learner=Cosmo(spread=True, near=("warping",))
+    "cosmo-balanced": replace(
+        _COSMO, title="Cosmo + balanced label spreading", learner=Cosmo(spread=True, balanced=True)
     ),
+    "cosmo-unbalanced": replace(
+        _COSMO, title="Cosmo + label spreading + warping", learner=Cosmo(spread=True, near=("stage 1", "warping"))
+    ),
+    "cosmo-warped": ROWS["cosmo-warped"],
     "cosmo-mined-spread": replace(
         _COSMO, title="Cosmo + mined neighbours + label spreading", learner=Cosmo(mined=True, spread=True)
     ),

@@ -36,8 +36,11 @@ The methods:
 - Each part of Cosmo (encoders, classifier) sees about as many labelled minibatches as the whole network of another
   method. Cosmo drops sensors at random. Its weight decay is 0.01; that of the others is 0.001.
 - *Label spreading* is an addition to the published method. Before stage 2, labels spread to windows that stage 1 puts
-  nearby, most of them from other people. A minibatch then has 64 windows instead of 16. *+ warping*: nearby is what is
-  near by the mean of two distances, that of stage 1 and that of the signals themselves under dynamic time warping.
+  nearby, most of them from other people. A minibatch then has 64 windows instead of 16.
+- *Warping*, a further addition: windows are near by the mean of two distances, that of stage 1 and that of the signals
+  themselves under dynamic time warping.
+- *Balanced*, a further addition: labels spread so that activities become as frequent among all windows as among the
+  labelled ones. This is true of UTD-MHAD, where everybody did each action four times. It is no help where it is not.
 - *Mined neighbours* is another addition: stage 1 treats such windows as the same activity.
 - Sensors are concatenated. On USC-HAD, where the sensors are alike and the paper sums them, the sum has its own row.
 

@@ -77,7 +77,7 @@ def _first(collected: Collected, figures: bool, titles: Dict[str, str]) -> str:
 def _sentences(collected: Collected, lines: List[_Line]) -> Iterator[str]:
     systems = {result["method"] for result in collected.all if result["method"] in ROWS} - set(_OURS)
     yield (
-        "Cosmo, as published and with label spreading over what is near by its embeddings or by warping, too, stands "
+        "Cosmo, as published, with label spreading, and with balanced label spreading and warping, stands "
         f"beside {len(systems)} other systems, all with the same windows, splits, labels and budget."
     )
     behind = [f"{line.protocol.title} ({line.protocol.column(line.rate)})" for line in lines if not line.ours_lead]

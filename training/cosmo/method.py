@@ -60,6 +60,7 @@ class Cosmo:
         mined: whether the second half of stage 1 uses neighbours, mostly among other people, as further positives.
         spread: whether stage 2 learns from all windows, with labels spread over neighbours.
         near: what these neighbours are near by: ``stage 1``, ``warping`` of the signals, or the mean of both.
+        balanced: whether spread labels are as frequent as the given ones.
         turn: T_iter, the epochs of a turn of stage 2; adjusted if the budget is not a multiple of it.
         weights_range: the range of stage 1's random weightings, see ``training.cosmo.contrastive.random_weightings``.
         warp: how far augmentation changes a window's time.
@@ -70,6 +71,7 @@ class Cosmo:
     mined: bool = False
     spread: bool = False
     near: tuple[str, ...] = ("stage 1",)
+    balanced: bool = False
     turn: int = 5
     weights_range: tuple[float, float] = (0.0, 1.0)
     warp: Warp = OF_A_WHOLE
@@ -175,7 +177,7 @@ class Cosmo:
             }
             chosen = [views[name]() for name in self.near]
             distances = chosen[0] if len(chosen) == 1 else mean_distances(chosen, len(windows))
-            labelled, confidence = spread_over(windows, mutual_neighbours(distances, windows.groups))
+            labelled, confidence = spread_over(windows, mutual_neighbours(distances, windows.groups), self.balanced)
             budget = budget.with_labels(windows.labelled, labelled)
         rounds, turn = turns_within(budget.epochs, self.turn)
         predict_now: Predict = partial(predict, network)

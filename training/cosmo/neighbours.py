@@ -24,6 +24,8 @@ Distances = Callable[[Tensor], Tensor]
 """Distances (R, N) of the windows with some indices (R,) to all N windows; infinite where two cannot be compared."""
 
 _ROWS = 1024  # rows of the matrix of distances that are in memory at a time
+_LEAST_SHARE = 1e-12  # so that any window can get any label
+_ROUNDS = 100
 
 
 def cosine_distances(z: Tensor, presence: Tensor) -> Distances:
@@ -98,24 +100,29 @@ def mutual_neighbours(distances: Distances, groups: np.ndarray, across: int = 10
     return mutual
 
 
-def spread_over(windows: Windows, neighbours: sparse.csr_matrix) -> tuple[Windows, np.ndarray]:
+def spread_over(windows: Windows, neighbours: sparse.csr_matrix, balanced: bool = False) -> tuple[Windows, np.ndarray]:
     """Returns the windows that have a label or get one from their neighbours, and the confidence (N,) in each label.
 
     Args:
         windows: windows, of which some have a label.
         neighbours: (N, N) from ``mutual_neighbours``.
+        balanced: as in ``spread_labels``.
     """
-    labels, confidence = spread_labels(neighbours, windows.labels)
+    labels, confidence = spread_labels(neighbours, windows.labels, balanced)
     reached = labels != UNLABELLED
     return replace(windows, labels=labels).where(reached), confidence[reached]
 
 
-def spread_labels(neighbours: sparse.csr_matrix, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def spread_labels(
+    neighbours: sparse.csr_matrix, labels: np.ndarray, balanced: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Gives unlabelled windows the labels of their neighbours (label spreading, Zhou et al., NIPS 2003).
 
     Args:
         neighbours: (N, N) from ``mutual_neighbours``.
         labels: (N,) int64, -1 where unknown.
+        balanced: whether activities become as frequent among all windows as among the labelled ones. Otherwise an
+            activity whose one labelled window lies apart loses most of its windows to another.
 
     Returns:
         labels (N,), where given ones are unchanged and windows that no label reaches have -1, and the confidence (N,)
@@ -126,5 +133,20 @@ def spread_labels(neighbours: sparse.csr_matrix, labels: np.ndarray) -> tuple[np
     shares = np.nan_to_num(spreading.label_distributions_)
     known = labels != UNLABELLED
     reached = known | (shares.max(1) > 0)
+    if balanced:
+        frequency = (labels[known][:, None] == spreading.classes_).mean(axis=0)
+        shares[reached] = _as_frequent(shares[reached], frequency)
     spread = np.where(known, labels, np.where(reached, spreading.classes_[shares.argmax(1)], UNLABELLED))
     return spread, np.where(known, 1.0, shares.max(1)).astype(np.float32)
+
+
+def _as_frequent(shares: np.ndarray, frequency: np.ndarray) -> np.ndarray:
+    """Scales rows and columns of shares (N, classes) until the columns have these frequencies (Sinkhorn, Knopp, 1967).
+
+    Tai et al., "Sinkhorn Label Allocation", ICML 2021, give labels so.
+    """
+    shares = shares.clip(_LEAST_SHARE)
+    for _ in range(_ROUNDS):
+        shares = shares * (frequency * len(shares) / shares.sum(axis=0))
+        shares = shares / shares.sum(axis=1, keepdims=True)
+    return shares

@@ -20,7 +20,7 @@ VARIATIONS = [
     Cosmo(pretrained=False),
     Cosmo(mined=True),
     Cosmo(spread=True),
-    Cosmo(spread=True, near=("stage 1", "warping")),
+    Cosmo(spread=True, near=("stage 1", "warping"), balanced=True),
 ]
 BUDGET = Budget(pretrain_epochs=12, epochs=60, batch=16)
 
@@ -83,21 +83,23 @@ def test_each_stage_is_told_what_the_method_asks_for(spec, few_labels, monkeypat
 
 
 @pytest.mark.parametrize("near", [("stage 1",), ("warping",), ("stage 1", "warping")])
-def test_labels_are_spread_over_what_is_near_as_the_method_says(spec, few_labels, monkeypatch, near):
+@pytest.mark.parametrize("balanced", [False, True])
+def test_labels_are_spread_as_the_method_says(spec, few_labels, monkeypatch, near, balanced):
     graphs = []
     spread_over = cosmo.spread_over
 
-    def spread(windows, neighbours):
+    def spread(windows, neighbours, balanced_too):
+        assert balanced_too == balanced
         graphs.append(neighbours)
-        return spread_over(windows, neighbours)
+        return spread_over(windows, neighbours, balanced_too)
 
     monkeypatch.setattr(cosmo, "spread_over", spread)
-    given = (spec, few_labels, BUDGET, 0, Progress(disable=True))
+    given = (spec, few_labels, replace(BUDGET, pretrain_epochs=2, epochs=2), 0, Progress(disable=True))
     encoders = Cosmo().pretrain(*given)
     embedded = cosmo.cosine_distances(*embed(encoders, few_labels)[:2])
     warped = cosmo.warped_distances(spec, few_labels)
     both = cosmo.mean_distances([embedded, warped], len(few_labels))
-    Cosmo(spread=True, near=near).tune(encoders, *given)
+    Cosmo(spread=True, near=near, balanced=balanced).tune(encoders, *given)
     distances = {("stage 1",): embedded, ("warping",): warped}.get(near, both)
     assert np.abs(graphs[0] - cosmo.mutual_neighbours(distances, few_labels.groups)).max() == 0
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 torch = pytest.importorskip("torch")
 
@@ -102,12 +103,34 @@ def test_one_label_an_activity_reaches_everyone():
     assert ((confidence > 0) & (confidence <= 1)).all()
 
 
+def test_spread_labels_are_as_frequent_as_given_ones_if_they_shall_be():
+    """Windows 2 and 3 lie nearer to the labelled window of activity 1 than to that of 0. Windows 8, 9 are an island."""
+    near = np.zeros((10, 10))
+    chain = {(0, 1): 1.0, (1, 2): 0.4, (2, 3): 1.0, (2, 4): 0.5, (3, 4): 0.6}
+    clique = {(a, b): 1.0 for a in range(4, 8) for b in range(a + 1, 8)}
+    for (a, b), weight in {**chain, **clique, (8, 9): 1.0}.items():
+        near[a, b] = near[b, a] = weight
+    given = np.full(10, -1)
+    given[[0, 4]] = 0, 1
+    plain, _ = spread_labels(sparse.csr_matrix(near), given)
+    balanced, confidence = spread_labels(sparse.csr_matrix(near), given, balanced=True)
+
+    scale = 1 / np.sqrt(near.sum(axis=1))
+    shares = np.linalg.inv(np.eye(10) - 0.9 * scale[:, None] * near * scale)[:8, [0, 4]]
+    assert plain[:8].tolist() == shares.argmax(axis=1).tolist() == [0, 0, 1, 1, 1, 1, 1, 1]
+    for _ in range(500):  # until each activity has half of all, and each window one
+        shares = shares / shares.sum(axis=0) * 4
+        shares = shares / shares.sum(axis=1, keepdims=True)
+    assert balanced[:8].tolist() == shares.argmax(axis=1).tolist() == [0, 0, 0, 1, 1, 1, 1, 1]
+    np.testing.assert_allclose(confidence[[1, 2, 3, 5]], shares.max(axis=1)[[1, 2, 3, 5]], atol=0.01)
+    assert confidence[[0, 4]].tolist() == [1, 1]
+    assert (balanced[8:].tolist(), confidence[8:].tolist()) == ([-1, -1], [0, 0])
+
+
 def test_given_labels_stay_and_what_no_label_reaches_stays_unlabelled():
     two_islands = np.zeros((5, 5))
     two_islands[0, 1] = two_islands[1, 0] = two_islands[1, 2] = two_islands[2, 1] = 1
     two_islands[3, 4] = two_islands[4, 3] = 1
-    from scipy import sparse
-
     spread, confidence = spread_labels(sparse.csr_matrix(two_islands), np.array([7, -1, 2, -1, -1]))
     assert spread[[0, 2]].tolist() == [7, 2]
     assert spread[1] in (2, 7)
