@@ -20,31 +20,35 @@ BAND = 0.3
 
 
 def distances(spec: ModelSpec, a: Windows, b: Windows, training: Windows) -> dict[str, np.ndarray]:
-    """Warping distances between all windows of two sets, by modality.
+    """Warping distances by sensor, each as from ``distances_of``."""
+    return {sensor: distances_of(sensor, spec, a, b, training) for sensor in spec.sensors}
+
+
+def distances_of(sensor: str, spec: ModelSpec, a: Windows, b: Windows, training: Windows) -> np.ndarray:
+    """Warping distances between all windows of two sets, by one sensor.
 
     Args:
+        sensor: its name.
         spec: the windows' spec.
         a: Na windows.
         b: Nb windows.
         training: windows whose mean and deviation of each channel standardise both sets.
 
     Returns:
-        By sensor (Na, Nb) float32, NaN if one of the two windows lacks the modality.
+        (Na, Nb) float32, NaN if one of the two windows lacks the sensor.
     """
-    by_sensor: dict[str, np.ndarray] = {}
-    for j, modality in enumerate(spec.modalities):
-        has_a, has_b, has = a.presence[:, j], b.presence[:, j], training.presence[:, j]
-        of_a, of_b, known = (
-            _sequences(modality, w.features[modality.sensor][present])
-            for w, present in ((a, has_a), (b, has_b), (training, has))
-        )
-        if modality.kind != "skeleton" and len(known):
-            mean, std = known.mean((0, 1)), known.std((0, 1)) + 1e-6
-            of_a, of_b = (of_a - mean) / std, (of_b - mean) / std
-        between = np.full((len(a), len(b)), np.nan, np.float32)
-        between[np.ix_(has_a, has_b)] = warping_distances(of_a, of_b)
-        by_sensor[modality.sensor] = between
-    return by_sensor
+    j = spec.sensors.index(sensor)
+    modality = spec.modalities[j]
+    has_a, has_b, has = a.presence[:, j], b.presence[:, j], training.presence[:, j]
+    of_a, of_b, known = (
+        _sequences(modality, w.features[sensor][present]) for w, present in ((a, has_a), (b, has_b), (training, has))
+    )
+    if modality.kind != "skeleton" and len(known):
+        mean, std = known.mean((0, 1)), known.std((0, 1)) + 1e-6
+        of_a, of_b = (of_a - mean) / std, (of_b - mean) / std
+    between = np.full((len(a), len(b)), np.nan, np.float32)
+    between[np.ix_(has_a, has_b)] = warping_distances(of_a, of_b)
+    return between
 
 
 def warping_distances(a: np.ndarray, b: np.ndarray, band: float = BAND) -> np.ndarray:

@@ -46,9 +46,13 @@ def cosine_distances(z: Tensor, presence: Tensor) -> Distances:
 
 
 def warped_distances(spec: ModelSpec, windows: Windows) -> Distances:
-    """Distances of the signals themselves under dynamic time warping, meaned over the modalities that both have."""
-    by_sensor = warping.distances(spec, windows, windows, windows).values()
-    return mean_distances([torch.from_numpy(d).nan_to_num(torch.inf).__getitem__ for d in by_sensor], len(windows))
+    """Distances of the signals themselves under dynamic time warping, meaned over the sensors that both windows have.
+
+    Pictures and point clouds do not count: the same pixel shows something else of somebody who stands elsewhere.
+    """
+    sensors = [sensor for sensor, kind in spec.kinds.items() if kind not in ("depth", "radar")]
+    views = [warping.distances_of(sensor, spec, windows, windows, windows) for sensor in sensors]
+    return mean_distances([torch.from_numpy(d).nan_to_num(torch.inf).__getitem__ for d in views], len(windows))
 
 
 def mean_distances(views: Sequence[Distances], count: int) -> Distances:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -82,15 +84,22 @@ def test_each_of_several_distances_counts_the_same_and_a_missing_one_is_left_out
     assert nothing[0, 2] == inf
 
 
-def test_warped_windows_are_compared_by_the_modalities_that_both_have(spec, windows):
+def test_warped_windows_are_compared_by_the_signals_that_both_have_and_never_by_pictures(spec, windows):
+    imu, depth, _ = spec.modalities
+    two = spec.model_copy(
+        update={"modalities": (imu, imu.model_copy(update={"sensor": "thigh", "kind": "imu"}), depth)}
+    )
     few = windows.where(np.arange(6))
-    few.presence[0, 1:] = False
-    by_sensor = list(warping.distances(spec, few, few, few).values())
+    features = {"imu": few.features["imu"], "thigh": few.features["imu"][:, ::-1], "depth": few.features["depth"]}
+    presence = np.ones((6, 3), bool)
+    presence[0, 1] = False
+    few = replace(few, features=features, presence=presence, kinds=two.kinds)
     others = ~np.eye(6, dtype=bool)
-    scaled = [d / d[others & np.isfinite(d)].mean() for d in by_sensor]
-    found = warped_distances(spec, few)(torch.arange(6)).numpy()
-    np.testing.assert_allclose(found[0, 1:], scaled[0][0, 1:], rtol=1e-5)
-    np.testing.assert_allclose(found[2, 3:], np.mean([d[2, 3:] for d in scaled], axis=0), rtol=1e-5)
+    by_sensor = [warping.distances_of(sensor, two, few, few, few) for sensor in ("imu", "thigh")]
+    imus, thighs = (d / d[others & np.isfinite(d)].mean() for d in by_sensor)
+    found = warped_distances(two, few)(torch.arange(6)).numpy()
+    np.testing.assert_allclose(found[0, 1:], imus[0, 1:], rtol=1e-5)
+    np.testing.assert_allclose(found[2, 3:], (imus[2, 3:] + thighs[2, 3:]) / 2, rtol=1e-5)
 
 
 def test_one_label_an_activity_reaches_everyone():
