@@ -96,8 +96,8 @@ LIMITS = (
     "standing up and squatting only with a camera. Its radar was always synthesised. Whoever wants to rely on it "
     "must first measure it on their own people, in their own rooms, with consent"
 )
-ABOUT_ZERO_SHOT = "Recognises everyday activities, learned from simulated people alone, to find out what they teach."
-LIMITS_ZERO_SHOT = "no real person taught it, and it is often wrong about them"
+ABOUT_ZERO_SHOT = "Recognises everyday activities. No sensor showed it a real person: it learned from simulated people"
+LIMITS_ZERO_SHOT = "it is often wrong about real people, because no recording of one taught it"
 
 
 def main() -> None:
@@ -163,7 +163,7 @@ def _provenance(
     return {
         **({} if knows_real_people else {"people": SIMULATED}),
         "command": shlex.join(["python", *sys.argv]),
-        "about": ABOUT if knows_real_people else ABOUT_ZERO_SHOT,
+        "about": ABOUT if knows_real_people else ABOUT_ZERO_SHOT + (" and motion capture." if options.mocap else "."),
         "data": _data_described(options, strangers),
         "licence": utd.LICENCE
         + "; the simulated people are part of this project (Apache-2.0)"
@@ -278,7 +278,9 @@ def lessons(
             people = [at_home._replace(share=0.35, turned=turned), acting._replace(turned=turned)]
         if mocap:
             players = made_up(captured(mocap, PLAYERS, cache, variety), seed + 3, CAPTURED_SHARE)
-            people = [origin._replace(share=(1 - CAPTURED_SHARE / 0.95) * origin.share) for origin in people]
+            people = [
+                origin._replace(share=(1 - CAPTURED_SHARE / (1 - nobody.share)) * origin.share) for origin in people
+            ]
             people.append(players._replace(turned=turned))
         return [*people, nobody]
     recorded = Origin(in_rooms(real, rooms, seed), 0.5, turned=0.3)

@@ -9,7 +9,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Set, Tuple
 
-from cosmo_runtime.models.shelf import Shelf
+from cosmo_runtime.models.bundle import BundleError
+from cosmo_runtime.models.shelf import SHIPPED_BUNDLE, Shelf
 from cosmo_runtime.runtime.cli.common import CACHE, DONE, FAILED, Failure, say
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.cli.values import line
@@ -66,8 +67,9 @@ def run(options: argparse.Namespace) -> int:
         files = [file for file in (fate.recording, fate.labels) if file]
         try:
             bytes_here = sum(size_and_change(file)[0] for file in files)
-            with suppress(RecordingError):  # it goes all the same
-                began.add(Recording(fate.recording).began)
+            if options.participant:
+                with suppress(RecordingError):  # it goes all the same
+                    began.add(Recording(fate.recording).began)
             if not options.dry_run:
                 _delete(fate, options.cache)
         except OSError as error:
@@ -86,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
         _tell(f"{swept} {'folder' if swept == 1 else 'folders'} of windows {verb}")
     print(f"{gone} {'recording' if gone == 1 else 'recordings'} {verb} ({size / 1e6:.1f} MB), {staying} kept")
     if options.participant:
-        _tell_who_learned(began)
+        failed += _tell_who_learned(began, options.participant)
     if options.participant and unread:
         these = "1 recording" if unread == 1 else f"{unread} recordings"
         say(f"{these} cannot be read, so nobody knows whether {options.participant} is in it: see above, and look")
@@ -103,15 +105,28 @@ def _tell(line: str) -> None:
         print(line)
 
 
-def _tell_who_learned(began: Set[str]) -> None:
-    """Names the models that learned from the recordings that began at these times."""
-    for shelved in Shelf().bundles():
-        learned_from = shelved.bundle.provenance.get("recordings", ()) if shelved.bundle else ()
-        if not set(learned_from).isdisjoint(began):
+def _tell_who_learned(began: Set[str], who: str) -> int:
+    """Names the models that learned from a person's recordings, by when these began.
+
+    Returns:
+        The number of models of which nobody knows.
+    """
+    shelf, in_use, unread = Shelf(), None, 0
+    with suppress(BundleError):
+        in_use = shelf.in_use
+    for shelved in shelf.bundles():
+        if not shelved.bundle:
+            unread += 1
+            say(f"the model {shelved.path} cannot be read, so nobody knows whether it learned from {who}")
+            continue
+        recordings = shelved.bundle.provenance.get("recordings")
+        if isinstance(recordings, list) and not began.isdisjoint(map(str, recordings)):
+            use = f"put another in use (cosmo-runtime bundle use {SHIPPED_BUNDLE.name}), then "
             say(
-                f"the model {shelved.name} learned from these recordings, and stays; to delete it, put another in use "
-                f"(cosmo-runtime bundle rollback), then: rm -r {shlex.quote(str(shelved.path))}"
+                f"the model {shelved.name} learned from these recordings, and stays. To delete it, "
+                f"{use if shelved.path == in_use else ''}run: rm -r {shlex.quote(str(shelved.path))}"
             )
+    return unread
 
 
 def _delete(fate: Fate, cache: Path) -> None:

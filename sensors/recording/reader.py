@@ -125,7 +125,7 @@ class Recording:
 
     @property
     def began(self) -> str:
-        """When it began, in UTC. A model names the recordings that it learned from so, wherever they are moved."""
+        """When it began, in UTC. A model notes this of each recording it learned from, because a file may be moved."""
         return datetime.fromtimestamp(self.wall_ns(self.start_ns) / 1e9, timezone.utc).isoformat()
 
     def _wall_clock(self) -> WallClock:

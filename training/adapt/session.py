@@ -13,6 +13,7 @@ from cosmo_runtime.models.names import as_known
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.runtime.labels.truth import Segment
 from cosmo_runtime.sensors.recording import Recording
+from cosmo_runtime.sensors.recording.segments import segments_of
 from cosmo_runtime.training.adapt.base import Base, PersonaliseError
 from cosmo_runtime.training.datasets import recording
 from cosmo_runtime.training.windows import UNLABELLED, Windows, without_absent
@@ -28,7 +29,7 @@ class Session:
         spec: the new model's spec. Its classes are the base's retained activities in their order, then the new ones.
         windows: windows of all recordings. Those between the examples have no label.
         examples: (N,) the example of each window, as a row number of the labels; -1 for none.
-        recordings: the start time of each recording, which identifies it.
+        recordings: the start times of each recording and of its segments, which identify it, also when some are gone.
     """
 
     spec: ModelSpec
@@ -100,9 +101,8 @@ def read_session(base: Base, labels: Mapping[Path, Sequence[Segment]], keep: Opt
             only one activity; the base does not know an activity of ``keep``, or has no memory of it; or the base was
             trained on one of the recordings, so that before and after cannot be compared.
     """
-    recordings = [Recording(path).began for path in labels]
-    for path, began in zip(labels, recordings):
-        if began in base.provenance.get("recordings", ()):
+    for path in labels:
+        if Recording(path).began in base.provenance.get("recordings", ()):
             raise PersonaliseError(
                 f"{base.path} has learned from {path.name} already; start from the model before it: "
                 f"cosmo-runtime bundle rollback, or --bundle {base.provenance.get('base', 'PATH')}"
@@ -127,7 +127,7 @@ def read_session(base: Base, labels: Mapping[Path, Sequence[Segment]], keep: Opt
         base.spec.model_copy(update={"classes": tuple(classes)}),
         replace(windows, labels=of_example[windows.labels]),
         windows.labels,
-        recordings,
+        [began for path in labels for began in _beginnings(path)],
     )
     for name in labelled:
         usable = np.unique(session.examples[session.windows.labels == classes.index(name)])
@@ -140,6 +140,10 @@ def read_session(base: Base, labels: Mapping[Path, Sequence[Segment]], keep: Opt
         return session
     spec, windows = without_absent(session.spec, session.windows)
     return replace(session, spec=spec, windows=windows)
+
+
+def _beginnings(path: Path) -> list[str]:
+    return list(dict.fromkeys(Recording(part).began for part in (path, *segments_of(path))))
 
 
 def _as_in(base: Base, names: Iterable[str]) -> Dict[str, str]:

@@ -39,11 +39,13 @@ The methods:
   nearby, most of them from other people. A minibatch then has 64 windows instead of 16.
 - *Warping*, a further addition: windows are near by the mean of two distances, that of stage 1 and that of the signals
   themselves under dynamic time warping.
-- *Balanced*, a further addition: labels spread so that activities become as frequent among all windows as among the
-  labelled ones. This is true of UTD-MHAD, where everybody did each action four times. It is no help where it is not.
+- *Balanced*, a further addition: labels spread so that each activity gets its share of all windows, as large as among
+  the labelled ones. In UTD-MHAD everybody did each action four times, so this is right there. No other row makes use of
+  it. Do not use it where activities are not as frequent as their labels.
 - *Mined neighbours* is another addition: stage 1 treats such windows as the same activity.
 - Sensors are concatenated. On USC-HAD, where the sensors are alike and the paper sums them, the sum has its own row.
 
-Settings were chosen on held-out training subjects, on which [another page](../held-out.md) compares Cosmo and CMC. Two
-rows had an advantage: details of DTW's distance and CPC's pooling were set after looking at test figures.
+Settings were chosen on held-out training subjects, on which [another page](../held-out.md) compares Cosmo and CMC.
+Three rows had an advantage: *balanced* knows that all activities are equally frequent, and details of DTW's distance
+and CPC's pooling were set after looking at test figures.
 """

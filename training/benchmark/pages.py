@@ -100,4 +100,6 @@ def _table(lines: List[_Line]) -> str:
 
 def _cells(line: _Line) -> Tuple[str, ...]:
     where = f"[{line.protocol.title}]({FOLDER}/{line.protocol.name}.md), {line.protocol.column(line.rate)}"
-    return (where, *best_in_bold([*line.ours, line.theirs]), ROWS[line.other].title)
+    cells = best_in_bold([*line.ours, line.theirs])
+    ours = (cell if row in rows_of(line.protocol) else "–" for row, cell in zip(_OURS, cells))
+    return (where, *ours, cells[-1], ROWS[line.other].title)

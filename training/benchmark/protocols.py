@@ -52,7 +52,7 @@ def _cuhk_x(name: str, title: str, fold: Fold, *elsewhere: Elsewhere) -> Protoco
 
 
 _PERSONAL = ("cosmo-spread", "cosmo", "cmc", "deepsense", "attnsense")
-"""The systems of the paper's figure about labels of the test people, and ours."""
+"""The systems of the paper's figure about labels of the test people, and Cosmo with label spreading."""
 
 _USC = Protocol(
     "usc",

@@ -24,7 +24,7 @@ Distances = Callable[[Tensor], Tensor]
 """Distances (R, N) of the windows with some indices (R,) to all N windows; infinite where two cannot be compared."""
 
 _ROWS = 1024  # rows of the matrix of distances that are in memory at a time
-_LEAST_SHARE = 1e-12  # so that any window can get any label
+_SIGNALS = ("imu", "skeleton")  # kinds whose numbers mean the same in each window
 _ROUNDS = 100
 
 
@@ -46,11 +46,11 @@ def cosine_distances(z: Tensor, presence: Tensor) -> Distances:
 
 
 def warped_distances(spec: ModelSpec, windows: Windows) -> Distances:
-    """Distances of the signals themselves under dynamic time warping, meaned over the sensors that both windows have.
+    """Distances of the signals under dynamic time warping: the mean over the sensors that both windows have.
 
-    Pictures and point clouds do not count: the same pixel shows something else of somebody who stands elsewhere.
+    Pictures and point clouds are left out: the same pixel shows something else if somebody stands elsewhere.
     """
-    sensors = [sensor for sensor, kind in spec.kinds.items() if kind not in ("depth", "radar")]
+    sensors = [sensor for sensor, kind in spec.kinds.items() if kind in _SIGNALS]
     views = [warping.distances_of(sensor, spec, windows, windows, windows) for sensor in sensors]
     return mean_distances([torch.from_numpy(d).nan_to_num(torch.inf).__getitem__ for d in views], len(windows))
 
@@ -66,7 +66,7 @@ def mean_distances(views: Sequence[Distances], count: int) -> Distances:
     for view in views:
         distances = view(torch.arange(count))
         finite = torch.isfinite(distances).fill_diagonal_(False)
-        total += torch.where(finite, distances / distances[finite].mean(), 0.0)
+        total += torch.where(finite, distances / distances[finite].mean().clamp(min=1e-9), 0.0)
         known += finite
     return torch.where(known > 0, total / known, torch.inf).__getitem__
 
@@ -125,8 +125,8 @@ def spread_labels(
     Args:
         neighbours: (N, N) from ``mutual_neighbours``.
         labels: (N,) int64, -1 where unknown.
-        balanced: whether activities become as frequent among all windows as among the labelled ones. Otherwise an
-            activity whose one labelled window lies apart loses most of its windows to another.
+        balanced: whether the shares of each activity add up to what it has of the given labels. Otherwise an activity
+            whose one labelled window is unlike the rest loses most of its windows to another.
 
     Returns:
         labels (N,), where given ones are unchanged and windows that no label reaches have -1, and the confidence (N,)
@@ -145,11 +145,10 @@ def spread_labels(
 
 
 def _as_frequent(shares: np.ndarray, frequency: np.ndarray) -> np.ndarray:
-    """Scales rows and columns of shares (N, classes) until the columns have these frequencies (Sinkhorn, Knopp, 1967).
+    """Scales rows and columns of shares (N, classes) until the columns' sums have these frequencies (Sinkhorn, 1967).
 
-    Tai et al., "Sinkhorn Label Allocation", ICML 2021, give labels so.
+    The same is done in: Tai et al., "Sinkhorn Label Allocation", ICML 2021.
     """
-    shares = shares.clip(_LEAST_SHARE)
     for _ in range(_ROUNDS):
         shares = shares * (frequency * len(shares) / shares.sum(axis=0))
         shares = shares / shares.sum(axis=1, keepdims=True)

@@ -174,7 +174,9 @@ def captured(folder: Path, seeds: Sequence[int], cache: Path, variety: Variety =
 
 
 def _player(folder: Path, cache: Path, variety: Variety, seed: int) -> Windows:
-    key = everyday_spec(), str(folder.resolve()), variety._replace(brisk=True)
+    states = ((path, path.stat()) for path in sorted(folder.resolve().iterdir()))
+    clips = [(str(path), state.st_size, state.st_mtime_ns) for path, state in states]
+    key = everyday_spec(), clips, variety._replace(brisk=True)
     return decoded_once(cache, f"everyday-captured-{seed}", key, partial(_plays, folder, variety, seed))
 
 
@@ -331,6 +333,9 @@ def calibrated(people: Windows, real: Windows) -> Windows:
     """Simulated people whose wrist signals are as strong as real ones, by the wrist actions of both."""
     wrist = [CLASSES.index(action) for action in WRIST_ACTIONS]
     had, wanted = (w.features["imu"][np.isin(w.labels, wrist)] for w in (people, real))
+    if not (len(had) and len(wanted)):
+        names = ", ".join(WRIST_ACTIONS)
+        raise DataSetError(f"nobody shows {names}, so wrist signals cannot be calibrated; use --fixed calibration")
     return replace(people, features={**people.features, "imu": as_strong(people.features["imu"], had, wanted)})
 
 

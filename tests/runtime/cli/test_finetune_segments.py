@@ -13,7 +13,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-from cosmo_runtime.models.bundle import Bundle
+from cosmo_runtime.models.bundle import Bundle, load_bundle
+from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.runtime.labels.table import read_labels
 from cosmo_runtime.runtime.traces import RecordingFile
 from cosmo_runtime.sensors.recording import Recording, SegmentedWriter
@@ -60,6 +61,7 @@ def test_a_folder_is_learned_and_deleted_as_a_file_is(
     cosmo: Run, base: Bundle, labels: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Comparison, "regressions", [])
+    beginnings = {Recording(part).began for part in segments_of(home)}
     figures = []
     for table in labels, home.with_suffix(".csv"):
         path = tmp_path / f"{table.stem}.json"
@@ -70,6 +72,7 @@ def test_a_folder_is_learned_and_deleted_as_a_file_is(
     assert one["learned_windows"] == whole["learned_windows"]
     assert one["activities"] == whole["activities"]
     assert not home.exists() and not home.with_suffix(".csv").exists()
+    assert beginnings <= set(load_bundle(Shelf().in_use).provenance["recordings"])
 
 
 def test_windows_kept_of_a_folder_are_those_of_what_it_holds_now(home: Path) -> None:

@@ -149,11 +149,24 @@ def test_models_that_learned_from_a_person_are_named(
             provenance={"recordings": ["an earlier one", Recording(recording).began]},
             metrics={},
         )
-    done = cosmo("purge", tmp_path, "--cache", tmp_path / "none", "--participant", "P1")
+    remove = f"run: rm -r '{Shelf().folder / 'of P1'}'"
+    told = "the model of P1 learned from these recordings, and stays. To delete it, "
+    words = ("purge", tmp_path, "--cache", tmp_path / "none")
+    Shelf().use("of P2")
+    dry = cosmo(*words, "--participant", "P1", "--dry-run")
+    assert told + remove in dry.err, "another one is in use"
+    Shelf().use("of P1")
+    done = cosmo(*words, "--participant", "P1")
     assert (done.code, (tmp_path / "P1.mcap").exists()) == (0, False)
-    assert "the model of P1 learned from these recordings, and stays" in done.err
-    assert f"rm -r '{Shelf().folder / 'of P1'}'" in done.err
+    assert f"{told}put another in use (cosmo-runtime bundle use everyday), then {remove}" in done.err
     assert "of P2" not in done.err
+
+    (Shelf().folder / "of P1" / WEIGHTS).write_bytes(b"damaged")
+    unknown = cosmo(*words, "--participant", "P2")
+    assert unknown.code == 1
+    assert "of P1 cannot be read, so nobody knows whether it learned from P2" in unknown.err
+    assert "the model of P2 learned from these recordings" in unknown.err
+    assert "learned" not in cosmo(*words).err, "nobody asked"
 
 
 def test_windows_go_whose_recording_was_deleted_by_hand(cosmo: Run, tmp_path: Path) -> None:

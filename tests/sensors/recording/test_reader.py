@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import struct
 import tempfile
+import time
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Dict, List
 
@@ -265,3 +267,13 @@ def test_messages_aside_come_in_their_place_between_the_events(tmp_path: Path, i
     for event in Recording(tmp_path / "run.mcap").events(aside={"/notes": lambda note: came.append(note["number"])}):
         came.append(event)
     assert came == [Tick(0), 0, Tick(1), 1, Tick(2), 2]
+
+
+def test_it_says_when_it_began_by_the_wall_clock(tmp_path: Path) -> None:
+    writer = RecordingWriter(tmp_path / "a.mcap", {})
+    writer.write(Tick(time.monotonic_ns()))
+    now_s = time.time()
+    writer.close()
+    began = datetime.fromisoformat(Recording(tmp_path / "a.mcap").began)
+    assert began.timestamp() == pytest.approx(now_s, abs=1)
+    assert began.utcoffset() == timedelta(0)

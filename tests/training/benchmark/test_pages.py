@@ -26,6 +26,7 @@ def collected(tmp_path) -> Collected:
             "dtw": (0.7,),
         },
         ("utd-a", 40): {"cosmo": (0.93,), "cmc": (0.95,)},
+        ("utd-b", 5): {"cosmo": (0.5,), "cmc": (0.6,)},
         ("usc", 1): {"cosmo": (0.6,)},
         ("usc", 5): {"deepsense": (0.7,)},
     }
@@ -48,16 +49,20 @@ def test_the_first_page_sets_our_best_row_beside_the_best_other(collected: Colle
         "| **92.0 (1)** | 91.0 ± 1.4 (2) | 80.0 (1) | 85.0 (1) | CMC |",
         "| [UTD-MHAD, IMU and skeleton](learning/utd-a.md), 40 % labelled "
         "| not run | not run | 93.0 (1) | **95.0 (1)** | CMC |",
+        "| [UTD-MHAD, IMU and depth](learning/utd-b.md), 5 % labelled | – | not run | 50.0 (1) | **60.0 (1)** | CMC |",
     ]
     assert "beside 3 other systems" in first
-    assert "leads in 1, but not on UTD-MHAD, IMU and skeleton (40 % labelled)." in first
+    assert (
+        "leads in 1, but not on UTD-MHAD, IMU and skeleton (40 % labelled); UTD-MHAD, IMU and depth (5 % labelled)."
+        in first
+    )
     assert first.count("![") == 1
 
 
 def test_every_page_is_reached_from_the_first(collected: Collected) -> None:
     written = pages(collected, figures=False)
     assert set(re.findall(r"\((learning/.+?\.md)\)", written[FIRST])) == set(written) - {FIRST}
-    assert "learning/utd-b.md" not in written  # nothing was run there
+    assert "learning/utd-c.md" not in written  # nothing was run there
 
 
 def test_without_results_there_is_only_how_to_make_some(tmp_path) -> None:

@@ -9,6 +9,7 @@ from rich.progress import Progress
 torch = pytest.importorskip("torch")
 
 from cosmo_runtime.training.augment import OF_A_MOMENT
+from cosmo_runtime.training.benchmark.comparison import METHODS
 from cosmo_runtime.training.cosmo import method as cosmo
 from cosmo_runtime.training.cosmo.method import Cosmo
 from cosmo_runtime.training.cosmo.stage2 import embed
@@ -40,6 +41,15 @@ def learned(method: Cosmo, spec, windows, seed: int = 0):
 def test_every_variation_learns_from_few_labels(method, spec, few_labels, other_people):
     predict = learned(method, spec, few_labels)
     assert (predict(other_people).argmax(1) == other_people.labels).mean() > 0.7
+
+
+def test_the_rows_of_the_comparison_are_what_their_titles_say():
+    learners = {name: METHODS[name].learner for name in ("cosmo", "cosmo-spread", "cosmo-warped", "cosmo-balanced")}
+    both = ("stage 1", "warping")
+    assert learners["cosmo"] == Cosmo()
+    assert learners["cosmo-spread"] == Cosmo(spread=True)
+    assert learners["cosmo-balanced"] == Cosmo(spread=True, balanced=True)
+    assert learners["cosmo-warped"] == Cosmo(spread=True, near=both, balanced=True)
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from scipy import sparse
 
 torch = pytest.importorskip("torch")
 
+from cosmo_runtime.models.spec import ModalitySpec
 from cosmo_runtime.training import warping
 from cosmo_runtime.training.cosmo.neighbours import (
     cosine_distances,
@@ -82,24 +83,24 @@ def test_each_of_several_distances_counts_the_same_and_a_missing_one_is_left_out
     np.testing.assert_array_equal(mean(torch.tensor([2]))[0, :2], found[2, :2])
     nothing = mean_distances([second.__getitem__], 3)(torch.tensor([1]))
     assert nothing[0, 2] == inf
+    dead = torch.zeros(3, 3).__getitem__  # a sensor whose windows are all alike says nothing
+    np.testing.assert_allclose(mean_distances([first.__getitem__, dead], 3)(torch.tensor([0]))[0, 1:], [0.25, 0.75])
 
 
-def test_warped_windows_are_compared_by_the_signals_that_both_have_and_never_by_pictures(spec, windows):
-    imu, depth, _ = spec.modalities
-    two = spec.model_copy(
-        update={"modalities": (imu, imu.model_copy(update={"sensor": "thigh", "kind": "imu"}), depth)}
-    )
+def test_warped_windows_are_compared_by_the_signals_that_both_have_and_never_by_pictures_or_points(spec, windows):
+    skeleton = ModalitySpec(sensor="skeleton", rate_hz=5, shape=(20, 3))
+    body = np.random.default_rng(0).normal(size=(6, 10, 20, 3)).astype(np.float32)
+    four = spec.model_copy(update={"modalities": (*spec.modalities, skeleton), "quality": (0.25,) * 4})
     few = windows.where(np.arange(6))
-    features = {"imu": few.features["imu"], "thigh": few.features["imu"][:, ::-1], "depth": few.features["depth"]}
-    presence = np.ones((6, 3), bool)
-    presence[0, 1] = False
-    few = replace(few, features=features, presence=presence, kinds=two.kinds)
+    presence = np.ones((6, 4), bool)
+    presence[0, 3] = False
+    few = replace(few, features={**few.features, "skeleton": body}, presence=presence, kinds=four.kinds)
     others = ~np.eye(6, dtype=bool)
-    by_sensor = [warping.distances_of(sensor, two, few, few, few) for sensor in ("imu", "thigh")]
-    imus, thighs = (d / d[others & np.isfinite(d)].mean() for d in by_sensor)
-    found = warped_distances(two, few)(torch.arange(6)).numpy()
+    by_sensor = [warping.distances_of(sensor, four, few, few, few) for sensor in ("imu", "skeleton")]
+    imus, skeletons = (d / d[others & np.isfinite(d)].mean() for d in by_sensor)
+    found = warped_distances(four, few)(torch.arange(6)).numpy()
     np.testing.assert_allclose(found[0, 1:], imus[0, 1:], rtol=1e-5)
-    np.testing.assert_allclose(found[2, 3:], (imus[2, 3:] + thighs[2, 3:]) / 2, rtol=1e-5)
+    np.testing.assert_allclose(found[2, 3:], (imus[2, 3:] + skeletons[2, 3:]) / 2, rtol=1e-5)
 
 
 def test_one_label_an_activity_reaches_everyone():
@@ -112,7 +113,7 @@ def test_one_label_an_activity_reaches_everyone():
     assert ((confidence > 0) & (confidence <= 1)).all()
 
 
-def test_spread_labels_are_as_frequent_as_given_ones_if_they_shall_be():
+def test_spread_labels_are_as_frequent_as_given_ones_if_asked():
     """Windows 2 and 3 lie nearer to the labelled window of activity 1 than to that of 0. Windows 8, 9 are an island."""
     near = np.zeros((10, 10))
     chain = {(0, 1): 1.0, (1, 2): 0.4, (2, 3): 1.0, (2, 4): 0.5, (3, 4): 0.6}
@@ -134,6 +135,14 @@ def test_spread_labels_are_as_frequent_as_given_ones_if_they_shall_be():
     np.testing.assert_allclose(confidence[[1, 2, 3, 5]], shares.max(axis=1)[[1, 2, 3, 5]], atol=0.01)
     assert confidence[[0, 4]].tolist() == [1, 1]
     assert (balanced[8:].tolist(), confidence[8:].tolist()) == ([-1, -1], [0, 0])
+
+
+def test_a_labelled_window_without_neighbours_takes_nothing_from_others():
+    near = np.zeros((7, 7))
+    near[:3, :3] = near[3:6, 3:6] = 1 - np.eye(3)
+    labels, confidence = spread_labels(sparse.csr_matrix(near), np.array([0, -1, -1, 1, -1, -1, 2]), balanced=True)
+    assert labels.tolist() == [0, 0, 0, 1, 1, 1, 2]
+    np.testing.assert_allclose(confidence, 1, atol=1e-3)
 
 
 def test_given_labels_stay_and_what_no_label_reaches_stays_unlabelled():
