@@ -60,7 +60,7 @@ ROWS: Mapping[str, Method] = {
     # An IMU alone is too little to warp by. On USC-HAD, 17,000 windows are too many to warp each to each.
     "cosmo-warped": replace(
         _COSMO,
-        title="Cosmo + balanced label spreading + warping",
+        title="Cosmo + balanced spreading + warping",
         learner=Cosmo(spread=True, near=("stage 1", "warping"), balanced=True),
         applies=lambda sensors: "skeleton" in sensors,
     ),
@@ -119,9 +119,7 @@ PARTS: Mapping[str, Method] = {
     "cosmo": _COSMO,
     "cosmo-mined": replace(_COSMO, title="Cosmo + mined neighbours", learner=Cosmo(mined=True)),
     "cosmo-spread": ROWS["cosmo-spread"],
-    "cosmo-balanced": replace(
-        _COSMO, title="Cosmo + balanced label spreading", learner=Cosmo(spread=True, balanced=True)
-    ),
+    "cosmo-balanced": replace(_COSMO, title="Cosmo + balanced spreading", learner=Cosmo(spread=True, balanced=True)),
     "cosmo-unbalanced": replace(
         _COSMO, title="Cosmo + label spreading + warping", learner=Cosmo(spread=True, near=("stage 1", "warping"))
     ),

@@ -114,7 +114,7 @@ def _by_rate(collected: Collected, protocols: Sequence[Protocol], label: str) ->
         axes.set_ylabel("accuracy, %")
     for axes in panels[len(protocols) :]:
         axes.axis("off")
-    figure.legend(*_all_lines(figure), loc="outside lower center", ncols=3)
+    figure.legend(*_all_lines(figure), loc="outside lower center", ncols=3, fontsize="small")
     return figure
 
 
@@ -190,7 +190,7 @@ def _inference(collected: Collected) -> Figure:
         axes.set_xlabel(label)
         axes.set_ylabel("accuracy, %")
         axes.label_outer()
-    figure.legend(*_all_lines(figure), loc="outside lower center", ncols=3)
+    figure.legend(*_all_lines(figure), loc="outside lower center", ncols=3, fontsize="small")
     return figure
 
 
