@@ -25,7 +25,7 @@ from cosmo_runtime.training.baselines.tuple_infonce import tuple_contrast
 from cosmo_runtime.training.benchmark.experiments import Experiment, Method, ModalityDistance, several_sensors
 from cosmo_runtime.training.benchmark.protocol import Protocol
 from cosmo_runtime.training.benchmark.protocols import PROTOCOLS
-from cosmo_runtime.training.cosmo.class_means import ClassMeans
+from cosmo_runtime.training.cosmo.class_means import class_means
 from cosmo_runtime.training.cosmo.method import Cosmo
 from cosmo_runtime.training.methods import OneStage
 
@@ -61,7 +61,7 @@ ROWS: Mapping[str, Method] = {
     "cosmo-warped": replace(
         _COSMO,
         title="Cosmo + balanced spreading + warping",
-        learner=Cosmo(spread=True, near=("stage 1", "warping"), balanced=True),
+        learner=Cosmo(spread=True, warped=True, balanced=True),
         applies=lambda sensors: "skeleton" in sensors,
     ),
     "cosmo-spread": replace(_COSMO, title="Cosmo + label spreading", learner=Cosmo(spread=True)),
@@ -112,16 +112,16 @@ ROWS: Mapping[str, Method] = {
 
 PARTS: Mapping[str, Method] = {
     "cosmo-means-no-stage-1": replace(
-        _COSMO, title="Nearest class mean, random encoders", learner=ClassMeans(pretrained=False), followed=0
+        _COSMO, title="Nearest class mean, random encoders", learner=class_means(pretrained=False), followed=0
     ),
-    "cosmo-means": replace(_COSMO, title="Nearest class mean, after stage 1", learner=ClassMeans(), followed=0),
+    "cosmo-means": replace(_COSMO, title="Nearest class mean, after stage 1", learner=class_means(), followed=0),
     "cosmo-no-stage-1": replace(_COSMO, title="Cosmo without stage 1", learner=Cosmo(pretrained=False)),
     "cosmo": _COSMO,
     "cosmo-mined": replace(_COSMO, title="Cosmo + mined neighbours", learner=Cosmo(mined=True)),
     "cosmo-spread": ROWS["cosmo-spread"],
     "cosmo-balanced": replace(_COSMO, title="Cosmo + balanced spreading", learner=Cosmo(spread=True, balanced=True)),
     "cosmo-unbalanced": replace(
-        _COSMO, title="Cosmo + label spreading + warping", learner=Cosmo(spread=True, near=("stage 1", "warping"))
+        _COSMO, title="Cosmo + label spreading + warping", learner=Cosmo(spread=True, warped=True)
     ),
     "cosmo-warped": ROWS["cosmo-warped"],
     "cosmo-mined-spread": replace(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from rich.progress import Progress
@@ -13,68 +11,38 @@ from cosmo_runtime.models.networks import Encoders
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.training.cosmo.method import Cosmo
 from cosmo_runtime.training.cosmo.stage2 import embed
-from cosmo_runtime.training.methods import Budget, OnEpoch, Stage2Result, ignore_epoch
+from cosmo_runtime.training.methods import Budget, OnEpoch, Stage2Result, TwoStages
 from cosmo_runtime.training.windows import Windows
 
 
-@dataclass(frozen=True)
-class ClassMeans:
-    """A ``training.methods.Learner``. Its encoders are Cosmo's after stage 1, or random ones, and learn no more.
+def class_means(pretrained: bool = True) -> TwoStages:
+    """The learner. Its encoders are Cosmo's after stage 1, or random ones, and learn no more."""
+    cosmo = Cosmo(pretrained=pretrained)
+    return TwoStages(cosmo.stage_1, cosmo.new, cosmo.pretrain, _compare)
 
-    Attributes:
-        pretrained: whether stage 1 is run.
-    """
 
-    pretrained: bool = True
+def _compare(
+    encoders: Encoders,
+    spec: ModelSpec,
+    windows: Windows,
+    budget: Budget,
+    seed: int,
+    progress: Progress,
+    on_epoch: OnEpoch,
+) -> Stage2Result:
+    """Stores the mean embedding of each activity's labelled windows."""
+    z, labels = _embedded(encoders, windows.labelled)
+    known = torch.unique(labels)
+    means = torch.stack([z[labels == activity].mean(dim=0) for activity in known])
+    means = torch.nn.functional.normalize(means, dim=1)
 
-    @property
-    def stage_1(self) -> str:
-        """The name of stage 1's settings, those of Cosmo."""
-        return self._cosmo.stage_1
+    def predict(query: Windows) -> np.ndarray:
+        """Probabilities that rise with the cosine similarity; 0 for activities without a labelled window."""
+        shares = torch.zeros(len(query), len(spec.classes))
+        shares[:, known] = torch.softmax(_embedded(encoders, query)[0] @ means.T, dim=1)
+        return shares.numpy()
 
-    @property
-    def _cosmo(self) -> Cosmo:
-        return Cosmo(pretrained=self.pretrained)
-
-    def new(self, spec: ModelSpec) -> Encoders:
-        """New encoders with random weights."""
-        return self._cosmo.new(spec)
-
-    def pretrain(
-        self,
-        spec: ModelSpec,
-        windows: Windows,
-        budget: Budget,
-        seed: int,
-        progress: Progress,
-        on_epoch: OnEpoch = ignore_epoch,
-    ) -> Encoders:
-        """Cosmo's stage 1."""
-        return self._cosmo.pretrain(spec, windows, budget, seed, progress, on_epoch)
-
-    def tune(
-        self,
-        network: Encoders,
-        spec: ModelSpec,
-        windows: Windows,
-        budget: Budget,
-        seed: int,
-        progress: Progress,
-        on_epoch: OnEpoch = ignore_epoch,
-    ) -> Stage2Result:
-        """Stores the mean embedding of each activity's labelled windows."""
-        z, labels = _embedded(network, windows.labelled)
-        known = torch.unique(labels)
-        means = torch.stack([z[labels == activity].mean(dim=0) for activity in known])
-        means = torch.nn.functional.normalize(means, dim=1)
-
-        def predict(query: Windows) -> np.ndarray:
-            """Probabilities that rise with the cosine similarity; 0 for activities without a labelled window."""
-            shares = torch.zeros(len(query), len(spec.classes))
-            shares[:, known] = torch.softmax(_embedded(network, query)[0] @ means.T, dim=1)
-            return shares.numpy()
-
-        return Stage2Result(predict)
+    return Stage2Result(predict)
 
 
 def _embedded(encoders: Encoders, windows: Windows) -> tuple[Tensor, Tensor]:

@@ -59,7 +59,7 @@ class Cosmo:
         pretrained: whether stage 1 is run.
         mined: whether the second half of stage 1 uses neighbours, mostly among other people, as further positives.
         spread: whether stage 2 learns from all windows, with labels spread over neighbours.
-        near: what these neighbours are near by: ``stage 1``, ``warping`` of the signals, or the mean of both.
+        warped: whether neighbours are near by time warping of the signals, too, and not by stage 1 alone.
         balanced: whether spread labels are as frequent as the given ones.
         turn: T_iter, the epochs of a turn of stage 2; adjusted if the budget is not a multiple of it.
         weights_range: the range of stage 1's random weightings, see ``training.cosmo.contrastive.random_weightings``.
@@ -70,7 +70,7 @@ class Cosmo:
     pretrained: bool = True
     mined: bool = False
     spread: bool = False
-    near: tuple[str, ...] = ("stage 1",)
+    warped: bool = False
     balanced: bool = False
     turn: int = 5
     weights_range: tuple[float, float] = (0.0, 1.0)
@@ -171,12 +171,9 @@ class Cosmo:
         network.encoders = encoders
         labelled, confidence = windows.labelled, None
         if self.spread:
-            views = {
-                "stage 1": lambda: cosine_distances(z, presence),
-                "warping": lambda: warped_distances(spec, windows),
-            }
-            chosen = [views[name]() for name in self.near]
-            distances = chosen[0] if len(chosen) == 1 else mean_distances(chosen, len(windows))
+            distances = cosine_distances(z, presence)
+            if self.warped:
+                distances = mean_distances([distances, warped_distances(spec, windows)], len(windows))
             labelled, confidence = spread_over(windows, mutual_neighbours(distances, windows.groups), self.balanced)
             budget = budget.with_labels(windows.labelled, labelled)
         rounds, turn = turns_within(budget.epochs, self.turn)

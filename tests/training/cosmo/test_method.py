@@ -21,7 +21,7 @@ VARIATIONS = [
     Cosmo(pretrained=False),
     Cosmo(mined=True),
     Cosmo(spread=True),
-    Cosmo(spread=True, near=("stage 1", "warping"), balanced=True),
+    Cosmo(spread=True, warped=True, balanced=True),
 ]
 BUDGET = Budget(pretrain_epochs=12, epochs=60, batch=16)
 
@@ -45,11 +45,10 @@ def test_every_variation_learns_from_few_labels(method, spec, few_labels, other_
 
 def test_the_rows_of_the_comparison_are_what_their_titles_say():
     learners = {name: METHODS[name].learner for name in ("cosmo", "cosmo-spread", "cosmo-warped", "cosmo-balanced")}
-    both = ("stage 1", "warping")
     assert learners["cosmo"] == Cosmo()
     assert learners["cosmo-spread"] == Cosmo(spread=True)
     assert learners["cosmo-balanced"] == Cosmo(spread=True, balanced=True)
-    assert learners["cosmo-warped"] == Cosmo(spread=True, near=both, balanced=True)
+    assert learners["cosmo-warped"] == Cosmo(spread=True, warped=True, balanced=True)
 
 
 @pytest.mark.slow
@@ -92,9 +91,9 @@ def test_each_stage_is_told_what_the_method_asks_for(spec, few_labels, monkeypat
     assert confidence.min() < 1
 
 
-@pytest.mark.parametrize("near", [("stage 1",), ("warping",), ("stage 1", "warping")])
+@pytest.mark.parametrize("warped", [False, True])
 @pytest.mark.parametrize("balanced", [False, True])
-def test_labels_are_spread_as_the_method_says(spec, few_labels, monkeypatch, near, balanced):
+def test_labels_are_spread_as_the_method_says(spec, few_labels, monkeypatch, warped, balanced):
     graphs = []
     spread_over = cosmo.spread_over
 
@@ -107,10 +106,9 @@ def test_labels_are_spread_as_the_method_says(spec, few_labels, monkeypatch, nea
     given = (spec, few_labels, replace(BUDGET, pretrain_epochs=2, epochs=2), 0, Progress(disable=True))
     encoders = Cosmo().pretrain(*given)
     embedded = cosmo.cosine_distances(*embed(encoders, few_labels)[:2])
-    warped = cosmo.warped_distances(spec, few_labels)
-    both = cosmo.mean_distances([embedded, warped], len(few_labels))
-    Cosmo(spread=True, near=near, balanced=balanced).tune(encoders, *given)
-    distances = {("stage 1",): embedded, ("warping",): warped}.get(near, both)
+    both = cosmo.mean_distances([embedded, cosmo.warped_distances(spec, few_labels)], len(few_labels))
+    Cosmo(spread=True, warped=warped, balanced=balanced).tune(encoders, *given)
+    distances = both if warped else embedded
     assert np.abs(graphs[0] - cosmo.mutual_neighbours(distances, few_labels.groups)).max() == 0
 
 

@@ -132,7 +132,7 @@ def test_spread_labels_are_as_frequent_as_given_ones_if_asked():
         shares = shares / shares.sum(axis=0) * 4
         shares = shares / shares.sum(axis=1, keepdims=True)
     assert balanced[:8].tolist() == shares.argmax(axis=1).tolist() == [0, 0, 0, 1, 1, 1, 1, 1]
-    np.testing.assert_allclose(confidence[[1, 2, 3, 5]], shares.max(axis=1)[[1, 2, 3, 5]], atol=0.01)
+    np.testing.assert_allclose(confidence[[1, 2, 3, 5]], shares.max(axis=1)[[1, 2, 3, 5]], atol=1e-3)
     assert confidence[[0, 4]].tolist() == [1, 1]
     assert (balanced[8:].tolist(), confidence[8:].tolist()) == ([-1, -1], [0, 0])
 
