@@ -4,7 +4,8 @@
     python tools/soak.py --faults --json FILE.json         unplugs each cable, then corrupts bytes
     python tools/soak.py --changes --json FILE.json        puts another bundle in use every three seconds
 
-The devices run in their own process. CPU and memory are those of the recogniser's process alone.
+The devices run in their own process. CPU and memory are those of the recogniser's process alone. The emulated camera
+must be in that process, so the part of the thread that feeds it is given, too.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from cosmo_runtime.runtime.sinks.summary import Summary
 from cosmo_runtime.runtime.sources.live import LiveSource, connect_all
 from cosmo_runtime.runtime.windows.aligner import Aligner
 from cosmo_runtime.sensors.config import SHORT_FORM
-from cosmo_runtime.sensors.emulation.rig import EmulatedRig
+from cosmo_runtime.sensors.emulation.rig import FEEDING, EmulatedRig
 from cosmo_runtime.sensors.events import Event, Sample, StateChange
 from cosmo_runtime.sensors.sensor import SensorError
 
@@ -124,14 +125,16 @@ def change_bundles(stop: threading.Event, shelf: Shelf) -> None:
 
 
 def steady(stop: threading.Event, minutes: float) -> Iterator[Dict[str, float]]:
-    """Waits, and yields the process's memory and CPU time every ten seconds."""
+    """Waits, and yields the process's memory and CPU time every ten seconds; the emulated camera's time, too."""
     process, began = psutil.Process(), time.monotonic()
+    feeding = next(thread for thread in threading.enumerate() if thread.name == FEEDING)
     while not stop.wait(10.0) and time.monotonic() - began < 60 * minutes:
         times = process.cpu_times()
         yield {
             "s": round(time.monotonic() - began, 1),
             "rss_mb": process.memory_info().rss / 1e6,
             "cpu_s": times.user + times.system,
+            "camera_cpu_s": time.clock_gettime(time.pthread_getcpuclockid(feeding.ident or 0)),
         }
 
 
@@ -281,10 +284,15 @@ def _used(readings: Sequence[Mapping[str, float]]) -> Dict[str, float]:
     if len(settled) < 2:
         return {}
     first, last = settled[0], settled[-1]
+
+    def share(of: str) -> float:
+        return round((last[of] - first[of]) / (last["s"] - first["s"]), 3)
+
     return {
         "memory_mb": round(last["rss_mb"], 1),
         "memory_growth_mb": round(last["rss_mb"] - first["rss_mb"], 2),
-        "cpu_share_of_one_core": round((last["cpu_s"] - first["cpu_s"]) / (last["s"] - first["s"]), 3),
+        "cpu_share_of_one_core": share("cpu_s"),
+        "of_which_emulated_camera": share("camera_cpu_s"),
     }
 
 

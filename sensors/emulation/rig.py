@@ -38,6 +38,9 @@ from cosmo_runtime.sensors.sensor import Sensor, SensorError
 if TYPE_CHECKING:
     from cosmo_runtime.sensors.emulation.camera_device import EmulatedCamera
 
+FEEDING = "emulated rig"
+"""Name of the thread that hands pictures to the emulated camera."""
+
 _FOLDER_PREFIX = "cosmo-rig-"
 _STARTING_S = 60.0  # the rig of a folder this young may not have locked it yet
 _EMULATED_KINDS = ("imu", "depth", "radar")
@@ -71,7 +74,7 @@ class EmulatedRig:
         self._on_end: Callable[[], object] = lambda: None
         self._lock = threading.Lock()
         self._camera: Optional[EmulatedCamera] = None
-        self._receiver = threading.Thread(target=self._receive, name="emulated rig", daemon=True)
+        self._receiver = threading.Thread(target=self._receive, name=FEEDING, daemon=True)
 
     def __enter__(self) -> EmulatedRig:
         _sweep(Path(tempfile.gettempdir()))

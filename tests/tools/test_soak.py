@@ -51,3 +51,12 @@ def test_only_copies_of_it_follow_one_another(soaked: Soak, monkeypatch: pytest.
 def test_what_fails_while_it_runs_ends_it(soaked: Soak, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(soak, "faults", lambda *_: 1 / 0)
     assert soaked(0, "--faults")["faults"] == {}
+
+
+def test_shares_of_the_processor_are_those_after_the_first_minute() -> None:
+    starting = {"s": 10.0, "rss_mb": 90.0, "cpu_s": 9.0, "camera_cpu_s": 2.0}
+    settled = {"s": 60.0, "rss_mb": 100.0, "cpu_s": 12.0, "camera_cpu_s": 3.0}
+    last = {"s": 160.0, "rss_mb": 101.0, "cpu_s": 20.0, "camera_cpu_s": 3.7}
+    used = soak._used([starting, settled, last])
+    assert (used["cpu_share_of_one_core"], used["of_which_emulated_camera"]) == (0.08, 0.007)
+    assert used["memory_growth_mb"] == 1.0
