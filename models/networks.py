@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from cosmo_runtime.models.bundle import Bundle, BundleError
 from cosmo_runtime.models.fusion import ConcatAttn, QualityGuidedAttention, SumAttn
+from cosmo_runtime.models.mixture import Mixture, Readings
 from cosmo_runtime.models.nearest import NearestExamples
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.models.tensors import TensorsError, read_tensors
@@ -63,10 +64,10 @@ class FusionClassifier(nn.Module):
 class CosmoNetwork(nn.Module):
     """Encoders and classifier as one network, in the form that is exported.
 
-    The classifier is trained, or it compares with so many ``examples``.
+    The classifier is trained, or it compares with so many ``examples``. After fine-tuning it may be a ``Mixture``.
     """
 
-    classifier: Union[FusionClassifier, NearestExamples]
+    classifier: Union[FusionClassifier, NearestExamples, Mixture]
 
     def __init__(self, spec: ModelSpec, fusion: str = "concat", dim: int = EMBEDDING, examples: int = 0):
         super().__init__()
@@ -76,6 +77,13 @@ class CosmoNetwork(nn.Module):
         else:
             self.classifier = FusionClassifier(spec, fusion, dim)
         self.sensors, self.fusion = spec.sensors, fusion
+
+    @property
+    def latest(self) -> Union[FusionClassifier, NearestExamples]:
+        """The classifier that learned last, without the one beside it."""
+        latest: Union[FusionClassifier, NearestExamples]
+        latest = self.classifier.new if isinstance(self.classifier, Mixture) else self.classifier  # type: ignore[assignment]
+        return latest
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Features (N, steps, ...) of each modality in the spec's order, then presence (N, M).
@@ -107,9 +115,25 @@ def load_network(bundle: Bundle) -> CosmoNetwork:
 
 
 def _network_for(spec: ModelSpec, weights: Mapping[str, Tensor]) -> CosmoNetwork:
-    if "classifier.shares" in weights:
-        return CosmoNetwork(spec, examples=len(weights["classifier.shares"]))
-    width = weights["classifier.classify.0.weight"].shape[1]
+    if "classifier.shown" not in weights:
+        return _classified_by(spec, weights, "classifier.")
+    network = _classified_by(spec, weights, "classifier.new.")
+    names = weights["classifier.names"]
+    known = spec.model_copy(update={"classes": tuple(map(str, range(len(names))))})
+    before = _classified_by(known, weights, "classifier.before.").classifier
+    read = [
+        Readings(len(weights[f"classifier.{whose}.sets"]), len(spec.sensors), classes)
+        for whose, classes in (("new_read", names.shape[1]), ("before_read", len(names)))
+    ]
+    network.classifier = Mixture(network.classifier, before, *read)
+    return network
+
+
+def _classified_by(spec: ModelSpec, weights: Mapping[str, Tensor], prefix: str) -> CosmoNetwork:
+    """A network with a classifier of the kind and size that these weights belong to."""
+    if f"{prefix}shares" in weights:
+        return CosmoNetwork(spec, examples=len(weights[f"{prefix}shares"]))
+    width = weights[f"{prefix}classify.0.weight"].shape[1]
     return CosmoNetwork(spec, "sum" if width == EMBEDDING else "concat")
 
 

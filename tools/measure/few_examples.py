@@ -21,7 +21,7 @@ import time
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 import torch
@@ -34,7 +34,6 @@ from cosmo_runtime.models.bundle import BundleError
 from cosmo_runtime.models.confidence import tempered
 from cosmo_runtime.models.files import write_whole
 from cosmo_runtime.models.nearest import SHARPNESS, NearestExamples
-from cosmo_runtime.models.networks import FusionClassifier
 from cosmo_runtime.names import NONE
 from cosmo_runtime.runtime.cli.common import CACHE
 from cosmo_runtime.runtime.cli.values import count, numbers
@@ -158,7 +157,7 @@ def _compared(draw: Draw, known: Memory) -> NearestExamples:
     return nearest_examples(known, len(draw.session.spec.classes), draw.z, _presence(draw.session.windows))
 
 
-def _answers(draw: Draw, classifier: Union[NearestExamples, FusionClassifier]) -> np.ndarray:
+def _answers(draw: Draw, classifier: torch.nn.Module) -> np.ndarray:
     with torch.no_grad():
         logits, _ = classifier(draw.test_z, _presence(draw.test))
     answers: np.ndarray = torch.softmax(logits, 1).numpy()

@@ -7,6 +7,9 @@ turns, as in ``training.cosmo.stage2``.
 
 If a session has only a few windows of activities that are mostly new to a bundle, nothing is trained. Later windows are
 compared with these instead (``training.adapt.nearest``).
+
+A bundle's other activities are still recognised by the bundle's own classifier (``models.mixture``), so that what a
+session did not show, such as a fall, is not called more often than before.
 """
 
 from __future__ import annotations
@@ -17,11 +20,11 @@ import numpy as np
 import torch
 from rich.progress import Progress
 
-from cosmo_runtime.models.confidence import Reading
 from cosmo_runtime.models.nearest import NearestExamples
 from cosmo_runtime.models.networks import CosmoNetwork, Encoders, FusionClassifier
-from cosmo_runtime.models.spec import UNREAD, ModelSpec
+from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.training.adapt.base import Base
+from cosmo_runtime.training.adapt.beside import keep_beside, read_as_before, tempered
 from cosmo_runtime.training.adapt.memory import Memory, build_memory
 from cosmo_runtime.training.adapt.nearest import nearest_examples, temperature
 from cosmo_runtime.training.adapt.session import Session
@@ -50,7 +53,7 @@ class FineTuned(NamedTuple):
     @property
     def compares(self) -> bool:
         """Whether it compares windows with examples, and was not trained."""
-        return isinstance(self.network.classifier, NearestExamples)
+        return isinstance(self.network.latest, NearestExamples)
 
 
 def fine_tune(base: Base, session: Session, chosen: np.ndarray, seed: int, advance: Advance) -> FineTuned:
@@ -92,8 +95,8 @@ def remember(base: Base, session: Session, chosen: np.ndarray, seed: int) -> Fin
     """Stores the chosen windows and the base's memory of other activities, to compare later windows with them."""
     torch.set_num_threads(1)
     sensors = len(session.spec.modalities)
-    confidence = {**UNREAD, "temperature": temperature(windows_each(session.windows.labels[chosen]))}
-    spec = session.spec.model_copy(update={"quality": (1 / sensors,) * sensors, **confidence})
+    spec = tempered(session.spec, temperature(windows_each(session.windows.labels[chosen])))
+    spec = spec.model_copy(update={"quality": (1 / sensors,) * sensors})
     encoders = _encoders_for(base, spec)
     z, presence, labels = embed(encoders, session.windows)
     known = Memory(z, presence, labels).where(torch.from_numpy(chosen))
@@ -104,7 +107,7 @@ def remember(base: Base, session: Session, chosen: np.ndarray, seed: int) -> Fin
     network = CosmoNetwork(spec, examples=len(known.labels))
     network.encoders, network.classifier = encoders, nearest_examples(known, len(spec.classes), z, presence)
     freeze(network)
-    return FineTuned(spec, network, memory)
+    return FineTuned(keep_beside(base, session, spec, network), network, memory)
 
 
 def train(base: Base, session: Session, chosen: np.ndarray, seed: int, advance: Advance) -> FineTuned:
@@ -115,14 +118,11 @@ def train(base: Base, session: Session, chosen: np.ndarray, seed: int, advance: 
         return _fine_tune_in_turns(base, session.spec, windows, seed, advance)
     labelled = windows.labelled
     torch.manual_seed(seed)
-    known = base.network.classifier
-    confidence = {"novelty": None, "readings": _still_expected(session)}
-    if isinstance(base.network.classifier, NearestExamples):
-        confidence = dict(UNREAD)  # those of comparing are not those of what is trained now
-    spec = session.spec.model_copy(update=confidence)
+    known = base.network.latest
+    spec = read_as_before(base, session.spec)
     network = CosmoNetwork(spec, base.network.fusion)
     network.encoders = _encoders_for(base, spec)
-    classifier = network.classifier
+    classifier = network.latest
     assert isinstance(classifier, FusionClassifier)  # it has no examples
     if isinstance(known, FusionClassifier):
         _copy_weights(classifier, session.spec.classes, known, base.spec.classes)
@@ -138,16 +138,7 @@ def train(base: Base, session: Session, chosen: np.ndarray, seed: int, advance: 
         examples, weights = examples.concatenate(rehearsed), torch.cat([weights, balanced])
         memory = memory.concatenate(rehearsed)
     finetune_classifier(classifier, *examples, weights, steps=STEPS, seed=seed, on_step=lambda: advance(0.5 / STEPS))
-    return FineTuned(spec, network, memory)
-
-
-def _still_expected(session: Session) -> tuple[Reading, ...]:
-    """The base's readings. How likely an activity is that the session shows, its own examples say."""
-    others = set(session.spec.classes) - set(session.activities)
-    return tuple(
-        reading.model_copy(update={"expected": {name: by for name, by in reading.expected.items() if name in others}})
-        for reading in session.spec.readings
-    )
+    return FineTuned(keep_beside(base, session, spec, network), network, memory)
 
 
 def _encoders_for(base: Base, spec: ModelSpec) -> Encoders:
