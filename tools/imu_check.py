@@ -125,7 +125,7 @@ def accuracies(experiments: list[Row], seeds: int) -> str:
 def _scores(row: Row, seed: int, progress: Progress) -> Mapping[str, float]:
     windows = row.taught(seed)
     predict = single_modal("imu")(REAL.spec, windows, REAL.budget(windows), seed, progress)
-    return scores(row.tested.labels, predict(row.tested))
+    return scores(row.tested.labels, predict(row.tested).argmax(1))
 
 
 if __name__ == "__main__":

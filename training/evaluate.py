@@ -45,12 +45,11 @@ def read(spec: ModelSpec, probabilities: np.ndarray, presence: np.ndarray) -> tu
 
 def evaluate(network: CosmoNetwork, windows: Windows) -> dict[str, float]:
     """Accuracy and macro F1 (over the classes that occur) on labelled windows."""
-    return {"windows": len(windows), **scores(windows.labels, predict(network, windows))}
+    return {"windows": len(windows), **scores(windows.labels, predict(network, windows).argmax(1))}
 
 
-def scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    """Accuracy and macro F1 over the classes that occur: labels (N,), probabilities (N, classes)."""
-    answers = probabilities.argmax(1)
+def scores(labels: np.ndarray, answers: np.ndarray) -> dict[str, float]:
+    """Accuracy and macro F1 over the classes that occur: labels (N,), answers (N,)."""
     return {
         "accuracy": float(accuracy_score(labels, answers)),
         "macro_f1": float(f1_score(labels, answers, labels=np.unique(labels), average="macro")),

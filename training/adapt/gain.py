@@ -7,10 +7,12 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
+from cosmo_runtime.models.names import FALL, as_known
 from cosmo_runtime.models.networks import CosmoNetwork
 from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.names import UNCERTAIN
 from cosmo_runtime.training.adapt.base import Base
-from cosmo_runtime.training.evaluate import predict, scores
+from cosmo_runtime.training.evaluate import predict, read, scores
 from cosmo_runtime.training.windows import Windows
 
 MAY_FALL = 0.2
@@ -26,12 +28,14 @@ class Comparison(NamedTuple):
         activities: by name, ``windows`` and the share of them that was recognised ``before`` and ``after``.
         confusion: ``activities``, the names, and for ``before`` and ``after`` how many windows of each (rows) were
             recognised as each (columns). The column ``other`` counts activities that only the base knows.
+        falls_called: how many windows in which nobody falls are called a fall, ``before`` and ``after``.
     """
 
     before: Optional[Dict[str, float]]
     after: Dict[str, float]
     activities: Dict[str, Dict[str, Optional[float]]]
     confusion: Mapping[str, Any] = MappingProxyType({})
+    falls_called: Mapping[str, int] = MappingProxyType({})
 
     @property
     def accepted(self) -> bool:
@@ -55,33 +59,61 @@ class Comparison(NamedTuple):
             if was - is_now > MAY_FALL + 1e-9:
                 points = f"a fall of more than {MAY_FALL * 100:.0f} percentage points"
                 regressions.append(f"recognises {is_now:.1%} of {name!r} instead of {was:.1%}, {points}")
+        false, false_before = (self.falls_called.get(when, 0) for when in ("after", "before"))
+        if false > false_before:
+            regressions.append(
+                f"calls a fall in {false} windows of the recording in which nobody fell, instead of {false_before}"
+            )
         return regressions
 
 
-def compare(base: Base, spec: ModelSpec, network: CosmoNetwork, windows: Windows) -> Comparison:
-    """Scores a base, and a network of this spec, on labelled windows of the session, as a run would read them."""
-    probabilities, classes = {"after": predict(network, windows, spec)}, spec.classes
+def compare(base: Base, spec: ModelSpec, network: CosmoNetwork, windows: Windows, standing: Windows) -> Comparison:
+    """Compares a base with a network of this spec, as a run would let them answer: below its threshold, `uncertain`.
+
+    Args:
+        base: the base.
+        spec: the new model's.
+        network: the new model's.
+        windows: labelled windows that neither has learned from.
+        standing: windows in which nobody falls.
+    """
+    models = {"after": (network, spec)}
     if base.network is not None:
-        base_probabilities = predict(base.network, windows, base.spec)
-        probabilities["before"] = np.zeros(
-            (len(windows), len(classes) + 1)
-        )  # the last entry is for everything that the new model does not know
-        for name, column in zip(base.spec.classes, base_probabilities.T):
-            probabilities["before"][:, classes.index(name) if name in classes else -1] += column
+        models["before"] = (base.network, base.spec)
+    classes = spec.classes
+    answers = {when: _answers(*model, windows, classes) for when, model in models.items()}
     activities: Dict[str, Dict[str, Optional[float]]] = {}
     for label in np.unique(windows.labels):
         of_activity = windows.labels == label
-        recognised = {when: float((p[of_activity].argmax(1) == label).mean()) for when, p in probabilities.items()}
+        recognised = {when: float((said[of_activity] == label).mean()) for when, said in answers.items()}
         activities[classes[label]] = {"windows": int(of_activity.sum()), "before": None, **recognised}
-    figures = {when: {"windows": len(windows), **scores(windows.labels, p)} for when, p in probabilities.items()}
-    return Comparison(figures.get("before"), figures["after"], activities, _confusion(windows, probabilities, classes))
+    figures = {when: {"windows": len(windows), **scores(windows.labels, said)} for when, said in answers.items()}
+    falls = [as_known(name, [FALL]) == FALL for name in classes]
+    called = {
+        when: int(np.isin(_answers(*model, standing, classes), np.flatnonzero(falls)).sum())
+        for when, model in models.items()
+    }
+    return Comparison(
+        figures.get("before"), figures["after"], activities, _confusion(windows.labels, answers, classes), called
+    )
 
 
-def _confusion(windows: Windows, probabilities: Mapping[str, np.ndarray], classes: Sequence[str]) -> Dict[str, Any]:
+def _answers(network: CosmoNetwork, spec: ModelSpec, windows: Windows, classes: Sequence[str]) -> np.ndarray:
+    """What a model says about windows (N,), as positions in ``classes``, `other` and `uncertain`."""
+    probabilities, thresholds = read(spec, predict(network, windows), windows.presence)
+    here = np.array([classes.index(name) if name in classes else len(classes) for name in spec.classes])
+    said: np.ndarray = np.where(probabilities.max(1) >= thresholds, here[probabilities.argmax(1)], len(classes) + 1)
+    return said
+
+
+def _confusion(labels: np.ndarray, answers: Mapping[str, np.ndarray], classes: Sequence[str]) -> Dict[str, Any]:
     """How many windows of each activity were recognised as each, without activities that never occur."""
-    counts = {when: np.zeros((len(classes) + 1, len(classes) + 1), int) for when in probabilities}
-    for when, p in probabilities.items():
-        np.add.at(counts[when], (windows.labels, p.argmax(1)), 1)
+    names = [*classes, "other", UNCERTAIN]
+    counts = {when: np.zeros((len(names), len(names)), int) for when in answers}
+    for when, said in answers.items():
+        np.add.at(counts[when], (labels, said), 1)
     met = np.flatnonzero(sum(table.sum(0) + table.sum(1) for table in counts.values()))
-    names = [[*classes, "other"][number] for number in met]
-    return {"activities": names, **{when: table[np.ix_(met, met)].tolist() for when, table in counts.items()}}
+    return {
+        "activities": [names[number] for number in met],
+        **{when: table[np.ix_(met, met)].tolist() for when, table in counts.items()},
+    }

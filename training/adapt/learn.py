@@ -93,8 +93,8 @@ def learn(
                 tell(str(progress.tasks[0].description), progress.tasks[0].completed / total)
 
             measured = fine_tune(base, session, first, seed, lambda done: advance(done * first.sum()))
-            windows = session.windows.where(held_out)
-            comparison = compare(base, measured.spec, measured.network, windows)
+            windows, standing = session.windows.where(held_out), session.windows.where(session.without_falls())
+            comparison = compare(base, measured.spec, measured.network, windows, standing)
             progress.update(bar, description="learning from all labels")
             final = fine_tune(base, session, labelled, seed, lambda done: advance(done * labelled.sum()))
     except KeyboardInterrupt:

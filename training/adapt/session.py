@@ -9,7 +9,7 @@ from typing import Dict, Iterable, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from cosmo_runtime.models.names import as_known
+from cosmo_runtime.models.names import FALL, as_known
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.runtime.labels.truth import Segment
 from cosmo_runtime.sensors.recording import Recording
@@ -75,6 +75,11 @@ class Session:
             examples = np.unique(self.examples[self.windows.labels == label])
             held |= np.isin(self.examples, examples[-max(1, len(examples) // 3) :])
         return held
+
+    def without_falls(self) -> np.ndarray:
+        """Mask (N,) of the windows that show nothing of a labelled fall."""
+        falls = [label for name, label in self.activities.items() if as_known(name, [FALL]) == FALL]
+        return ~self._overlapping(np.isin(self.windows.labels, falls))
 
     def _overlapping(self, chosen: np.ndarray) -> np.ndarray:
         """Mask (N,) of the windows that overlap the chosen ones, including these."""

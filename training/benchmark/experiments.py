@@ -207,7 +207,7 @@ class ModalityDistance:
 
 
 def _scores(predict: Predict, test: Windows) -> dict[str, float]:
-    return {name: round(score, 5) for name, score in evaluate.scores(test.labels, predict(test)).items()}
+    return {name: round(score, 5) for name, score in evaluate.scores(test.labels, predict(test).argmax(1)).items()}
 
 
 def _corrupted(spec: ModelSpec, predict: Predict, test: Windows) -> dict[str, list[float]]:

@@ -86,7 +86,7 @@ def test_what_was_learned_is_remembered_for_the_next_time(base, new_alone, later
     model = tuned(base, session)
     assert torch.bincount(model.memory.labels).tolist() == [24, 24, 24, int((session.windows.labels == 3).sum())]
     learned = Learned(
-        base, session, model, compare(base, model.spec, model.network, later), session.windows.labels >= 0
+        base, session, model, compare(base, model.spec, model.network, later, later), session.windows.labels >= 0
     )
     again = load_base(write(tmp_path / "mine", learned, seed=0, command="finetune").path)
     with pytest.raises(PersonaliseError, match=r"mine has learned from monday.mcap already; .*rollback, or --bundle"):
@@ -170,7 +170,7 @@ def test_what_a_base_remembers_is_compared_with_too(stranger, labels):
 def test_what_compares_is_written_read_and_learned_from_again(stranger, labels, tmp_path):
     session = read_session(stranger, brief(labels))
     model = tuned(stranger, session)
-    comparison = compare(stranger, model.spec, model.network, session.windows.labelled)
+    comparison = compare(stranger, model.spec, model.network, session.windows.labelled, session.windows)
     learned = Learned(stranger, session, model, comparison, session.windows.labels >= 0)
     bundle = write(tmp_path / "mine", learned, seed=0, command="cosmo-runtime finetune")
     way = "Compares with the nearest of 8 windows of 8 examples (an activity has 2, median)"
@@ -191,7 +191,7 @@ def test_before_and_after_are_measured_on_the_same_windows(base, labels):
     held_out = session.last_examples()
     model = fine_tune(base, session, (session.windows.labels >= 0) & ~held_out, 0, lambda done: None)
     windows = session.windows.where(held_out)
-    comparison = compare(base, model.spec, model.network, windows)
+    comparison = compare(base, model.spec, model.network, windows, windows)
     assert list(comparison.activities) == ["still", "slow", "fast", "shake"]
     shake = comparison.activities["shake"]
     assert (shake["windows"], shake["before"]) == (int((windows.labels == 3).sum()), 0.0)
@@ -214,7 +214,7 @@ def test_before_and_after_are_measured_as_a_run_reads_them(base, labels):
     assert (windows.presence == windows.presence[0]).all()
     still = base._replace(spec=always(base.spec, "still"))
     shares = {name: (windows.labels == number).mean() for number, name in enumerate(session.spec.classes)}
-    comparison = compare(still, always(model.spec, "fast"), model.network, windows)
+    comparison = compare(still, always(model.spec, "fast"), model.network, windows, windows)
     assert comparison.before["accuracy"] == pytest.approx(shares["still"])
     assert comparison.after["accuracy"] == pytest.approx(shares["fast"])
 
@@ -236,9 +236,9 @@ def test_an_answer_that_the_new_model_no_longer_knows_was_wrong_before(base, lab
     model = fine_tune(base, session, session.windows.labels >= 0, 0, lambda done: None)
     still = read_session(base, labels).windows
     still = of(still, 0)
-    comparison = compare(base, model.spec, model.network, replace(still, labels=np.zeros_like(still.labels)))
+    comparison = compare(base, model.spec, model.network, replace(still, labels=np.zeros_like(still.labels)), still)
     assert comparison.activities["slow"]["before"] == 0
-    assert compare(base, model.spec, model.network, windows).before["accuracy"] > 0.9
+    assert compare(base, model.spec, model.network, windows, windows).before["accuracy"] > 0.9
 
 
 def test_from_encoders_alone_both_parts_learn_in_turns(base, spec, labels, later, tmp_path):
@@ -252,7 +252,7 @@ def test_from_encoders_alone_both_parts_learn_in_turns(base, spec, labels, later
     assert not all(torch.equal(value, moved[name]) for name, value in start.encoders.state_dict().items())
     assert model.spec.quality != session.spec.quality, "measured in the session"
     assert evaluate(model.network, later)["accuracy"] > 0.8
-    comparison = compare(start, model.spec, model.network, later)
+    comparison = compare(start, model.spec, model.network, later, later)
     assert comparison.before is None
     assert comparison.activities["slow"]["before"] is None
     with pytest.raises(PersonaliseError, match="it knows nothing: these are encoders alone"):
@@ -274,7 +274,11 @@ def test_a_bundle_is_written_with_its_story(base, labels, tmp_path):
     labelled = session.windows.labels >= 0
     model = tuned(base, session)
     learned = Learned(
-        base, session, model, compare(base, model.spec, model.network, session.windows.labelled), labelled
+        base,
+        session,
+        model,
+        compare(base, model.spec, model.network, session.windows.labelled, session.windows),
+        labelled,
     )
     bundle = load_bundle(write(tmp_path / "mine", learned, seed=4, command="cosmo-runtime finetune").path)
     assert bundle.spec.classes == ("still", "slow", "fast", "shake")

@@ -1,0 +1,159 @@
+"""Measures how many falls raise their alarm, with each set of sensors and different times of an episode.
+
+    python tools/measure/fall_alarms.py --bundle PATH/everyday-0 --data PATH/utd-mhad --subjects 7,8 --people 904-927
+    python tools/measure/fall_alarms.py --bundle PATH/choosing-0 --data PATH/utd-mhad --subjects 5,6 --people 880-903
+
+Simulated people fall among other things, 150 s each; subjects of UTD-MHAD never fall. Their windows go through the
+recogniser, the rule of episodes and the rule of the alarm, as in a run at home. An alarm is right within a fall, or up
+to four seconds after it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from cosmo_runtime.models.bundle import Bundle, BundleError, load_bundle
+from cosmo_runtime.models.files import write_whole
+from cosmo_runtime.runtime.alarms.rules import AlarmRule, Watch
+from cosmo_runtime.runtime.cli.common import CACHE
+from cosmo_runtime.runtime.cli.values import numbers
+from cosmo_runtime.runtime.config import EpisodesConfig, HoldConfig
+from cosmo_runtime.runtime.engines.onnxruntime import OnnxRuntimeEngine
+from cosmo_runtime.runtime.episodes.rule import Observation
+from cosmo_runtime.runtime.recognition.recognizer import Recognizer
+from cosmo_runtime.sensors.sensor import SensorError
+from cosmo_runtime.training.benchmark.everyday import FALL, SUBSETS, require_strangers
+from cosmo_runtime.training.datasets.everyday import real_people, simulated
+from cosmo_runtime.training.datasets.store import DataSetError
+from cosmo_runtime.training.windows import Windows
+
+SECONDS = 150.0
+TIMES = (2.0, 2.0), (1.0, 2.0), (1.0, 1.0), (0.5, 1.0), (0.5, 0.5)
+"""``on_s`` and ``least_s`` of a fall, and ``held_s`` of its alarm."""
+LATER_NS = 4 * 10**9
+
+
+class Answered(NamedTuple):
+    """A person's windows with the model's answers: end, middle, activity and confidence; and the true falls."""
+
+    windows: List[Tuple[int, int, str, float]]
+    falls: List[Tuple[int, int]]
+
+
+def answers(bundle: Bundle, people: Windows, subset: Sequence[bool]) -> Iterator[Answered]:
+    """Recognises each person's windows with these sensors."""
+    spec = bundle.spec
+    engine = OnnxRuntimeEngine(bundle.onnx)
+    for group in np.unique(people.groups):
+        recognizer, found, falls = Recognizer(bundle, engine), [], []
+        for number, row in enumerate(np.flatnonzero(people.groups == group)):
+            end_ns = spec.window_ns + number * spec.hop_ns
+            middle_ns = end_ns - spec.window_ns // 2
+            inputs = {name: array[row].astype(np.float32) for name, array in people.features.items()}
+            present = dict(zip(spec.sensors, np.logical_and(people.presence[row] > 0, subset).tolist()))
+            if people.labels[row] == FALL:
+                falls.append((middle_ns, end_ns))
+            if any(present.values()):
+                told = recognizer.answer(inputs, present, end_ns, 0)
+                found.append((end_ns, middle_ns, told.activity, told.confidence))
+        yield Answered(found, _joined(falls, spec.hop_ns))
+
+
+def _joined(windows: Sequence[Tuple[int, int]], hop_ns: int) -> List[Tuple[int, int]]:
+    """Spans of windows that follow one another: the middle of the first, the end of the last."""
+    spans: List[Tuple[int, int]] = []
+    last_ns = -hop_ns
+    for middle_ns, end_ns in windows:
+        spans = (
+            [*spans[:-1], (spans[-1][0], end_ns)] if middle_ns - last_ns <= hop_ns else [*spans, (middle_ns, end_ns)]
+        )
+        last_ns = middle_ns
+    return spans
+
+
+def alarms(answered: Answered, hop_ns: int, on_s: float, held_s: float) -> List[int]:
+    """When the alarm of a fall was raised."""
+    rule = EpisodesConfig(activities={"fall": HoldConfig(on_s=on_s, least_s=on_s)}).rule()
+    watch, raised_at, raised = Watch(AlarmRule(name="fall", activity="fall", held_s=held_s)), [], False
+    for end_ns, middle_ns, activity, confidence in answered.windows:
+        rule.feed(Observation(middle_ns - hop_ns // 2, middle_ns + hop_ns // 2, activity, confidence))
+        met = rule.current is not None and watch.met(rule.current)
+        raised_at += [end_ns] if met and not raised else []
+        raised = met
+    return raised_at
+
+
+def measure(bundle: Bundle, options: argparse.Namespace) -> List[Dict[str, Any]]:
+    """One row for each set of sensors and each pair of times."""
+    sources = {
+        "simulated": simulated(options.people, SECONDS, options.cache),
+        "real": real_people(options.data, options.subjects, options.cache),
+    }
+    rows = []
+    for name, subset in track(SUBSETS.items(), "sets of sensors", console=Console(stderr=True)):
+        found = {kind: list(answers(bundle, people, subset)) for kind, people in sources.items()}
+        for on_s, held_s in TIMES:
+            row: Dict[str, Any] = {"sensors": name, "on_s": on_s, "held_s": held_s}
+            for kind, persons in found.items():
+                counts = [_compared(person, alarms(person, bundle.spec.hop_ns, on_s, held_s)) for person in persons]
+                falls, told, false = np.sum(counts, axis=0).tolist()
+                windows = sum(len(person.windows) for person in persons)
+                hours = round(windows * bundle.spec.hop_s / 3600, 2)
+                row[kind] = {"hours": hours, "falls": falls, "alarms": told, "false alarms": false}
+            rows.append(row)
+    return rows
+
+
+def _compared(person: Answered, raised: Sequence[int]) -> Tuple[int, int, int]:
+    """The number of falls, of those that raised an alarm, and of false alarms."""
+    told = [any(start <= at <= end + LATER_NS for at in raised) for start, end in person.falls]
+    false = [at for at in raised if not any(start <= at <= end + LATER_NS for start, end in person.falls)]
+    return len(person.falls), sum(told), len(false)
+
+
+def table(rows: Sequence[Dict[str, Any]]) -> Table:
+    shown = Table("sensors", "on_s, held_s", "falls that raised it", "false, simulated", "false, real", box=None)
+    for _, of in itertools.groupby(rows, key=lambda row: row["sensors"]):
+        for row in of:
+            people, real = row["simulated"], row["real"]
+            shown.add_row(
+                row["sensors"],
+                f"{row['on_s']:g}, {row['held_s']:g}",
+                f"{people['alarms']} of {people['falls']}",
+                f"{people['false alarms']} in {people['hours']} h",
+                f"{real['false alarms']} in {real['hours']} h",
+            )
+    return shown
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", type=Path, required=True, help="folder of a model of everyday activities")
+    parser.add_argument("--data", type=Path, required=True, help="folder of UTD-MHAD")
+    parser.add_argument("--subjects", type=numbers, required=True, help="of UTD-MHAD")
+    parser.add_argument("--people", type=numbers, required=True, help="seeds of simulated people")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="of windows")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to a file")
+    options = parser.parse_args()
+    bundle = load_bundle(options.bundle)
+    require_strangers(bundle, options.subjects)
+    rows = measure(bundle, options)
+    Console().print(table(rows))
+    if options.json:
+        write_whole(options.json, json.dumps(rows, indent=1).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (BundleError, DataSetError, SensorError) as error:
+        raise SystemExit(str(error)) from error
