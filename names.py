@@ -4,7 +4,10 @@ NONE = "none"
 """The person does nothing in particular."""
 
 NOBODY = "nobody"
-"""The answer when no sensor shows anybody."""
+"""The answer when no sensor shows anybody. An activity cannot have this name."""
 
 UNCERTAIN = "uncertain"
 """The answer when no activity is probable enough. An activity cannot have this name."""
+
+GAP = "gap"
+"""What a log of episodes calls a time without windows. An activity cannot have this name, either."""

@@ -35,6 +35,7 @@ class Readings(nn.Module):
 
     def __init__(self, sets: int, sensors: int, classes: int):
         super().__init__()
+        self.any = sets > 0
         self.register_buffer("sets", torch.zeros(sets, sensors))
         self.register_buffer("added", torch.zeros(sets, classes))
         self.register_buffer("coldness", torch.zeros(sets))
@@ -57,7 +58,7 @@ class Readings(nn.Module):
 
     def forward(self, logits: Tensor, presence: Tensor) -> Tensor:
         """Logits (N, C) and presence (N, M) -> probabilities (N, C)."""
-        if len(self.sets):
+        if self.any:
             others = (
                 (presence.unsqueeze(1) - self.sets).abs().sum(2)
             )  # (N, K) sensors that are in one and not the other

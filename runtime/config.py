@@ -9,7 +9,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from cosmo_runtime.models.names import folded
+from cosmo_runtime.models.names import FALL, folded
 from cosmo_runtime.models.spec import LONGEST_S, SHORTEST_S
 from cosmo_runtime.runtime.alarms.clips import ClipConfig
 from cosmo_runtime.runtime.alarms.rules import AlarmRule
@@ -49,6 +49,10 @@ class RecognitionConfig(BaseModel):
     auto_sync: bool = Field(False, description="put a sensor in step whose times are more than 100 ms off")
 
 
+_FALL = {"on_s": 1.0, "least_s": 1.0}
+"""A fall is over soon, and with some sensors the windows of one that are sure enough do not last two seconds."""
+
+
 class HoldConfig(BaseModel):
     """``[episodes.activities.NAME]``: different times for one activity."""
 
@@ -80,9 +84,11 @@ class EpisodesConfig(BaseModel):
 
     def hold(self, activity: str) -> Hold:
         """The times of an activity."""
+        usual: Dict[str, float] = {"on_s": self.on_s, "off_s": self.off_s, "least_s": self.least_s}
+        if folded(activity) == FALL:
+            usual.update(_FALL)
         same = (own for name, own in self.activities.items() if folded(name) == folded(activity))
-        own = next(same, HoldConfig()).model_dump(exclude_none=True)
-        return Hold(**{"on_s": self.on_s, "off_s": self.off_s, "least_s": self.least_s, **own})
+        return Hold(**{**usual, **next(same, HoldConfig()).model_dump(exclude_none=True)})
 
     def rule(self) -> EpisodeRule:
         """The rule of these times."""

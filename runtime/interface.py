@@ -11,7 +11,7 @@ from typing import Dict, Iterator, List, Optional, Sequence, Union
 import numpy as np
 
 from cosmo_runtime.models.bundle import load_bundle
-from cosmo_runtime.models.names import activity_name
+from cosmo_runtime.models.names import label_name
 from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.runtime.config import load_config
@@ -134,7 +134,7 @@ class Recording:
                 outside the recording, or overlaps another.
         """
         try:
-            named = [Label(start_s, end_s, activity_name(activity)) for start_s, end_s, activity in labels]
+            named = [Label(start_s, end_s, label_name(activity)) for start_s, end_s, activity in labels]
             rows = checked(named, self.duration_s)
         except ValueError as error:
             raise LabelsError(f"{table} was not written: {error}") from error

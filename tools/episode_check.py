@@ -26,10 +26,11 @@ import numpy as np
 from cosmo_runtime.models.bundle import Bundle, load_bundle
 from cosmo_runtime.models.names import NONE, UNCERTAIN
 from cosmo_runtime.models.shelf import SIMULATED_BUNDLE
+from cosmo_runtime.names import GAP
 from cosmo_runtime.runtime.alarms.rules import AlarmRule, Watch
 from cosmo_runtime.runtime.config import EpisodesConfig
 from cosmo_runtime.runtime.engines.onnxruntime import OnnxRuntimeEngine
-from cosmo_runtime.runtime.episodes.rule import GAP, Episode, Observation
+from cosmo_runtime.runtime.episodes.rule import Episode, Observation
 from cosmo_runtime.runtime.labels.truth import Segment, TruthLine
 from cosmo_runtime.runtime.recognition.loop import Outcome, Sink, recognise
 from cosmo_runtime.runtime.recognition.recognizer import Recognizer
@@ -46,7 +47,7 @@ from cosmo_runtime.training.datasets.everyday import LIKE_NAMED
 
 STILL = "still"
 THIGH_ACTIONS = {ACTIVITIES[action] for action in range(22, 28)}
-FALL = AlarmRule(name="fall", activity="fall", held_s=2)
+FALL = AlarmRule(name="fall", activity="fall", held_s=1)
 SWEEP = {"on_s": (0.5, 1.0, 1.5, 2.0, 2.5), "off_s": (0.5, 1.0, 2.0, 3.0, 4.0, 5.0), "least_s": (1.0, 2.0, 3.0)}
 
 

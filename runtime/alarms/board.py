@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Callable, Deque, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
+from cosmo_runtime.names import GAP
 from cosmo_runtime.runtime.alarms.rules import AlarmRule, Watch
 from cosmo_runtime.runtime.episodes.listener import Listener
-from cosmo_runtime.runtime.episodes.rule import GAP, Episode
+from cosmo_runtime.runtime.episodes.rule import Episode
 
 RAISED, REPEATED, OVER, ACKNOWLEDGED = "raised", "repeated", "over", "acknowledged"
 
@@ -100,8 +101,9 @@ class AlarmBoard(Listener):
         met = watch.met(episode)
         alarm = self._standing.get(rule.name)
         if met and (alarm is None or alarm.over):
-            since = self._local_time(episode.start_ns).isoformat(timespec="milliseconds")
-            self._standing[rule.name] = _Standing({"since": since, **_evidence(episode)}, None)
+            since_ns = watch.since_ns(episode)
+            since = self._local_time(since_ns).isoformat(timespec="milliseconds")
+            self._standing[rule.name] = _Standing({"since": since, **_evidence(episode, since_ns)}, None)
             self._say(rule, RAISED)
             return
         if alarm is None:
@@ -137,8 +139,9 @@ class AlarmBoard(Listener):
         return rule.quiet is not None and rule.is_quiet(self._local_time(self._at_ns).time())
 
 
-def _evidence(episode: Episode) -> Dict[str, Any]:
-    summary: Dict[str, Any] = {"activity": episode.activity, "seconds": round(episode.seconds, 3)}
+def _evidence(episode: Episode, since_ns: int) -> Dict[str, Any]:
+    seconds = (episode.end_ns - since_ns) / 1e9
+    summary: Dict[str, Any] = {"activity": episode.activity, "seconds": round(seconds, 3)}
     if episode.activity == GAP:
         return {**summary, "reason": episode.reason}
     return {

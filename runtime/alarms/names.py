@@ -7,9 +7,8 @@ from difflib import get_close_matches
 from typing import Iterable, List, Sequence
 
 from cosmo_runtime.models.names import folded
-from cosmo_runtime.names import NOBODY, UNCERTAIN
+from cosmo_runtime.names import GAP, NOBODY, UNCERTAIN
 from cosmo_runtime.runtime.config import Config
-from cosmo_runtime.runtime.episodes.rule import GAP
 from cosmo_runtime.runtime.health.vitals import Trouble
 from cosmo_runtime.runtime.recognition.loop import Outcome, Sink
 

@@ -9,8 +9,8 @@ from typing import List, Literal, Optional, Tuple
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from cosmo_runtime.models.names import folded
-from cosmo_runtime.names import NOBODY, UNCERTAIN
-from cosmo_runtime.runtime.episodes.rule import GAP, Episode
+from cosmo_runtime.names import GAP, NOBODY, UNCERTAIN
+from cosmo_runtime.runtime.episodes.rule import Episode
 
 
 class AlarmRule(BaseModel):
@@ -21,7 +21,7 @@ class AlarmRule(BaseModel):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9 _-]{0,31}$", description="part of topics and file names")
     activity: Optional[str] = Field(None, description="raised while an episode of this activity lasts")
     nothing_but: Optional[List[str]] = Field(
-        None, min_length=1, description="raised when only these were done; nobody, uncertain and gap do not count"
+        None, min_length=1, description="raised when nothing else was done; nobody, uncertain and gap are not doing"
     )
     no_data: bool = Field(False, description="raised while there are no windows")
     held_s: float = Field(0.0, ge=0, description="how long it must last")
@@ -67,6 +67,11 @@ class Watch:
         self.rule = rule
         self._activities = {folded(name) for name in (rule.activity, *(rule.nothing_but or ())) if name is not None}
         self._since_ns: Optional[int] = None
+        self._met = False
+
+    def since_ns(self, now: Episode) -> int:
+        """Since when what the rule watches for has lasted, in the present episode or before."""
+        return now.start_ns if self._since_ns is None else self._since_ns
 
     def met(self, now: Episode) -> bool:
         """Follows the present episode."""
@@ -78,10 +83,15 @@ class Watch:
             return named and now.seconds >= rule.held_s
         if named:
             self._since_ns = now.start_ns if self._since_ns is None else self._since_ns
-            return now.end_ns - self._since_ns >= rule.held_s * 1e9
-        if now.activity not in (NOBODY, UNCERTAIN, GAP):  # somebody who lies perfectly still is `nobody` after a minute
+        elif now.activity not in (
+            NOBODY,
+            UNCERTAIN,
+            GAP,
+        ):  # somebody who lies perfectly still is `nobody` after a minute
             self._since_ns = None
-        return False
+        if now.activity != GAP:  # which shows neither
+            self._met = self._since_ns is not None and now.end_ns - self._since_ns >= rule.held_s * 1e9
+        return self._met
 
 
 def _hours(text: str) -> Tuple[time, time]:

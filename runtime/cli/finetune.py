@@ -17,9 +17,9 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from cosmo_runtime.models.bundle import Bundle
+from cosmo_runtime.models.bundle import Bundle, BundleError, load_bundle
 from cosmo_runtime.models.files import write_whole
-from cosmo_runtime.models.names import activity_name
+from cosmo_runtime.models.names import activity_name, as_known
 from cosmo_runtime.models.outputs import refuse_other_content, try_file, try_folder
 from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.runtime.cli.common import CACHE, DONE, FAILED, Failure, UsageError, chosen_bundle, counted, say
@@ -47,12 +47,16 @@ of an activity.
 
 The last third of each activity's examples (at least one) is held out first. It measures the model before and after. The
 final model then learns from all examples. It is stored beside the old model and put in use, unless it recognises less
-than the old one, lost more than 20 percentage points of an activity, or does no better than guessing (then look at the
-labels: are they late, or of another recording?). --force puts it in use anyway, and `cosmo-runtime bundle rollback`
-goes back. With --out, it is written to that folder and not put in use.
+than the old one, lost more than 20 percentage points of an activity, calls more falls where nobody fell, or does no
+better than guessing (then look at the labels: are they late, or of another recording?). `uncertain` counts as wrong.
+--force puts it in use anyway, and `cosmo-runtime bundle rollback` goes back. With --out, it is written to that folder
+and not put in use.
 
-Where most activities are new to a bundle, and there are at most 8 windows of each, nothing is trained: the new model
-compares later windows with these. The command and the model's card say which way was taken, and with how many windows.
+What the labels do not show, such as a fall, is recognised by the old model as before.
+
+Where the old model knows less than half of the new one's activities, and there are at most 8 windows of each that is
+labelled, nothing is trained: the new model compares later windows with these. The command and the model's card say
+which way was taken, and with how many windows.
 
 examples:
   cosmo-runtime finetune --labels session.csv
@@ -145,7 +149,9 @@ def run(options: argparse.Namespace) -> int:
         say(f"stopped: {start} is unchanged, and nothing else was written")
         return FAILED
     in_use = not options.out and not options.aside and (learned.comparison.accepted or options.force)
+    lost: List[str] = []
     if in_use:
+        lost = _lost(Shelf().in_use, bundle)
         Shelf().use(bundle.path.name)
     personal, undeleted = [*labels, options.labels], ""
     try:
@@ -154,6 +160,8 @@ def run(options: argparse.Namespace) -> int:
         if options.delete_after and in_use:
             undeleted = _delete(list(labels), options.labels, options.cache)
     _report(bundle, learned, in_use)
+    if lost:
+        say(f"It does not know {', '.join(lost)}, as the model before it did. An alarm on these is not raised any more")
     if options.delete_after and not undeleted:
         what = "deleted" if in_use else "kept, for the new model is not in use"
         say(f"{what}: {', '.join(map(str, personal))}")
@@ -177,6 +185,15 @@ def run(options: argparse.Namespace) -> int:
     if undeleted:
         raise Failure(undeleted)
     return FAILED if options.delete_after and not in_use else DONE
+
+
+def _lost(before: Path, bundle: Bundle) -> List[str]:
+    """The activities that the model in use knows and a new one does not."""
+    try:
+        known = load_bundle(before).spec.classes
+    except BundleError:  # it could not answer, either
+        return []
+    return [name for name in known if as_known(name, bundle.spec.classes) not in bundle.spec.classes]
 
 
 def _progress_printer() -> Callable[[str, float], None]:

@@ -9,7 +9,7 @@ from typing import Tuple
 from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.runtime.cli.common import CACHE, DONE, Failure, UsageError
 from cosmo_runtime.runtime.cli.parser import Parser
-from cosmo_runtime.runtime.cli.values import count, seed
+from cosmo_runtime.runtime.cli.values import bundle_folder, count, seed
 from cosmo_runtime.sensors.recording.segments import segments_of
 from cosmo_runtime.sources import DataSource, parse_source
 
@@ -60,10 +60,10 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--bundle",
-        type=Path,
-        metavar="PATH",
-        help="learn for the windows and sensors of this model (default: what is usual for the data; for recordings, "
-        "the model in use where it knows all recorded sensors)",
+        type=bundle_folder,
+        metavar="BUNDLE",
+        help="learn for the windows and sensors of this model, by its name or folder (default: what is usual for the "
+        "data; for recordings, the model in use where it knows all recorded sensors)",
     )
     command.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help="save the state here every minute, and continue from it"

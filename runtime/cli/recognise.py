@@ -63,6 +63,9 @@ def run(options: argparse.Namespace) -> int:
         from cosmo_runtime.runtime.cli.home import open_home, refuse_silent_alarms
 
         refuse_silent_alarms(config, bundle)
+    elif not options.replay and (config.alarms or config.mqtt):
+        what = " and ".join(["alarms"] * bool(config.alarms) + ["[mqtt]"] * bool(config.mqtt))
+        say(f"{options.config}: {what} need --home; without it, nobody is alarmed or told")
     if options.follow and (options.bundle or settings.bundle):
         raise UsageError(
             "--follow runs the bundle in use. Leave out --bundle, and remove `bundle` from the configuration"
@@ -212,6 +215,9 @@ def _open_replay(options: argparse.Namespace, bundle: Bundle, lateness_ms: float
     if not any(name in recording.infos for name in options.sensors):
         held = ", ".join(recording.infos) or "none"
         raise UsageError(f"--sensors: {options.replay} holds none of them; it holds {held}")
+    lacking = [name for name in options.sensors if name not in recording.infos]
+    if lacking:
+        say(f"{recording.path}: holds no {', '.join(lacking)}; it plays without")
     if recording.cut:
         say(f"{recording.path}: was cut short by a kill or a full disk; it plays up to there")
     return open_replay(

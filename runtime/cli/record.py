@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Iterable, Iterator, List, Optional, Sequence
@@ -129,11 +130,12 @@ def _prompter(options: argparse.Namespace) -> Optional[Prompter]:
         on_done=keep_labels,
     )
     say(f"{options.prompt}: {prompter.total} times an activity, {_minutes(prompter.seconds)} in all")
-    once = [activity.name for activity in activities if activity.times == 1]
+    times: Counter[str] = Counter()
+    for activity in activities:
+        times[activity.name] += activity.times
+    once = [name for name, number in times.items() if number == 1]
     if once:
-        say(
-            f"only once: {', '.join(once)}. Fine-tuning needs two examples of each activity, in this session or others."
-        )
+        say(f"only once: {', '.join(once)}. Fine-tuning needs two examples of an activity, in this session or others.")
     if options.emulate:
         say("The emulated rig does not follow the prompt. Its labels are not true; use them to try things out.")
     return prompter

@@ -10,8 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Callable, Deque, Dict, Iterable, List, Optional
 
+from cosmo_runtime.names import GAP
 from cosmo_runtime.runtime.episodes.entries import EPISODE, as_json
-from cosmo_runtime.runtime.episodes.rule import GAP, Episode, EpisodeRule, Observation
+from cosmo_runtime.runtime.episodes.rule import Episode, EpisodeRule, Observation
 
 _MOST_BYTES = 1 << 30  # from the end of a file: some ten days of two predictions a second
 _MOST_LINE = 1 << 16

@@ -1,8 +1,8 @@
 """Turns windows into episodes: what a person did, from when to when. The rule's time comes from its input.
 
 At every moment exactly one state holds: an activity, ``none`` (the person does nothing in particular), ``uncertain``
-(there were windows, but no clear activity) or ``gap`` (there were no windows). So episodes follow one another without
-overlaps and holes.
+(there were windows, but no clear activity) or ``gap`` (there were no windows: sensors were lost or sent too little, or
+the process was stopped). So episodes follow one another without overlaps and holes.
 
 An activity begins once windows have shown it for ``on_s``, and starts with the first of these. Uncertain windows in
 between are ignored. It ends once no window has shown it for ``off_s``, at the end of the last one that did, or when
@@ -18,10 +18,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Callable, List, Optional, Tuple
 
-from cosmo_runtime.models.names import NONE, UNCERTAIN
-
-GAP = "gap"
-"""There were no windows: sensors were lost or sent too little, or the process was stopped."""
+from cosmo_runtime.names import GAP, NONE, UNCERTAIN
 
 
 @dataclass(frozen=True)

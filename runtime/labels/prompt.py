@@ -17,13 +17,14 @@ from collections import deque
 from pathlib import Path
 from typing import Callable, Deque, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence
 
-from cosmo_runtime.models.names import activity_name, as_known
+from cosmo_runtime.models.names import as_known, label_name
 from cosmo_runtime.runtime.labels.plain_text import foreign_byte, read_text
 from cosmo_runtime.runtime.labels.truth import Segment
 from cosmo_runtime.sensors.events import Event, Tick
 
 _TIMES = 3
 _MOST_S, _MOST_TIMES = 3600, 1000
+_MOST_PROBLEMS = 20  # that are told; a file of another kind may have thousands
 _COUNTDOWN_S = 3
 _HELD_UP_NS = 1_000_000_000  # ticks come many times a second; a longer gap means a stopped process or a stalled machine
 _REACTION_NS = 500_000_000  # people react a little late, so they do this much more than is labelled
@@ -32,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class PromptError(Exception):
-    """The file of activities cannot be used. The message lists every error by line."""
+    """The file of activities cannot be used. The message lists errors by line."""
 
 
 class Activity(NamedTuple):
@@ -112,6 +113,8 @@ def parse_activities(text: str, source: str) -> List[Activity]:
             activities.append(activity._replace(name=known))
     if problems or not activities:
         problems = problems or ["holds no activity; a line has the form: activity, seconds, times"]
+        if len(problems) > _MOST_PROBLEMS:
+            problems = [*problems[:_MOST_PROBLEMS], f"and {len(problems) - _MOST_PROBLEMS} more lines"]
         raise PromptError("\n  ".join([f"{source}: these activities cannot be prompted:", *problems]))
     return activities
 
@@ -266,7 +269,7 @@ def _activity(line: str) -> Activity:
     cells = [cell.strip() for cell in next(csv.reader([line], skipinitialspace=True))]
     if len(cells) not in (2, 3):
         raise ValueError(f"{line.strip()!r} does not have the form: activity, seconds, times")
-    name = activity_name(cells[0])
+    name = label_name(cells[0])
     try:
         seconds = float(cells[1])
         times = int(cells[2]) if len(cells) == 3 else _TIMES

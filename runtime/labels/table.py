@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from cosmo_runtime.models.files import write_whole
-from cosmo_runtime.models.names import UNCERTAIN, activity_name, as_known, is_uncertain
+from cosmo_runtime.models.names import UNCERTAIN, as_known, is_uncertain, label_name
 from cosmo_runtime.runtime.labels.began import began_in, began_line, check_began
 from cosmo_runtime.runtime.labels.rows import COLUMNS, SESSION, LabelTable, TableRow
 from cosmo_runtime.runtime.labels.span import SLIP_NS, Span, span_of
@@ -205,7 +205,7 @@ class _Checker:
         if self._open_questions and is_uncertain(row.cells["activity"]):
             return UNCERTAIN
         try:
-            name = activity_name(row.cells["activity"])
+            name = label_name(row.cells["activity"])
         except ValueError as error:
             self.problems.append((row.line, str(error)))
             return None

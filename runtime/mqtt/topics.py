@@ -9,9 +9,8 @@ import json
 import re
 from typing import Any, Dict, Mapping, NamedTuple, Sequence, Tuple
 
-from cosmo_runtime.names import NOBODY, NONE, UNCERTAIN
+from cosmo_runtime.names import GAP, NOBODY, NONE, UNCERTAIN
 from cosmo_runtime.runtime.alarms.rules import AlarmRule
-from cosmo_runtime.runtime.episodes.rule import GAP
 
 ONLINE, OFFLINE = "online", "offline"
 _URL = "https://doi.org/10.1145/3495243.3560519"  # Home Assistant requires one

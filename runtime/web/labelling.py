@@ -12,7 +12,7 @@ from typing import Any, DefaultDict, Dict, List, Sequence
 
 from aiohttp import web
 
-from cosmo_runtime.models.names import UNCERTAIN, activity_name, is_uncertain
+from cosmo_runtime.models.names import UNCERTAIN, is_uncertain, label_name
 from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.runtime.labels import exchange
 from cosmo_runtime.runtime.labels.exchange import Label
@@ -182,7 +182,7 @@ def _name(text: str) -> str:
     Raises:
         ValueError: it is no name.
     """
-    return UNCERTAIN if is_uncertain(text) else activity_name(text)
+    return UNCERTAIN if is_uncertain(text) else label_name(text)
 
 
 def _imported(content: bytes, recording: Recording) -> Sequence[Label]:

@@ -45,9 +45,17 @@ def test_what_nobody_sees_is_no_name(text: str) -> None:
         activity_name(text)
 
 
-@pytest.mark.parametrize("text", ["uncertain", "Uncertain", " UNCERTAIN\u200e"])
-def test_uncertain_is_no_activity_however_it_is_written(text: str) -> None:
-    with pytest.raises(ValueError, match="is not an activity, but the answer of a model that cannot tell"):
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [
+        ("uncertain", "the answer of a model that cannot tell"),
+        (" UNCERTAIN\u200e", "the answer of a model that cannot tell"),
+        ("Nobody", "the answer of a run that sees nobody"),
+        ("gap", "what the log calls a time without data"),
+    ],
+)
+def test_what_means_something_else_is_no_activity_however_it_is_written(text: str, meaning: str) -> None:
+    with pytest.raises(ValueError, match=f"is not an activity, but {meaning}"):
         activity_name(text)
 
 

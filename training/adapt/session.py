@@ -9,8 +9,9 @@ from typing import Dict, Iterable, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from cosmo_runtime.models.names import FALL, as_known
+from cosmo_runtime.models.names import FALL, as_known, folded
 from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.names import NOBODY
 from cosmo_runtime.runtime.labels.truth import Segment
 from cosmo_runtime.sensors.recording import Recording
 from cosmo_runtime.sensors.recording.segments import segments_of
@@ -102,9 +103,10 @@ def read_session(base: Base, labels: Mapping[Path, Sequence[Segment]], keep: Opt
 
     Raises:
         DataSetError: a recording is damaged or too short.
-        PersonaliseError: an activity has fewer than two examples that contain the middle of a window; there would be
-            only one activity; the base does not know an activity of ``keep``, or has no memory of it; or the base was
-            trained on one of the recordings, so that before and after cannot be compared.
+        PersonaliseError: an activity has fewer than two examples that contain the middle of a window; there are none
+            but of ``nobody``, which are left out; there would be only one activity; the base does not know an activity
+            of ``keep``, or has no memory of it; or the base was trained on one of the recordings, so that before and
+            after cannot be compared.
     """
     for path in labels:
         if Recording(path).began in base.provenance.get("recordings", ()):
@@ -113,7 +115,14 @@ def read_session(base: Base, labels: Mapping[Path, Sequence[Segment]], keep: Opt
                 f"cosmo-runtime bundle rollback, or --bundle {base.provenance.get('base', 'PATH')}"
             )
     names = _as_in(base, (segment.activity for segments in labels.values() for segment in segments))
-    rows = [(path, row._replace(activity=names[row.activity])) for path, rows in labels.items() for row in rows]
+    rows = [
+        (path, row._replace(activity=names[row.activity]))
+        for path, rows in labels.items()
+        for row in rows
+        if folded(names[row.activity]) != NOBODY
+    ]
+    if not rows:
+        raise PersonaliseError(f"nothing is labelled but {NOBODY}, which a run tells by a rule: label activities, too")
     labelled = list(dict.fromkeys(segment.activity for _, segment in rows))
     retained = _retained(base, labelled, keep)
     classes = [*retained, *(name for name in labelled if name not in retained)]

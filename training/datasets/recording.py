@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import Callable, Dict, Iterable, Iterator, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from rich.console import Console
 from rich.markup import escape
@@ -43,21 +43,25 @@ def usual_spec(paths: Sequence[Path], in_use: ModelSpec) -> ModelSpec:
         DataSetError: a recording is missing or damaged, or has a sensor of an unknown kind; or one name stands for
             different sensors.
     """
-    infos: Dict[str, SensorInfo] = {}
-    steps: Dict[str, Step] = {}
+    found: List[Tuple[Path, SensorInfo]] = []
     for path in paths:
         try:
-            for name, info in Recording(path).infos.items():
-                step = STEPS[info.kind](info)
-                if name in infos and (infos[name].kind, steps[name]) != (info.kind, step):
-                    raise DataSetError(f"{path}: {name} is another sensor than in {paths[0]}; name a model by --bundle")
-                infos[name], steps[name] = info, step
+            found += [(path, info) for info in Recording(path).infos.values()]
         except RecordingError as error:
             raise DataSetError(str(error)) from error
+    if all(in_use.kinds.get(info.name) == info.kind for _, info in found):
+        return in_use
+    infos: Dict[str, SensorInfo] = {}
+    steps: Dict[str, Step] = {}
+    for path, info in found:
+        try:
+            step = STEPS[info.kind](info)
         except UnknownKind as error:
             raise DataSetError(f"{path}: {error}; name a model that knows it by --bundle") from error
-    if all(in_use.kinds.get(name) == info.kind for name, info in infos.items()):
-        return in_use
+        name = info.name
+        if name in infos and (infos[name].kind, steps[name]) != (info.kind, step):
+            raise DataSetError(f"{path}: {name} is another sensor than in {paths[0]}; name a model by --bundle")
+        infos[name], steps[name] = info, step
     return ModelSpec(
         modalities=tuple(
             ModalitySpec(sensor=name, kind=info.kind, rate_hz=steps[name][0], shape=steps[name][1])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import time
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from pydantic import ValidationError
 
 from cosmo_runtime.runtime.alarms.rules import AlarmRule, Watch
 from cosmo_runtime.runtime.config import ConfigError, load_config
-from cosmo_runtime.runtime.episodes.rule import Episode
+from cosmo_runtime.runtime.episodes.rule import Episode, Hold
 
 
 @pytest.mark.parametrize(
@@ -75,3 +76,32 @@ def test_the_times_of_an_activity_are_found_whatever_its_case(tmp_path: Path) ->
     path.write_text("[episodes.activities]\nFall = {on_s = 7}\nfall = {on_s = 1}\n")
     with pytest.raises(ConfigError, match="name each activity once"):
         load_config(path)
+
+
+def test_somebody_who_no_longer_moves_at_all_is_noticed() -> None:
+    """After a minute without any movement the answer is `nobody`, which must not stop the alarm."""
+    watch = Watch(AlarmRule(name="still", nothing_but=["still"], held_s=3600))
+    assert not watch.met(Episode("still", 0, 1800 * 10**9))
+    lying = Episode("nobody", 1800 * 10**9, 3599 * 10**9)
+    assert not watch.met(lying)
+    assert watch.met(replace(lying, end_ns=3600 * 10**9))
+    assert watch.since_ns(lying) == 0
+
+
+def test_an_unclear_moment_or_a_gap_does_not_end_it_and_another_activity_does() -> None:
+    watch = Watch(AlarmRule(name="still", nothing_but=["still"], held_s=60))
+    assert not watch.met(Episode("still", 0, 50 * 10**9))
+    assert not watch.met(Episode("gap", 50 * 10**9, 5000 * 10**9)), "a gap shows nothing"
+    assert watch.met(Episode("uncertain", 5000 * 10**9, 5006 * 10**9))
+    assert watch.met(Episode("gap", 5006 * 10**9, 5010 * 10**9))
+    assert not watch.met(Episode("walk", 5010 * 10**9, 5020 * 10**9))
+    assert not watch.met(Episode("nobody", 5020 * 10**9, 9000 * 10**9)), "who left has walked"
+
+
+def test_a_fall_needs_less_time_than_other_activities_unless_the_configuration_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "cosmo.toml"
+    path.write_text("[episodes]\non_s = 5\n")
+    assert load_config(path).episodes.hold("Fall") == Hold(on_s=1.0, off_s=4.0, least_s=1.0)
+    assert load_config(path).episodes.hold("walk").on_s == 5
+    path.write_text("[episodes.activities]\nfall = {on_s = 3}\n")
+    assert load_config(path).episodes.hold("fall") == Hold(on_s=3.0, off_s=4.0, least_s=1.0)

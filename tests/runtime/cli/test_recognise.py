@@ -309,3 +309,22 @@ def test_a_bundle_that_does_not_know_what_an_alarm_names_is_told(
     health = json.loads((tmp_path / "home" / "health.json").read_text())
     assert any(trouble.startswith(said) for trouble in health["troubles"])
     assert not health["well"]
+
+
+def test_alarms_that_nobody_watches_are_told(cosmo: Run, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    config = tmp_path / "cosmo.toml"
+    config.write_text('[[alarms]]\nname = "walks"\nactivity = "walk"\n[mqtt]\nhost = "127.0.0.1"\n')
+    words = [
+        "--sensors",
+        "imu",
+        "--emulate",
+        "person",
+        "--duration",
+        1,
+        "--bundle",
+        tiny_bundle.path,
+        "--config",
+        config,
+    ]
+    done = cosmo(*words, "--output", tmp_path / "lines")
+    assert f"{config}: alarms and [mqtt] need --home; without it, nobody is alarmed or told" in done.err

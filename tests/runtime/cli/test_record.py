@@ -23,7 +23,7 @@ Run = Callable[..., Any]
 @pytest.fixture
 def activities(tmp_path: Path) -> Path:
     path = tmp_path / "activities.txt"
-    path.write_text("wave, 1, 2\nwalk, 1, 2\n")
+    path.write_text("wave, 1, 1\nwalk, 1, 1\nwave, 1, 1\nwalk, 1, 1\n")
     return path
 
 
@@ -40,6 +40,7 @@ def test_a_prompted_recording_has_the_labels_that_were_prompted(cosmo: Run, acti
     assert done.err.index("now: wave") < done.err.index("now: walk") < done.err.index("4 of 4: walk, in 1 s")
     assert f"{tmp_path}/session.csv: labels of 4 of 4 activities" in done.err
     assert "does not follow the prompt" in done.err
+    assert "only once" not in done.err, "lines of one name count together"
     ((path, segments),) = read_labels(tmp_path / "session.csv").items()
     assert path == file
     assert [segment.activity for segment in segments] == ["wave", "walk", "wave", "walk"]

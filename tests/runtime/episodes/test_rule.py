@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cosmo_runtime.runtime.episodes.rule import GAP, Episode, EpisodeRule, Hold, Observation
+from cosmo_runtime.names import GAP
+from cosmo_runtime.runtime.episodes.rule import Episode, EpisodeRule, Hold, Observation
 
 _HOP = 10**9 // 2
 _HOLD = Hold(on_s=1, off_s=1.5, least_s=1)

@@ -76,6 +76,16 @@ def test_all_that_is_wrong_with_a_file_is_said_at_once(tmp_path: Path) -> None:
     assert lines[6] == "line 7: names no activity"
 
 
+def test_a_file_of_another_kind_is_told_in_a_few_lines(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("dear diary\n" * 5000)
+    with pytest.raises(PromptError) as raised:
+        read_activities(path)
+    _, *lines = str(raised.value).split("\n  ")
+    assert len(lines) == 21
+    assert lines[-1] == "and 4980 more lines"
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_names_that_are_the_same_to_a_person_are_prompted_as_one(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, encoding: str

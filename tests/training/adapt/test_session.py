@@ -126,3 +126,27 @@ def test_a_name_that_the_base_knows_is_taken_for_it(base, labels, caplog):
     assert [record.getMessage() for record in caplog.records] == [
         f"'Still' is taken for 'still', which {base.path} knows"
     ]
+
+
+def test_nothing_is_learned_from_times_when_nobody_was_there(base, labels):
+    (path, segments), *_ = labels.items()
+    left = [s._replace(activity="Nobody") if s.activity == "shake" else s for s in segments]
+    session = read_session(base, {path: left})
+    assert session.spec.classes == ("still", "slow", "fast")
+    assert (session.windows.labels == UNLABELLED).sum() > (
+        read_session(base, labels).windows.labels == UNLABELLED
+    ).sum()
+    with pytest.raises(PersonaliseError, match="nothing is labelled but nobody, which a run tells by a rule"):
+        read_session(base, {path: [s._replace(activity="nobody") for s in segments]})
+
+
+def test_windows_that_show_nothing_of_a_fall_are_known(base, labels):
+    (path, segments), *_ = labels.items()
+    falling = [s._replace(activity="Fall") if s.activity == "shake" else s for s in segments]
+    session = read_session(base, {path: falling})
+    falls, without = session.windows.labels == session.spec.classes.index("Fall"), session.without_falls()
+    assert not (falls & without).any()
+    reach = round(session.spec.window_s / session.spec.hop_s) - 1
+    near = np.convolve(falls, np.ones(2 * reach + 1), mode="same") > 0
+    np.testing.assert_array_equal(without, ~near)
+    assert read_session(base, labels).without_falls().all()

@@ -151,11 +151,18 @@ def test_numbers_that_no_sensor_measures_are_refused_by_file(tmp_path: Path, spe
         recording.windows(path, spec, None)
 
 
-def _recorded_by(path: Path, **kinds: str) -> Path:
+def _recorded_by(path: Path, wide: bool = True, **kinds: str) -> Path:
     infos = {name: SensorInfo(name, "made up", 20, kind=kind) for name, kind in kinds.items()}
     for name in infos:
         if kinds[name] == "depth":
-            infos[name].intrinsics = {"width": 96, "height": 54, "fx": 50.0, "fy": 50.0, "cx": 48.0, "cy": 27.0}
+            infos[name].intrinsics = {
+                "width": 96 if wide else 54,
+                "height": 54,
+                "fx": 50.0,
+                "fy": 50.0,
+                "cx": 48.0,
+                "cy": 27.0,
+            }
     with RecordingWriter(path, infos, {}):
         return path
 
@@ -170,6 +177,15 @@ def test_without_a_model_that_knows_all_recorded_sensors_the_usual_windows_of_al
     usual = recording.usual_spec([one, two], spec)
     assert usual.kinds == {"wrist": "imu", "thigh": "imu", "door": "depth", "radar": "radar"}
     assert [(m.rate_hz, m.shape) for m in usual.modalities] == [(50, (6,)), (50, (6,)), (10, (27, 48)), (20, (32, 5))]
+    door = spec.model_copy(
+        update={
+            "modalities": tuple(m.model_copy(update={"sensor": "door"}) for m in spec.modalities if m.kind == "depth")
+        }
+    )
+    wide, square = (
+        _recorded_by(tmp_path / f"{name}.mcap", door="depth", wide=name == "wide") for name in ("wide", "square")
+    )
+    assert recording.usual_spec([wide, square], door) == door, "a model cuts pictures of any shape"
     other = _recorded_by(tmp_path / "other.mcap", wrist="radar")
     with pytest.raises(DataSetError, match=r"other\.mcap: wrist is another sensor than in .*one\.mcap"):
         recording.usual_spec([one, other], spec)
