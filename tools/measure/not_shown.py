@@ -71,10 +71,11 @@ def measure(options: argparse.Namespace, base: Base, strangers: Windows) -> List
         z = embed(base.encoders, person.windows)[0]
         for each in options.windows:
             draw = drawn(showing(person, options.show), z, base, each, 0)
-            model = fine_tune(base, draw.session, draw.chosen, 0, lambda share: None)
+            session = replace(draw.session, windows=draw.session.windows.labelled_only_where(draw.chosen))
+            model = fine_tune(base, session, draw.chosen, 0, lambda share: None)
             rows.append(
                 {
-                    "session": f"{person.name}, up to {each} windows an activity",
+                    "session": f"{person.name}, {each}",
                     "way": "compared" if model.compares else "trained",
                     "alone": of_simulated_people(alone(model)[0], strangers, alone(model)[1]),
                     "after": of_simulated_people(model.network, strangers, model.spec),
@@ -85,7 +86,7 @@ def measure(options: argparse.Namespace, base: Base, strangers: Windows) -> List
 
 def table(rows: Sequence[Dict[str, Any]]) -> Table:
     """Right, falls found and false falls an hour, for each set of sensors."""
-    shown = Table("session", "classifier", "sensors", "right, %", "falls found", "false an hour", box=None)
+    shown = Table("person, windows", "classifier", "sensors", "right, %", "falls found", "false an hour", box=None)
     for row in rows:
         for part in ("before", "alone", "after"):
             for subset, of in row.get(part, {}).items():
