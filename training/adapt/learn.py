@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.prompt import Confirm
 
 from cosmo_runtime.models.bundle import Bundle
+from cosmo_runtime.models.mixture import Mixture
 from cosmo_runtime.runtime.labels.truth import Segment
 from cosmo_runtime.training.adapt.base import Base, PersonaliseError, load_base
 from cosmo_runtime.training.adapt.finetune import FineTuned, fine_tune, windows_each
@@ -52,10 +53,13 @@ class Learned(NamedTuple):
         examples = len(np.unique(self.session.examples[self.windows]))
         each = f"{len(labels)} windows of {examples} examples (an activity has {windows_each(labels):g}, median)"
         if self.model.compares:
-            return f"Compares with the nearest of {each}; they were too few to train on"
-        if self.base.network is None:
-            return f"The whole model was trained, encoders and classifier in turns, on {each}"
-        return f"Fusion and classifier were trained on {each}; the encoders stay as they are"
+            way = f"Compares with the nearest of {each}; they were too few to train on"
+        elif self.base.network is None:
+            way = f"The whole model was trained, encoders and classifier in turns, on {each}"
+        else:
+            way = f"Fusion and classifier were trained on {each}; the encoders stay as they are"
+        kept = isinstance(self.model.network.classifier, Mixture)
+        return f"{way}. What they do not show is recognised as before" if kept else way
 
 
 def learn(

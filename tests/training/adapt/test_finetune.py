@@ -176,6 +176,7 @@ def test_what_compares_is_written_read_and_learned_from_again(stranger, labels, 
     way = "Compares with the nearest of 8 windows of 8 examples (an activity has 2, median)"
     assert bundle.provenance["method"].startswith(way)
     assert way in (bundle.path / "README.md").read_text()
+    assert bundle.provenance["method"].endswith("What they do not show is recognised as before")
     check_engine(OnnxRuntimeEngine(bundle.onnx), bundle)  # as a live run does before its first window
     again = load_base(bundle.path)
     np.testing.assert_allclose(predict(again.network, session.windows), predict(model.network, session.windows))
