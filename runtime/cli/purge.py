@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
             continue
         gone += 1
         size += bytes_here
-        _tell(f"{'expired ' if options.dry_run else 'deleted '} {' and '.join(map(str, files))}: {fate.why}")
+        _tell(f"{'would delete' if options.dry_run else 'deleted'} {' and '.join(map(str, files))}: {fate.why}")
         if not options.dry_run and fate.recording.is_dir():
             say(f"{fate.recording}: holds other files, which stay; delete them yourself if they are of this person")
     swept, not_swept = _sweep(options)

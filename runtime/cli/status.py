@@ -81,7 +81,8 @@ def _status(home: Path) -> Dict[str, Any]:
 def _words(status: Dict[str, Any]) -> list[str]:
     lines = [in_words(status, "not well")]
     if "uptime_s" in status:
-        lines.append(f"device {status['device']}, version {status['version']}, bundle {status['bundle']}")
+        bundle = status["bundle"] or "has not answered yet"
+        lines.append(f"device {status['device']}, version {status['version']}, bundle {bundle}")
         lines.append(
             f"up {status['uptime_s'] / 3600:.1f} h at {status['time']}, {status['windows']['answered']} windows"
         )

@@ -38,7 +38,7 @@ def sensor_names(text: str) -> List[str]:
     """An option's value: sensors, separated by commas."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names or not all(re.match(SENSOR_NAME, name) for name in names):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected names of sensors, separated by commas")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected names of sensors in small letters, separated by commas")
     if len(set(names)) < len(names):
         raise argparse.ArgumentTypeError(f"{text!r}: name each sensor once")
     return names

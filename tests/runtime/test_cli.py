@@ -69,7 +69,7 @@ def _command(bundle: Path, *words: object) -> List[str]:
         ("--sensors imu --replay x.mcap --record y.mcap --bundle {bundle}", "--replay cannot be used with"),
         ("--sensors depth --replay {kept} --bundle {bundle}", "holds none of them; it holds imu, radar"),
         ("record --sensors imu", "FILE.mcap"),
-        ("doctor --sensors imu,Sonar!", "expected names of sensors, separated by commas"),
+        ("doctor --sensors imu,Sonar!", "expected names of sensors in small letters, separated by commas"),
     ],
 )
 def test_wrong_usage_is_explained_on_stderr_with_exit_code_2(

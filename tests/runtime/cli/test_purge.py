@@ -84,11 +84,11 @@ def test_what_expired_goes_with_its_labels_and_the_rest_stays(cosmo: Run, expire
     before = sorted(tmp_path.iterdir())
     dry = cosmo("purge", tmp_path, "--dry-run", "--cache", tmp_path / "none")
     assert sorted(tmp_path.iterdir()) == before
-    assert f"expired  {expired} and {expired.with_suffix('.csv')}: expired 2" in dry.out
+    assert f"would delete {expired} and {expired.with_suffix('.csv')}: expired 2" in dry.out
     assert "1 recording would be deleted" in dry.out
     done = cosmo("purge", tmp_path, "--cache", tmp_path / "none")
     assert (done.code, dry.code) == (0, 0)
-    assert f"deleted  {expired} and {expired.with_suffix('.csv')}: expired 2" in done.out
+    assert f"deleted {expired} and {expired.with_suffix('.csv')}: expired 2" in done.out
     assert f"kept     {tmp_path}/kept.mcap: has no expiry" in done.out
     assert "1 recording deleted (0.0 MB), 1 kept" in done.out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kept.csv", "kept.mcap"]
@@ -184,7 +184,7 @@ def test_windows_go_whose_recording_was_deleted_by_hand(cosmo: Run, tmp_path: Pa
     assert f"orphaned {told}\n" in dry.out and "3 folders of windows would be deleted" in dry.out
     done = cosmo("purge", tmp_path, "--cache", tmp_path / "mine")
     assert (dry.code, done.code) == (0, 0)
-    assert f"deleted  {told}\n" in done.out
+    assert f"deleted {told}\n" in done.out
     assert done.out.endswith("3 folders of windows deleted\n0 recordings deleted (0.0 MB), 0 kept\n")
     assert [folder.exists() for folder in folders] == [False, False, False, True]
 
