@@ -153,5 +153,5 @@ def _sweep(options: argparse.Namespace) -> Tuple[int, int]:
             continue
         swept += 1
         what = f"windows of {trace.recording.path}" if trace.recording else "windows"
-        _tell(f"{'orphaned' if options.dry_run else 'deleted '} {what} in {trace.folder}: {why}")
+        _tell(f"{'would delete' if options.dry_run else 'deleted'} {what} in {trace.folder}: {why}")
     return swept, failed

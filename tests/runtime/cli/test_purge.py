@@ -181,7 +181,7 @@ def test_windows_go_whose_recording_was_deleted_by_hand(cosmo: Run, tmp_path: Pa
     dry = cosmo("purge", tmp_path, "--dry-run", "--cache", tmp_path / "mine")
     assert all(folder.exists() for folder in folders)
     told = f"windows of {tmp_path}/gone.mcap in {tmp_path}/other/recording-2: the recording is gone"
-    assert f"orphaned {told}\n" in dry.out and "3 folders of windows would be deleted" in dry.out
+    assert f"would delete {told}\n" in dry.out and "3 folders of windows would be deleted" in dry.out
     done = cosmo("purge", tmp_path, "--cache", tmp_path / "mine")
     assert (dry.code, done.code) == (0, 0)
     assert f"deleted {told}\n" in done.out
