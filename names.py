@@ -4,10 +4,10 @@ NONE = "none"
 """The person does nothing in particular."""
 
 NOBODY = "nobody"
-"""The answer when no sensor shows anybody. An activity cannot have this name."""
+"""The answer when no sensor shows anybody. No activity of this name is learned."""
 
 UNCERTAIN = "uncertain"
 """The answer when no activity is probable enough. An activity cannot have this name."""
 
 GAP = "gap"
-"""What a log of episodes calls a time without windows. An activity cannot have this name, either."""
+"""What a log of episodes calls a time without windows. No activity of this name is learned."""

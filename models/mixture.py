@@ -54,7 +54,8 @@ class Readings(nn.Module):
 
     def temperatures(self) -> Tuple[float, List[float]]:
         """The temperature of sets without a reading, and those of the others."""
-        return float(1 / self.usual), (1 / (self.usual + self.coldness)).tolist()
+        of_sets = [round(1 / coldness, 6) for coldness in (self.usual + self.coldness).tolist()]  # as before float32
+        return round(1 / float(self.usual), 6), of_sets
 
     def forward(self, logits: Tensor, presence: Tensor) -> Tensor:
         """Logits (N, C) and presence (N, M) -> probabilities (N, C)."""
@@ -73,7 +74,8 @@ class Mixture(nn.Module):
     """Answers of a new classifier, except for activities that the session did not show.
 
     With p of the new classifier, q of the one before it, and r the sum of p over the activities that were not shown, an
-    activity has p + r q if it was shown, and r q if it was not. So nothing that was not shown is likelier than before.
+    activity has p + r q if it was shown, and r q if it was not. So what was not shown is never likelier than before,
+    unless it takes the place of activities that are given up (``names``).
 
     Args:
         new: the classifier that the session taught, C activities.

@@ -15,12 +15,6 @@ from cosmo_runtime.names import GAP, NOBODY, NONE, UNCERTAIN
 FALL = "fall"
 """The activity that requires motion: nobody falls without moving."""
 
-_TAKEN = {
-    UNCERTAIN: "the answer of a model that cannot tell",
-    NOBODY: "the answer of a run that sees nobody",
-    GAP: "what the log calls a time without data",
-}
-
 _REFUSED = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of surrogate pairs, ends of lines and paragraphs
 _UNSEEN = dict.fromkeys(
     map(ord, "\u00ad\u061c\u200b\u200e\u200f\u2060\ufe0e\ufe0f\ufeff")
@@ -31,26 +25,30 @@ def activity_name(text: str) -> str:
     """Returns a name in its stored form: composed (NFC), with single spaces and none at the ends.
 
     Raises:
-        ValueError: it is empty, means something else (``uncertain``, ``nobody``, ``gap``), or contains a control
-            character or a line end.
+        ValueError: it is empty, ``uncertain``, or contains a control character or a line end.
     """
     if any(unicodedata.category(character) in _REFUSED for character in text):
         raise ValueError(f"the name {text!r} contains a control character or a line end")
     name = " ".join(unicodedata.normalize("NFC", text).split())
     if not folded(name):
         raise ValueError("names no activity")
-    if folded(name) in _TAKEN:
-        raise ValueError(f"{name!r} is not an activity, but {_TAKEN[folded(name)]}: say what was done, or drop it")
+    if is_uncertain(name):
+        raise ValueError(
+            f"{name!r} is not an activity, but the answer of a model that cannot tell: say what was done, or drop it"
+        )
     return name
 
 
 def label_name(text: str) -> str:
-    """The stored form of a name in a table of labels: an activity, or ``nobody``, which can be told but not learned.
+    """The stored form of a name that people give: an activity, or ``nobody``, which can be told but not learned.
 
     Raises:
-        ValueError: as for ``activity_name``.
+        ValueError: as for ``activity_name``; or it is ``gap``, which models of earlier versions may know.
     """
-    return NOBODY if folded(text) == NOBODY else activity_name(text)
+    name = activity_name(text)
+    if folded(name) == GAP:
+        raise ValueError(f"{name!r} is not an activity, but what the log calls a time without data; name it otherwise")
+    return NOBODY if folded(name) == NOBODY else name
 
 
 def is_uncertain(name: str) -> bool:

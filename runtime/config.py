@@ -86,7 +86,7 @@ class EpisodesConfig(BaseModel):
         """The times of an activity."""
         usual: Dict[str, float] = {"on_s": self.on_s, "off_s": self.off_s, "least_s": self.least_s}
         if folded(activity) == FALL:
-            usual.update(_FALL)
+            usual.update({name: min(seconds, usual[name]) for name, seconds in _FALL.items()})
         same = (own for name, own in self.activities.items() if folded(name) == folded(activity))
         return Hold(**{**usual, **next(same, HoldConfig()).model_dump(exclude_none=True)})
 

@@ -21,7 +21,7 @@ class AlarmRule(BaseModel):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9 _-]{0,31}$", description="part of topics and file names")
     activity: Optional[str] = Field(None, description="raised while an episode of this activity lasts")
     nothing_but: Optional[List[str]] = Field(
-        None, min_length=1, description="raised when nothing else was done; nobody, uncertain and gap are not doing"
+        None, min_length=1, description="raised when only these were done; nobody, uncertain and gap do not count"
     )
     no_data: bool = Field(False, description="raised while there are no windows")
     held_s: float = Field(0.0, ge=0, description="how long it must last")
@@ -83,14 +83,13 @@ class Watch:
             return named and now.seconds >= rule.held_s
         if named:
             self._since_ns = now.start_ns if self._since_ns is None else self._since_ns
+            self._met = now.end_ns - self._since_ns >= rule.held_s * 1e9
         elif now.activity not in (
             NOBODY,
             UNCERTAIN,
             GAP,
         ):  # somebody who lies perfectly still is `nobody` after a minute
-            self._since_ns = None
-        if now.activity != GAP:  # which shows neither
-            self._met = self._since_ns is not None and now.end_ns - self._since_ns >= rule.held_s * 1e9
+            self._since_ns, self._met = None, False
         return self._met
 
 

@@ -52,7 +52,7 @@ better than guessing (then look at the labels: are they late, or of another reco
 --force puts it in use anyway, and `cosmo-runtime bundle rollback` goes back. With --out, it is written to that folder
 and not put in use.
 
-What the labels do not show, such as a fall, is recognised by the old model as before.
+What no session has shown, such as a fall, is recognised by the old model as before.
 
 Where the old model knows less than half of the new one's activities, and there are at most 8 windows of each that is
 labelled, nothing is trained: the new model compares later windows with these. The command and the model's card say
@@ -161,7 +161,8 @@ def run(options: argparse.Namespace) -> int:
             undeleted = _delete(list(labels), options.labels, options.cache)
     _report(bundle, learned, in_use)
     if lost:
-        say(f"It does not know {', '.join(lost)}, as the model before it did. An alarm on these is not raised any more")
+        names = ", ".join(lost)
+        say(f"It no longer knows {names}, which the model before it knew. Alarms on {names} are no longer raised")
     if options.delete_after and not undeleted:
         what = "deleted" if in_use else "kept, for the new model is not in use"
         say(f"{what}: {', '.join(map(str, personal))}")

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Iterable, Iterator, List, Optional, Sequence
 
+from cosmo_runtime.names import NOBODY
 from cosmo_runtime.runtime.cli.common import (
     DONE,
     TERMINAL,
@@ -133,7 +134,7 @@ def _prompter(options: argparse.Namespace) -> Optional[Prompter]:
     times: Counter[str] = Counter()
     for activity in activities:
         times[activity.name] += activity.times
-    once = [name for name, number in times.items() if number == 1]
+    once = [name for name, number in times.items() if number == 1 and name != NOBODY]
     if once:
         say(f"only once: {', '.join(once)}. Fine-tuning needs two examples of an activity, in this session or others.")
     if options.emulate:

@@ -73,11 +73,12 @@ def measure(options: argparse.Namespace, base: Base, strangers: Windows) -> List
             draw = drawn(showing(person, options.show), z, base, each, 0)
             session = replace(draw.session, windows=draw.session.windows.labelled_only_where(draw.chosen))
             model = fine_tune(base, session, draw.chosen, 0, lambda share: None)
+            network, spec = alone(model)
             rows.append(
                 {
                     "session": f"{person.name}, {each}",
                     "way": "compared" if model.compares else "trained",
-                    "alone": of_simulated_people(alone(model)[0], strangers, alone(model)[1]),
+                    "alone": of_simulated_people(network, strangers, spec),
                     "after": of_simulated_people(model.network, strangers, model.spec),
                 }
             )

@@ -68,7 +68,7 @@ class Comparison(NamedTuple):
 
 
 def compare(base: Base, spec: ModelSpec, network: CosmoNetwork, windows: Windows, standing: Windows) -> Comparison:
-    """Compares a base with a network of this spec, as a run would let them answer: below its threshold, `uncertain`.
+    """Compares a base with a network of this spec, read with their thresholds: below, an answer is `uncertain`.
 
     Args:
         base: the base.

@@ -78,9 +78,9 @@ class Session:
         return held
 
     def without_falls(self) -> np.ndarray:
-        """Mask (N,) of the windows that show nothing of a labelled fall."""
+        """Mask (N,) of the windows of any sensor that show nothing of a labelled fall."""
         falls = [label for name, label in self.activities.items() if as_known(name, [FALL]) == FALL]
-        return ~self._overlapping(np.isin(self.windows.labels, falls))
+        return ~self._overlapping(np.isin(self.windows.labels, falls)) & (self.windows.presence > 0).any(axis=1)
 
     def _overlapping(self, chosen: np.ndarray) -> np.ndarray:
         """Mask (N,) of the windows that overlap the chosen ones, including these."""

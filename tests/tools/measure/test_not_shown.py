@@ -14,6 +14,8 @@ from cosmo_runtime.training.adapt import finetune
 from cosmo_runtime.training.adapt.base import load_base
 from cosmo_runtime.training.adapt.finetune import train
 from cosmo_runtime.training.adapt.session import read_session
+from cosmo_runtime.training.cosmo.stage2 import embed
+from cosmo_runtime.training.evaluate import predict
 from cosmo_runtime.training.windows import UNLABELLED
 from tests.training.base import swaying_bundle
 from tests.training.sessions import record
@@ -36,8 +38,11 @@ def test_the_new_classifier_alone_is_read_as_it_is_inside_the_mixture(base, tmp_
     network, spec = alone(model)
     assert spec.readings == (Reading(sensors=("imu",), temperature=0.5, min_confidence=0.7),)
     assert network.classifier is model.network.classifier.new
-    for name, value in model.network.encoders.state_dict().items():
-        assert torch.equal(network.encoders.state_dict()[name], value)
+    mixture = model.network.classifier
+    z, presence, _ = embed(base.encoders, session.windows)
+    with torch.no_grad():
+        expected = mixture.new_read(mixture.new(z, presence)[0], presence).numpy()
+    np.testing.assert_allclose(predict(network, session.windows, spec), expected, atol=1e-5)
 
 
 def test_only_some_activities_of_a_person_are_labelled(base, tmp_path):
