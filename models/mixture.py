@@ -54,15 +54,15 @@ class Readings(nn.Module):
 
     def temperatures(self) -> Tuple[float, List[float]]:
         """The temperature of sets without a reading, and those of the others."""
-        of_sets = [round(1 / coldness, 6) for coldness in (self.usual + self.coldness).tolist()]  # as before float32
+        # rounded to what they were before they became float32
+        of_sets = [round(1 / coldness, 6) for coldness in (self.usual + self.coldness).tolist()]
         return round(1 / float(self.usual), 6), of_sets
 
     def forward(self, logits: Tensor, presence: Tensor) -> Tensor:
         """Logits (N, C) and presence (N, M) -> probabilities (N, C)."""
         if self.any:
-            others = (
-                (presence.unsqueeze(1) - self.sets).abs().sum(2)
-            )  # (N, K) sensors that are in one and not the other
+            # (N, K): how many sensors are in the window or in the set, but not in both
+            others = (presence.unsqueeze(1) - self.sets).abs().sum(2)
             this = (0.5 - others > 0).to(logits.dtype)
             logits = (logits + this @ self.added) * (self.usual + this @ self.coldness).unsqueeze(1)
         else:

@@ -56,6 +56,11 @@ def is_uncertain(name: str) -> bool:
     return folded(name) == UNCERTAIN
 
 
+def is_fall(name: str) -> bool:
+    """Whether a name is that of a fall to a person."""
+    return folded(name) == FALL
+
+
 def as_known(name: str, known: Iterable[str]) -> str:
     """Returns the known name (or ``none``) that looks the same to a person, or else the name itself.
 

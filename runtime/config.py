@@ -9,7 +9,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from cosmo_runtime.models.names import FALL, folded
+from cosmo_runtime.models.names import folded, is_fall
 from cosmo_runtime.models.spec import LONGEST_S, SHORTEST_S
 from cosmo_runtime.runtime.alarms.clips import ClipConfig
 from cosmo_runtime.runtime.alarms.rules import AlarmRule
@@ -85,7 +85,7 @@ class EpisodesConfig(BaseModel):
     def hold(self, activity: str) -> Hold:
         """The times of an activity."""
         usual: Dict[str, float] = {"on_s": self.on_s, "off_s": self.off_s, "least_s": self.least_s}
-        if folded(activity) == FALL:
+        if is_fall(activity):
             usual.update({name: min(seconds, usual[name]) for name, seconds in _FALL.items()})
         same = (own for name, own in self.activities.items() if folded(name) == folded(activity))
         return Hold(**{**usual, **next(same, HoldConfig()).model_dump(exclude_none=True)})

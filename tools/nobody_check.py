@@ -24,7 +24,7 @@ from typing import Callable, Dict, List, Mapping, Sequence
 import numpy as np
 
 from cosmo_runtime.models.bundle import Bundle, load_bundle
-from cosmo_runtime.models.names import FALL, as_known
+from cosmo_runtime.models.names import FALL, is_fall
 from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.names import NOBODY, NONE, UNCERTAIN
@@ -125,8 +125,8 @@ def _answered(
     count["windows"] += 1
     count[NOBODY] += found.activity == NOBODY
     count[UNCERTAIN] += found.activity == UNCERTAIN
-    count[FALL] += as_known(found.activity, [FALL]) == FALL
-    count["fall without the rule"] += as_known(best, [FALL]) == FALL
+    count[FALL] += is_fall(found.activity)
+    count["fall without the rule"] += is_fall(best)
     if present["imu"]:
         count["not worn"] += bool(found.unworn)
 

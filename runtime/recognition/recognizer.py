@@ -11,7 +11,7 @@ import numpy as np
 from cosmo_runtime.models.bundle import Bundle
 from cosmo_runtime.models.confidence import MIN_CONFIDENCE
 from cosmo_runtime.models.features import features
-from cosmo_runtime.models.names import FALL, as_known
+from cosmo_runtime.models.names import is_fall
 from cosmo_runtime.names import NOBODY, UNCERTAIN
 from cosmo_runtime.runtime.engines.answers import BadAnswer, answer_of
 from cosmo_runtime.runtime.engines.onnxruntime import Engine, EngineError
@@ -184,7 +184,7 @@ class Recognizer:
             return UNCERTAIN, ""
         if novelty is not None and novelty > 1:
             return UNCERTAIN, "it is like nothing that the model has learned"
-        if as_known(likely, [FALL]) == FALL and not presence.moving:
+        if is_fall(likely) and not presence.moving:
             return UNCERTAIN, f"nothing has moved for {FALL_S:g} s, and nobody falls without moving"
         return likely, ""
 

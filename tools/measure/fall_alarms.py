@@ -23,6 +23,7 @@ from rich.table import Table
 
 from cosmo_runtime.models.bundle import Bundle, BundleError, load_bundle
 from cosmo_runtime.models.files import write_whole
+from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.runtime.alarms.rules import AlarmRule, Watch
 from cosmo_runtime.runtime.cli.common import CACHE
 from cosmo_runtime.runtime.cli.values import numbers
@@ -31,7 +32,7 @@ from cosmo_runtime.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from cosmo_runtime.runtime.episodes.rule import Observation
 from cosmo_runtime.runtime.recognition.recognizer import Recognizer
 from cosmo_runtime.sensors.sensor import SensorError
-from cosmo_runtime.training.benchmark.everyday import FALL, SUBSETS, require_strangers
+from cosmo_runtime.training.benchmark.everyday import FALL, SUBSETS, require_strangers, runs_of
 from cosmo_runtime.training.datasets.everyday import real_people, simulated
 from cosmo_runtime.training.datasets.store import DataSetError
 from cosmo_runtime.training.windows import Windows
@@ -54,30 +55,23 @@ def answers(bundle: Bundle, people: Windows, subset: Sequence[bool]) -> Iterator
     spec = bundle.spec
     engine = OnnxRuntimeEngine(bundle.onnx)
     for group in np.unique(people.groups):
-        recognizer, found, falls = Recognizer(bundle, engine), [], []
-        for number, row in enumerate(np.flatnonzero(people.groups == group)):
-            end_ns = spec.window_ns + number * spec.hop_ns
-            middle_ns = end_ns - spec.window_ns // 2
+        rows = np.flatnonzero(people.groups == group)
+        recognizer, found = Recognizer(bundle, engine), []
+        for number, row in enumerate(rows):
             inputs = {name: array[row].astype(np.float32) for name, array in people.features.items()}
             present = dict(zip(spec.sensors, np.logical_and(people.presence[row] > 0, subset).tolist()))
-            if people.labels[row] == FALL:
-                falls.append((middle_ns, end_ns))
             if any(present.values()):
+                middle_ns, end_ns = _times(spec, number)
                 told = recognizer.answer(inputs, present, end_ns, 0)
                 found.append((end_ns, middle_ns, told.activity, told.confidence))
-        yield Answered(found, _joined(falls, spec.hop_ns))
+        falls = runs_of(people.labels[rows] == FALL)
+        yield Answered(found, [(_times(spec, first)[0], _times(spec, after - 1)[1]) for first, after in falls])
 
 
-def _joined(windows: Sequence[Tuple[int, int]], hop_ns: int) -> List[Tuple[int, int]]:
-    """Spans of windows that follow one another: the middle of the first, the end of the last."""
-    spans: List[Tuple[int, int]] = []
-    last_ns = -hop_ns
-    for middle_ns, end_ns in windows:
-        spans = (
-            [*spans[:-1], (spans[-1][0], end_ns)] if middle_ns - last_ns <= hop_ns else [*spans, (middle_ns, end_ns)]
-        )
-        last_ns = middle_ns
-    return spans
+def _times(spec: ModelSpec, number: int) -> Tuple[int, int]:
+    """The middle and the end of a person's window, counted from 0."""
+    end_ns = spec.window_ns + number * spec.hop_ns
+    return end_ns - spec.window_ns // 2, end_ns
 
 
 def alarms(answered: Answered, hop_ns: int, on_s: float, held_s: float) -> List[int]:

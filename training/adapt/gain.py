@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from cosmo_runtime.models.names import FALL, as_known
+from cosmo_runtime.models.names import is_fall
 from cosmo_runtime.models.networks import CosmoNetwork
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.names import UNCERTAIN
@@ -88,7 +88,7 @@ def compare(base: Base, spec: ModelSpec, network: CosmoNetwork, windows: Windows
         recognised = {when: float((said[of_activity] == label).mean()) for when, said in answers.items()}
         activities[classes[label]] = {"windows": int(of_activity.sum()), "before": None, **recognised}
     figures = {when: {"windows": len(windows), **scores(windows.labels, said)} for when, said in answers.items()}
-    falls = [as_known(name, [FALL]) == FALL for name in classes]
+    falls = [is_fall(name) for name in classes]
     called = {
         when: int(np.isin(_answers(*model, standing, classes), np.flatnonzero(falls)).sum())
         for when, model in models.items()

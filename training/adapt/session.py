@@ -9,7 +9,7 @@ from typing import Dict, Iterable, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from cosmo_runtime.models.names import FALL, as_known, folded
+from cosmo_runtime.models.names import as_known, folded, is_fall
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.names import NOBODY
 from cosmo_runtime.runtime.labels.truth import Segment
@@ -79,7 +79,7 @@ class Session:
 
     def without_falls(self) -> np.ndarray:
         """Mask (N,) of the windows of any sensor that show nothing of a labelled fall."""
-        falls = [label for name, label in self.activities.items() if as_known(name, [FALL]) == FALL]
+        falls = [label for name, label in self.activities.items() if is_fall(name)]
         return ~self._overlapping(np.isin(self.windows.labels, falls)) & (self.windows.presence > 0).any(axis=1)
 
     def _overlapping(self, chosen: np.ndarray) -> np.ndarray:

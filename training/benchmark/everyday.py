@@ -146,10 +146,10 @@ def falls_among(people: Windows, calls: np.ndarray) -> Falls:
     for group in np.unique(people.groups):
         here = people.groups == group
         truth, called = people.labels[here] == FALL, calls[here]
-        for start, end in _runs(truth):
+        for start, end in runs_of(truth):
             true += 1
             found += bool(called[start:end].any())
-        false += sum(not truth[max(0, start - _NEAR) : end + _NEAR].any() for start, end in _runs(called))
+        false += sum(not truth[max(0, start - _NEAR) : end + _NEAR].any() for start, end in runs_of(called))
     return Falls(true, found, false)
 
 
@@ -174,6 +174,7 @@ def of_simulated_people(network: CosmoNetwork, people: Windows, spec: ModelSpec)
     return figures
 
 
-def _runs(flags: np.ndarray) -> List[Tuple[int, int]]:
+def runs_of(flags: np.ndarray) -> List[Tuple[int, int]]:
+    """Where flags (N,) are set without a break: first position, and the one after the last."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(int), [0]])))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist()))

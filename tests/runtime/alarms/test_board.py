@@ -124,6 +124,8 @@ def test_nothing_but_lying_is_not_broken_by_what_is_unknown() -> None:
     assert home.told == []
     home.does("lie", 3700, 3800, 10)
     assert home.told == [("raised", 3710)]
+    evidence = home.news[0].evidence
+    assert (evidence["since"], evidence["seconds"]) == ("2026-11-28T00:00:00.000", 3710), "not only of the last episode"
 
 
 def test_nothing_but_lying_begins_anew_after_anything_else() -> None:

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-from cosmo_runtime.tools.measure.fall_alarms import Answered, _compared, _joined, alarms
+from cosmo_runtime.models.bundle import load_bundle
+from cosmo_runtime.models.features import random_inputs
+from cosmo_runtime.models.shelf import SHIPPED_BUNDLE
+from cosmo_runtime.tools.measure.fall_alarms import Answered, _compared, alarms, answers
+from cosmo_runtime.training.benchmark.everyday import FALL
+from cosmo_runtime.training.windows import Windows
 
 HALF_NS = 5 * 10**8
 
@@ -18,8 +24,18 @@ def answered(activities: str, falls: list[tuple[int, int]]) -> Answered:
 
 
 def test_windows_of_a_fall_that_follow_one_another_are_one_fall() -> None:
-    windows = [(n * HALF_NS, (n + 2) * HALF_NS) for n in (4, 5, 6, 9)]
-    assert _joined(windows, HALF_NS) == [(4 * HALF_NS, 8 * HALF_NS), (9 * HALF_NS, 11 * HALF_NS)]
+    bundle = load_bundle(SHIPPED_BUNDLE)
+    noise = random_inputs(bundle.spec, np.random.default_rng(0), 12)
+    labels = np.array([0, 0, FALL, FALL, FALL, 0, FALL, 0, 0, FALL, 0, 0])
+    inputs = [{name: noise[name][i] for name in bundle.spec.sensors} for i in range(12)]
+    people = Windows.stack(bundle.spec, inputs, [[True, True, False]] * 12, labels, [0] * 9 + [1] * 3, ["x"] * 12)
+    one, other = answers(bundle, people, (True, True, True))
+    assert one.falls == [(4 * HALF_NS, 8 * HALF_NS), (8 * HALF_NS, 10 * HALF_NS)]
+    assert other.falls == [(2 * HALF_NS, 4 * HALF_NS)]
+    assert [(end_ns, middle_ns) for end_ns, middle_ns, *_ in other.windows] == [
+        ((n + 4) * HALF_NS, (n + 2) * HALF_NS) for n in range(3)
+    ]
+    assert next(answers(bundle, people, (False, False, True))).windows == [], "without a sensor there is no answer"
 
 
 @pytest.mark.parametrize(("on_s", "held_s", "raised"), [(1.0, 1.0, [11 * HALF_NS]), (2.0, 2.0, [])])

@@ -43,11 +43,6 @@ def fewer_steps(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def labels(tmp_path_factory):
-    return read_labels(record(tmp_path_factory.mktemp("session") / "monday.mcap"))
-
-
-@pytest.fixture(scope="module")
 def new_alone(labels):
     """Only what the base does not know is labelled."""
     return {path: [s for s in segments if s.activity == "shake"] for path, segments in labels.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import List, Sequence
 
 import numpy as np
@@ -22,11 +23,6 @@ def base(spec, tmp_path_factory):
     """What a bundle says of itself; nothing is learned here."""
     memory = object()  # that it has one is all that counts
     return Base(tmp_path_factory.mktemp("bundles") / "swaying", spec, None, object(), memory, {})
-
-
-@pytest.fixture(scope="module")
-def labels(tmp_path_factory):
-    return read_labels(record(tmp_path_factory.mktemp("session") / "monday.mcap"))
 
 
 def test_a_window_is_of_the_example_that_its_middle_lies_in(base, labels):
@@ -149,4 +145,7 @@ def test_windows_that_show_nothing_of_a_fall_are_known(base, labels):
     reach = round(session.spec.window_s / session.spec.hop_s) - 1
     near = np.convolve(falls, np.ones(2 * reach + 1), mode="same") > 0
     np.testing.assert_array_equal(without, ~near)
-    assert read_session(base, labels).without_falls().all()
+    session = read_session(base, labels)
+    assert session.without_falls().all()
+    blind = replace(session.windows, presence=np.zeros_like(session.windows.presence))
+    assert not replace(session, windows=blind).without_falls().any(), "where no sensor saw anything, nothing is known"
