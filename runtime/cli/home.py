@@ -17,7 +17,7 @@ from cosmo_runtime.runtime.alarms.clips import ClipRing
 from cosmo_runtime.runtime.alarms.names import NameWatch, unknown_names
 from cosmo_runtime.runtime.cli.common import DEFAULT_HOME, UsageError, version
 from cosmo_runtime.runtime.config import Config, ConfigError
-from cosmo_runtime.runtime.episodes.entries import local
+from cosmo_runtime.runtime.episodes.entries import LogError, entries, local
 from cosmo_runtime.runtime.episodes.log import EpisodeLog, slept_ns
 from cosmo_runtime.runtime.health.heartbeat import Heartbeat
 from cosmo_runtime.runtime.health.vitals import Trouble, Vitals
@@ -31,6 +31,7 @@ from cosmo_runtime.runtime.sinks.episodes import Episodes
 from cosmo_runtime.runtime.sinks.queued import QueuedSink
 from cosmo_runtime.runtime.state import clips_folder, log_folder, state_folder, take_acknowledgements
 from cosmo_runtime.sensors.events import Event
+from cosmo_runtime.sensors.recording import Recording
 
 _log = logging.getLogger(__name__)
 
@@ -85,6 +86,8 @@ def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: 
     if options.replay and options.home == DEFAULT_HOME:
         raise UsageError("--home with --replay: name a folder, or the replay would be mixed into this home's log")
     folder = state_folder() if options.home == DEFAULT_HOME else options.home
+    if options.replay:
+        _refuse_time_again(Recording(options.replay), folder)
 
     zone = _unknown_zone()
     if zone:
@@ -136,6 +139,20 @@ def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: 
     together = _WithClips(sinks, clips) if clips else _InOrder(sinks)
     queue = QueuedSink(together, "episodes", live=not options.replay)
     return Home(queue, clips, folder, lambda: list(board.standing), mqtt.health if mqtt else None, troubles, changed)
+
+
+def _refuse_time_again(recording: Recording, home: Path) -> None:
+    """Refuses a replay into a log that has entries of the recording's time: what was done then would count twice."""
+    began_ns = recording.wall_ns(recording.start_ns)
+    try:
+        there = list(entries(log_folder(home), began_ns, began_ns + round(recording.duration_s * 1e9)))
+    except LogError:  # there is none
+        return
+    if there:
+        raise UsageError(
+            f"--home {home}: has episodes of the time of {recording.path} already, and would list them twice; name "
+            "another folder"
+        )
 
 
 def _unknown_zone() -> str:

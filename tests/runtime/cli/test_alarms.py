@@ -17,17 +17,26 @@ Samples = Callable[..., List[Sample]]
 
 
 @pytest.fixture
-def kept(tmp_path: Path, infos: Dict[str, SensorInfo], samples: Samples) -> Path:
-    """A recording of an IMU that brings nothing for 14 s."""
-    with RecordingWriter(tmp_path / "kept.mcap", {"imu": infos["imu"]}) as writer:
-        for sample in samples("imu", 0, 6) + samples("imu", 20, 26):
-            writer.write(sample)
-    return writer.path
+def record(tmp_path: Path, infos: Dict[str, SensorInfo], samples: Samples) -> Callable[[int], Path]:
+    """Records an IMU that brings nothing for 14 s, from a second on."""
+
+    def write(begin_s: int) -> Path:
+        with RecordingWriter(tmp_path / f"from-{begin_s}.mcap", {"imu": infos["imu"]}) as writer:
+            for sample in samples("imu", begin_s, begin_s + 6) + samples("imu", begin_s + 20, begin_s + 26):
+                writer.write(sample)
+        return writer.path
+
+    return write
+
+
+@pytest.fixture
+def kept(record: Callable[[int], Path]) -> Path:
+    return record(0)
 
 
 @pytest.fixture
 def replayed(cosmo: Run, tiny_bundle: Bundle, tmp_path: Path, kept: Path) -> Run:
-    """Runs over that recording with two rules; returns the alarms kept."""
+    """Runs over a recording with two rules; returns the alarms kept."""
     config = tmp_path / "cosmo.toml"
     config.write_text("""
 [recognition]
@@ -47,8 +56,8 @@ after_s = 2
 """)
     words = ["--sensors", "imu", "--bundle", tiny_bundle.path, "--speed", "max", "--config", config]
 
-    def run() -> List[Dict[str, Any]]:
-        done = cosmo(*words, "--replay", kept, "--home", tmp_path / "home")
+    def run(recording: Path = kept) -> List[Dict[str, Any]]:
+        done = cosmo(*words, "--replay", recording, "--home", tmp_path / "home")
         assert done.code == 0, done.err
         return [json.loads(line) for line in cosmo("alarms", "--json", "--home", tmp_path / "home").out.splitlines()]
 
@@ -65,13 +74,13 @@ def test_a_run_keeps_its_alarms_with_their_evidence_and_a_clip(replayed: Run, tm
 
 
 def test_an_alarm_that_stands_is_acknowledged_and_the_next_run_takes_it(
-    cosmo: Run, replayed: Run, tmp_path: Path
+    cosmo: Run, replayed: Run, record: Callable[[int], Path], tmp_path: Path
 ) -> None:
     assert replayed()[-1]["stands"]
     done = cosmo("alarms", "--home", tmp_path / "home", "--acknowledge", "fall")
     assert (done.code, "alarm 'fall' is not active; active: any" in done.err) == (2, True)
     assert cosmo("alarms", "--home", tmp_path / "home", "--acknowledge", "any").code == 0
-    states = [alarm["state"] for alarm in replayed() if alarm["name"] == "any"]
+    states = [alarm["state"] for alarm in replayed(record(100)) if alarm["name"] == "any"]
     assert "acknowledged" in states
     assert not list((tmp_path / "home" / "acknowledged").iterdir())
 

@@ -62,6 +62,17 @@ def test_a_run_keeps_what_was_done_and_a_gap_where_nothing_came(cosmo: Run, log:
     assert datetime.fromisoformat(episodes[0]["start"]).timestamp() == pytest.approx(wall_s, abs=0.01)
 
 
+def test_a_replay_into_a_log_that_has_its_time_already_is_refused(
+    cosmo: Run, tiny_bundle: Bundle, log: Path, recording: Path
+) -> None:
+    before = cosmo("episodes", "--home", log, "--json").out
+    words = ["--sensors", "imu", "--bundle", tiny_bundle.path, "--replay", recording, "--speed", "max"]
+    done = cosmo(*words, "--home", log)
+    assert done.code == 2
+    assert "name another folder" in done.err
+    assert cosmo("episodes", "--home", log, "--json").out == before
+
+
 def test_they_are_exported_for_other_programs(cosmo: Run, log: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(cosmo("episodes", "--home", log, "--csv").out)))
     assert list(rows[0])[:6] == ["start", "end", "start_utc", "end_utc", "seconds", "activity"]
