@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         if options.acknowledge not in standing:
             raise UsageError(f"alarm {options.acknowledge!r} is not active; active: {', '.join(standing) or 'none'}")
         acknowledge(home, options.acknowledge)
-        say(f"{options.acknowledge}: acknowledged; the run takes it with its next window, or the next run when it starts")
+        say(f"{options.acknowledge}: acknowledged; the run takes it with its next window, or the next run as it starts")
     elif options.json:
         for entry in alarms:
             print(json.dumps(entry))

@@ -9,7 +9,7 @@ import re
 import threading
 from datetime import datetime
 from pathlib import Path
-from typing import Callable, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Callable, List, NamedTuple, Optional
 
 from cosmo_runtime.models.bundle import Bundle
 from cosmo_runtime.runtime.alarms.board import RAISED, AlarmBoard, News
@@ -24,13 +24,11 @@ from cosmo_runtime.runtime.health.vitals import Trouble, Vitals
 from cosmo_runtime.runtime.mqtt.publisher import Publisher
 from cosmo_runtime.runtime.mqtt.sink import MqttSink
 from cosmo_runtime.runtime.mqtt.topics import Device, Topics
-from cosmo_runtime.runtime.recognition.loop import Outcome, Sink
-from cosmo_runtime.runtime.recognition.silence import Silence
+from cosmo_runtime.runtime.recognition.loop import Sink, Together
 from cosmo_runtime.runtime.run import Run
 from cosmo_runtime.runtime.sinks.episodes import Episodes
 from cosmo_runtime.runtime.sinks.queued import QueuedSink
 from cosmo_runtime.runtime.state import clips_folder, log_folder, state_folder, take_acknowledgements
-from cosmo_runtime.sensors.events import Event
 from cosmo_runtime.sensors.recording import Recording
 
 _log = logging.getLogger(__name__)
@@ -136,8 +134,9 @@ def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: 
         return [*name_watch.troubles, *([Trouble(broker, grave=True)] if broker else [])]
 
     clips = ring if any(alarm.clip for alarm in config.alarms) else None
-    together = _WithClips(sinks, clips) if clips else _InOrder(sinks)
-    queue = QueuedSink(together, "episodes", live=not options.replay)
+    if clips:
+        sinks.append(clips)  # last: a clip is asked for when it holds what the alarm was raised for
+    queue = QueuedSink(Together(sinks), "episodes", live=not options.replay)
     return Home(queue, clips, folder, lambda: list(board.standing), mqtt.health if mqtt else None, troubles, changed)
 
 
@@ -161,41 +160,3 @@ def _unknown_zone() -> str:
     is_rule = re.match(r"(<[^>]+>|[A-Za-z]{3,})[+-]?\d", zone)  # such as CET-1CEST
     is_file = Path(os.environ.get("TZDIR", "/usr/share/zoneinfo"), zone).is_file()
     return "" if zone in ("", "UTC") or is_rule or is_file else zone
-
-
-class _InOrder(Sink):
-    """Sinks behind one queue, so that each sees what the earlier ones have done with a window."""
-
-    def __init__(self, sinks: Sequence[Sink]) -> None:
-        self._sinks = sinks
-
-    def outcome(self, outcome: Outcome) -> None:
-        for sink in self._sinks:
-            sink.outcome(outcome)
-
-    def silence(self, silence: Silence) -> None:
-        for sink in self._sinks:
-            sink.silence(silence)
-
-    def out_of_step(self, behind_ms: Mapping[str, float]) -> None:
-        for sink in self._sinks:
-            sink.out_of_step(behind_ms)
-
-    def corrected(self, taken_off_ms: Mapping[str, float]) -> None:
-        for sink in self._sinks:
-            sink.corrected(taken_off_ms)
-
-    def close(self) -> None:
-        for sink in self._sinks:
-            sink.close()
-
-
-class _WithClips(_InOrder):
-    """These, and the ring: a clip is asked for when it holds what the alarm was raised for."""
-
-    def __init__(self, sinks: Sequence[Sink], ring: ClipRing) -> None:
-        super().__init__([*sinks, ring])
-        self._ring = ring
-
-    def event(self, event: Event) -> None:
-        self._ring.event(event)

@@ -83,13 +83,13 @@ class Sink:
         """Receives the reason why there are no answers, and again every ten seconds while there are none."""
 
     def out_of_step(self, behind_ms: Mapping[str, float]) -> None:
-        """Takes how many milliseconds each sensor is behind the others that is out of step; empty when all are in step.
+        """Receives the delay of each sensor that is out of step, in milliseconds behind the others.
 
-        Called when that changes.
+        Called when that changes; empty when all are in step.
         """
 
     def corrected(self, taken_off_ms: Mapping[str, float]) -> None:
-        """Takes how many milliseconds the run takes off each sensor's times, because it was out of step.
+        """Receives how many milliseconds the run takes off each sensor's times, because it was out of step.
 
         Called when that changes, and ``out_of_step`` with nothing just before it.
         """
@@ -106,6 +106,76 @@ class Sink:
 
     def close(self) -> None:
         """Closes the sink."""
+
+    def defines(self, method: str) -> bool:
+        """Whether the sink does anything when this method is called."""
+        return getattr(type(self), method) is not getattr(Sink, method)
+
+
+class Together(Sink):
+    """Several sinks as one. Each call goes to all of them, in their order."""
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self._sinks = sinks
+
+    def event(self, event: Event) -> None:
+        """Passes an event on."""
+        for sink in self._sinks:
+            sink.event(event)
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Passes a prediction on."""
+        for sink in self._sinks:
+            sink.outcome(outcome)
+
+    def empty(self, windows: int) -> None:
+        """Passes on how many windows were empty."""
+        for sink in self._sinks:
+            sink.empty(windows)
+
+    def outdated(self, window: Window) -> None:
+        """Passes on a window that came too late."""
+        for sink in self._sinks:
+            sink.outdated(window)
+
+    def refused(self, window: Window) -> None:
+        """Passes on a window whose answer was invalid."""
+        for sink in self._sinks:
+            sink.refused(window)
+
+    def silence(self, silence: Silence) -> None:
+        """Passes on why there are no answers."""
+        for sink in self._sinks:
+            sink.silence(silence)
+
+    def out_of_step(self, behind_ms: Mapping[str, float]) -> None:
+        """Passes on which sensors are out of step."""
+        for sink in self._sinks:
+            sink.out_of_step(behind_ms)
+
+    def corrected(self, taken_off_ms: Mapping[str, float]) -> None:
+        """Passes on what the run takes off."""
+        for sink in self._sinks:
+            sink.corrected(taken_off_ms)
+
+    def missed(self, counts: Mapping[str, int]) -> None:
+        """Passes on what was dropped."""
+        for sink in self._sinks:
+            sink.missed(counts)
+
+    def idle(self) -> None:
+        """Lets all work."""
+        for sink in self._sinks:
+            sink.idle()
+
+    def close(self) -> None:
+        """Closes all."""
+        for sink in self._sinks:
+            sink.close()
+
+    def defines(self, method: str) -> bool:
+        """Whether any of them does."""
+        return any(sink.defines(method) for sink in self._sinks)
 
 
 def recognise(
@@ -139,7 +209,8 @@ def recognise(
     watch = SilenceWatch(infos, patience_s=aligner.spec.window_s)
     steps = StepWatch(infos)
     backlog = Backlog(aligner.lateness_ns)
-    idling = _Idling(sinks)
+    sink = Together(sinks)
+    idling = _Idling(sink)
     taken_off_ms: Dict[str, float] = {}
     answered = False
     now_ns = 0
@@ -154,7 +225,7 @@ def recognise(
         elif isinstance(event, Correction):
             steps.correct(event)
             taken_off_ms[event.sensor] = event.taken_off_ns / 1e6
-            _tell_correction(event, taken_off_ms, sinks)
+            _tell_correction(event, taken_off_ms, sink)
         following = successor()
         if following:
             relay.hand_over(following)
@@ -162,15 +233,12 @@ def recognise(
         windows = relay.feed(event)
         empty = aligner.empty_windows - empty_before
         if windows or empty or not isinstance(event, Tick):
-            for sink in sinks:
-                sink.event(event)
+            sink.event(event)
         if empty:
-            for sink in sinks:
-                sink.empty(empty)
+            sink.empty(empty)
         for window, answering in windows:
             if live and backlog.drops(window.end_ns):
-                for sink in sinks:
-                    sink.outdated(window)
+                sink.outdated(window)
                 continue
             asleep = selection.asleep(window) if selection else frozenset()
             waited_ns = time.monotonic_ns() - window.complete_ns if live else 0
@@ -178,8 +246,7 @@ def recognise(
                 prediction = answering.predict(window, waited_ns, asleep, selection.doubt if selection else 0.0)
             except BadAnswer as error:
                 _log.warning("no prediction for a window: %s", error)
-                for sink in sinks:
-                    sink.refused(window)
+                sink.refused(window)
                 continue
             if selection:
                 selection.learn(prediction)
@@ -189,8 +256,7 @@ def recognise(
             outcome = Outcome(
                 prediction, window, states, middle_ns, truths.at(middle_ns), inside, answering.spec.hop_ns
             )
-            for sink in sinks:
-                sink.outcome(outcome)
+            sink.outcome(outcome)
             watch.answered()
             idling.run_soon()
             answered = True
@@ -199,24 +265,23 @@ def recognise(
         behind_ms = steps.look(now_ns) if windows or empty else None
         if behind_ms is not None:
             _log.warning("%s", in_words(behind_ms))
-            for sink in sinks:
-                sink.out_of_step(behind_ms)
+            sink.out_of_step(behind_ms)
         ticks = isinstance(event, Tick)
         due = (ticks or not live) and idling.due()  # a replay may have no ticks
         if (ticks or due or isinstance(event, StateChange)) and watch.should_report():
-            _report(explain(relay.aligner, infos, watch.lost, now_ns, backlog.behind), sinks)
+            _report(explain(relay.aligner, infos, watch.lost, now_ns, backlog.behind), sink)
         if due:
             idling.run()
     if not answered:
         silence = explain(relay.aligner, infos, watch.lost, now_ns, backlog.behind)
-        for sink in sinks:
-            sink.silence(silence)
+        sink.silence(silence)
 
 
 def pass_on(events: Iterable[Event], sensors: Collection[str], sinks: Sequence[Sink]) -> None:
     """Passes live events to the sinks without recognising anything."""
     watch = SilenceWatch(sensors)
-    idling = _Idling(sinks)
+    sink = Together(sinks)
+    idling = _Idling(sink)
     for event in events:
         if isinstance(event, StateChange):
             watch.change(event)
@@ -224,8 +289,7 @@ def pass_on(events: Iterable[Event], sensors: Collection[str], sinks: Sequence[S
             if idling.due():
                 idling.run()
         else:
-            for sink in sinks:
-                sink.event(event)
+            sink.event(event)
         if watch.all_lost and watch.should_report():
             _log.warning("nothing is recorded, because all sensors are lost: %s", ", ".join(watch.lost))
 
@@ -240,24 +304,22 @@ def _state(name: str, prediction: Prediction, watch: SilenceWatch) -> str:
     return "ok" if prediction.present[name] else "absent"
 
 
-def _report(silence: Silence, sinks: Sequence[Sink]) -> None:
+def _report(silence: Silence, sink: Sink) -> None:
     _log.warning("nothing is recognised: %s", silence.reason)
-    for sink in sinks:
-        sink.silence(silence)
+    sink.silence(silence)
 
 
-def _tell_correction(correction: Correction, taken_off_ms: Mapping[str, float], sinks: Sequence[Sink]) -> None:
+def _tell_correction(correction: Correction, taken_off_ms: Mapping[str, float], sink: Sink) -> None:
     _log.warning("%s", corrected_in_words(correction))
-    for sink in sinks:
-        sink.out_of_step({})
-        sink.corrected(dict(taken_off_ms))
+    sink.out_of_step({})
+    sink.corrected(dict(taken_off_ms))
 
 
 class _Idling:
-    """Lets sinks do slow work soon after a window, or else four times a second; no more often if windows are."""
+    """Lets a sink do slow work soon after a window, or else four times a second; no more often if windows are."""
 
-    def __init__(self, sinks: Sequence[Sink]) -> None:
-        self._sinks = sinks
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
         self._next_ns = self._soon_again_ns = 0
 
     def run_soon(self) -> None:
@@ -267,11 +329,10 @@ class _Idling:
             self._next_ns, self._soon_again_ns = 0, now_ns + _IDLE_NS
 
     def due(self) -> bool:
-        """Whether the sinks did not work a moment ago."""
+        """Whether the sink did not work a moment ago."""
         return time.monotonic_ns() >= self._next_ns
 
     def run(self) -> None:
-        """Lets the sinks work."""
+        """Lets the sink work."""
         self._next_ns = time.monotonic_ns() + _IDLE_NS
-        for sink in self._sinks:
-            sink.idle()
+        self._sink.idle()

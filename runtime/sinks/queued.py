@@ -65,7 +65,7 @@ class QueuedSink(Sink):
         self.abandoned = False
         self._sink = sink
         self._live = live
-        self._methods = {name for name in (*_WORDS, "idle") if getattr(type(sink), name) is not getattr(Sink, name)}
+        self._methods = {name for name in (*_WORDS, "idle") if sink.defines(name)}
         self._changed = threading.Condition()  # guards everything below
         self._calls: Deque[_Call] = deque()
         self._events, self._others = _Share(_MOST_EVENTS), _Share(most_outcomes)
