@@ -73,14 +73,13 @@ def refuse_silent_alarms(config: Config, bundle: Bundle) -> None:
         raise ConfigError("\n".join(silent))
 
 
-def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: Run) -> Optional[Home]:
-    """Opens the parts that the options and the configuration ask for; None if they ask for none.
+def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: Run) -> Home:
+    """Opens the parts that ``--home`` and the configuration ask for.
 
     Raises:
         LogError: the log cannot be written.
+        UsageError: a replay must not write there.
     """
-    if options.home is None:
-        return None
     if options.replay and options.home == DEFAULT_HOME:
         raise UsageError("--home with --replay: name a folder, or the replay would be mixed into this home's log")
     folder = state_folder() if options.home == DEFAULT_HOME else options.home

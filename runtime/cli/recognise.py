@@ -9,7 +9,7 @@ import os
 import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import TYPE_CHECKING, List, NamedTuple, Optional, Tuple
 
 from rich.console import Console
 
@@ -50,26 +50,17 @@ from cosmo_runtime.runtime.sync.correction import Corrector
 from cosmo_runtime.runtime.windows.aligner import Aligner
 from cosmo_runtime.sensors.recording import Recording
 
+if TYPE_CHECKING:
+    from cosmo_runtime.runtime.cli.home import Home
+
 
 def run(options: argparse.Namespace) -> int:
     """Does it; returns the exit code."""
     config = load_config(options.config)
     settings = config.recognition
     bundle = load_bundle(chosen_bundle(options, config)).at_hop(settings.hop_s)
-    spec = bundle.spec
     saves = options.save_energy or config.selection.save_energy
-    _refuse_nonsense(options, bundle)
-    if options.home is not None:
-        from cosmo_runtime.runtime.cli.home import open_home, refuse_silent_alarms
-
-        refuse_silent_alarms(config, bundle)
-    elif not options.replay and (config.alarms or config.mqtt):
-        what = " and ".join(["alarms"] * bool(config.alarms) + ["[mqtt]"] * bool(config.mqtt))
-        say(f"{options.config}: {what} need --home; without it, nobody is alarmed or told")
-    if options.follow and (options.bundle or settings.bundle):
-        raise UsageError(
-            "--follow runs the bundle in use. Leave out --bundle, and remove `bundle` from the configuration"
-        )
+    _refuse_nonsense(options, config, bundle)
 
     def recognizer_of(bundle: Bundle) -> Recognizer:
         engine = open_engine(bundle, options.engine or settings.engine, settings.threads, saves)
@@ -77,94 +68,125 @@ def run(options: argparse.Namespace) -> int:
 
     opened = open_page(options) if options.web else None
     recognizer = recognizer_of(bundle)
-    windows = windows_key(spec, settings.lateness_ms)
+    live = not options.replay
     with ExitStack() as stack:
-        if options.replay:
-            run = _open_replay(options, bundle, settings.lateness_ms)
-        else:
-            run = connect_rig(options, config, stack)
+        run = connect_rig(options, config, stack) if live else _open_replay(options, bundle, settings.lateness_ms)
         _refuse_other_kinds(run, bundle)
         if not bundle.knows_real_people and not run.simulated:
             say(f"{bundle.path.name}: {STRANGER_TO_PEOPLE}. Put another model in use: cosmo-runtime bundle list")
-        lines = _output(options, run, stack)
-        live = not options.replay
-        queues: List[QueuedSink] = []
-        recordings: List[RecordingSink] = []  # of which others tell
-        output = QueuedSink(lines, "JSON lines", live=live) if lines else None  # a pipe or a disk may block
-        if output:
-            queues.append(output)
-        on_screen = TERMINAL.is_terminal and str(options.output) != "-" and not options.page_only
-        if on_screen:  # a terminal may block, too, and drawing takes long
-            from cosmo_runtime.runtime.sinks.view import LiveView
-
-            queues.append(QueuedSink(LiveView(spec, run.infos, run.title, TERMINAL), "live view", live=live))
-        recorder: Optional[Sink] = None
-        if opened:  # so may a browser
-            feed, recorder = _page(opened, run, bundle, live, stack, recordings)
-            queues.append(QueuedSink(feed, "page", live=live))
-        home = open_home(options, config, bundle, run) if options.home is not None else None
-        if home:
-            queues.append(home.queue)
-        summary = Summary(run.infos, queues, recordings)
-        vitals = Vitals(run.infos, queues, recordings, home.clips if home else None, home.troubles if home else tuple)
-        # no queue: they only count, and must miss nothing; the last one tells systemd that the loop itself runs
-        sinks: List[Sink] = [summary, vitals, Notifier(vitals)]
-        if options.metrics:
-            stack.enter_context(closing(MetricsServer(options.metrics, vitals, version())))
-        if home:
-            stack.enter_context(home.heartbeat(vitals))
-        if options.record:
-            about = {"windows": windows, "bundle": bundle.path.name, "source": run.title, **story(options, config)}
-            path = free_recording(options.record)
-            writer = open_writer(options.record, path, options, run.infos, about)
-            stack.callback(writer.close)
-            recordings.append(RecordingSink(writer))
-            sinks += recordings  # no queue: its writer has one
-        if recorder:
-            sinks.append(recorder)  # likewise
-        if run.check:
-            sinks.append(run.check)  # no queue: it must see every window, and no device waits for a replay
-        sinks += queues
-        aligner = Aligner(spec, run.infos, settings.lateness_ms / 1e3)
+        sinks = _open_sinks(options, config, run, bundle, opened, stack)
+        aligner = Aligner(bundle.spec, run.infos, settings.lateness_ms / 1e3)
         events = run.events
         if live and (options.auto_sync or settings.auto_sync):
             corrector = Corrector(run.infos)  # no queue: what it decides comes before the next window
-            sinks.append(corrector)
+            sinks.all.append(corrector)
             events = corrector.through(events)
         events = until(events, run.stop, options.duration)
-        selection = _selection(config, run) if saves else None
         follower = Follower(
             Shelf(motion=options.emulate),
             bundle,
             run.infos,
             recognizer_of,
-            same_windows_only=bool(recordings or run.check),
+            same_windows_only=bool(sinks.recordings or run.check),
             hop_s=settings.hop_s,
         )
         if options.follow:
             stack.enter_context(follower)
         gc.freeze()  # a full collection would walk through all that is imported, and hold up an answer
         try:
-            recognise(events, aligner, recognizer, run.infos, sinks, live, follower.take, selection)
+            selection = _selection(config, run) if saves else None
+            recognise(events, aligner, recognizer, run.infos, sinks.all, live, follower.take, selection)
             whole = options.duration is None and not run.stop.is_set()
         except EndOfRun:  # the reader of our lines has closed the pipe
             whole = False
         finally:
             gc.unfreeze()
-            for sink in sinks:
+            for sink in sinks.all:
                 sink.close()
+    return _conclude(options, run, sinks, whole)
+
+
+class _Sinks(NamedTuple):
+    """The open sinks of a run.
+
+    Attributes:
+        all: in the order in which they are told.
+        recordings: those that record.
+        summary: the closing summary.
+        lines: the JSON lines, and the queue before them; None without.
+    """
+
+    all: List[Sink]
+    recordings: List[RecordingSink]
+    summary: Summary
+    lines: Optional[Tuple[JsonLines, QueuedSink]]
+
+
+def _open_sinks(
+    options: argparse.Namespace, config: Config, run: Run, bundle: Bundle, opened: Optional[Opened], stack: ExitStack
+) -> _Sinks:
+    """Opens what the options ask for. What may block, such as a pipe, a disk or a terminal, gets a queue."""
+    live = not options.replay
+    queues: List[QueuedSink] = []
+    recordings: List[RecordingSink] = []  # of which others tell
+    json_lines = _output(options, run, stack)
+    if json_lines:
+        queues.append(QueuedSink(json_lines, "JSON lines", live=live))
+    lines = (json_lines, queues[0]) if json_lines else None
+    on_screen = TERMINAL.is_terminal and str(options.output) != "-" and not options.page_only
+    if on_screen:  # drawing takes long, too
+        from cosmo_runtime.runtime.sinks.view import LiveView
+
+        queues.append(QueuedSink(LiveView(bundle.spec, run.infos, run.title, TERMINAL), "live view", live=live))
+    recorder: Optional[Sink] = None
+    if opened:
+        feed, recorder = _page(opened, run, bundle, live, stack, recordings)
+        queues.append(QueuedSink(feed, "page", live=live))
+    home: Optional[Home] = None
+    if options.home is not None:
+        from cosmo_runtime.runtime.cli.home import open_home
+
+        home = open_home(options, config, bundle, run)
+        queues.append(home.queue)
+    summary = Summary(run.infos, queues, recordings)
+    vitals = Vitals(run.infos, queues, recordings, home.clips if home else None, home.troubles if home else tuple)
+    # no queue: they only count, and must miss nothing; the last one tells systemd that the loop itself runs
+    sinks: List[Sink] = [summary, vitals, Notifier(vitals)]
+    if options.metrics:
+        stack.enter_context(closing(MetricsServer(options.metrics, vitals, version())))
+    if home:
+        stack.enter_context(home.heartbeat(vitals))
+    if options.record:
+        windows = windows_key(bundle.spec, config.recognition.lateness_ms)
+        about = {"windows": windows, "bundle": bundle.path.name, "source": run.title, **story(options, config)}
+        writer = open_writer(options.record, free_recording(options.record), options, run.infos, about)
+        stack.callback(writer.close)
+        recordings.append(RecordingSink(writer))
+    sinks += recordings  # no queue: its writer has one
+    if recorder:
+        sinks.append(recorder)  # likewise
+    if run.check:
+        sinks.append(run.check)  # no queue: it must see every window, and no device waits for a replay
+    return _Sinks([*sinks, *queues], recordings, summary, lines)
+
+
+def _conclude(options: argparse.Namespace, run: Run, sinks: _Sinks, whole: bool) -> int:
+    """Says how the run went, and returns the exit code. ``whole``: the events ended by themselves."""
+    summary = sinks.summary
     Console(stderr=True).print(summary.render())
     written = not options.summary or _write_summary(options.summary, summary)
-    for recording in recordings:
+    for recording in sinks.recordings:
         check_recording(recording)
     different = 0
     if run.check:
         different = len(run.check.different) + (len(run.check.missing) if whole else 0)
         say(f"windows equal to those of the live run, bit for bit: {run.check.same} of {run.check.same + different}")
-    if lines and lines.failure:
-        raise Failure(lines.failure)
-    if output and output.abandoned:
-        raise Failure("JSON lines: the last lines could not be written")
+    if sinks.lines:
+        lines, queue = sinks.lines
+        if lines.failure:
+            raise Failure(lines.failure)
+        if queue.abandoned:
+            raise Failure("JSON lines: the last lines could not be written")
     if summary.last_silence and not summary.windows:
         raise Failure(f"{run.title}: no window could be recognised: {summary.last_silence.reason}")
     return DONE if written and not different else FAILED
@@ -175,7 +197,7 @@ def _selection(config: Config, run: Run) -> Selection:
     return Selection({name: info.kind for name, info in run.infos.items()}, config.selection, watched)
 
 
-def _refuse_nonsense(options: argparse.Namespace, bundle: Bundle) -> None:
+def _refuse_nonsense(options: argparse.Namespace, config: Config, bundle: Bundle) -> None:
     unknown = [name for name in options.sensors if name not in bundle.spec.sensors]
     if unknown:
         known = ", ".join(bundle.spec.sensors)
@@ -201,6 +223,17 @@ def _refuse_nonsense(options: argparse.Namespace, bundle: Bundle) -> None:
         raise UsageError("--listen, --token, --token-file and --recordings need --web")
     if options.speed != "1" and not options.replay:
         raise UsageError("--speed needs --replay")
+    if options.follow and (options.bundle or config.recognition.bundle):
+        raise UsageError(
+            "--follow runs the bundle in use. Leave out --bundle, and remove `bundle` from the configuration"
+        )
+    if options.home is not None:
+        from cosmo_runtime.runtime.cli.home import refuse_silent_alarms
+
+        refuse_silent_alarms(config, bundle)
+    elif not options.replay and (config.alarms or config.mqtt):
+        what = " and ".join(["alarms"] * bool(config.alarms) + ["[mqtt]"] * bool(config.mqtt))
+        say(f"{options.config}: {what} need --home; without it, nobody is alarmed or told")
 
 
 def _refuse_other_kinds(run: Run, bundle: Bundle) -> None:

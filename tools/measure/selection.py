@@ -1,10 +1,10 @@
 """Measures what sensors that sleep save and cost: trials, operations of the encoders, time asleep, delays of falls.
 
-    python -m cosmo_runtime.tools.measure.selection --data PATH/utd-mhad                          training people
-    python -m cosmo_runtime.tools.measure.selection --data PATH/utd-mhad --subjects 7,8 --people 904-911
-    python -m cosmo_runtime.tools.measure.selection … --curve curve.png            also for other confidences
-    python -m cosmo_runtime.tools.measure.selection                                the engine's time, by who is awake
-    python -m cosmo_runtime.tools.measure.selection … --start 1.0                  as if devices were switched off
+    python tools/measure/selection.py --data PATH/utd-mhad                          training people
+    python tools/measure/selection.py --data PATH/utd-mhad --subjects 7,8 --people 904-911
+    python tools/measure/selection.py … --curve curve.png            also for other confidences
+    python tools/measure/selection.py                                the engine's time, by who is awake
+    python tools/measure/selection.py … --start 1.0                  as if devices were switched off
 
 Streams are those of UTD-MHAD (real IMU on the wrist, real depth, radar synthesised from the skeletons; with the IMU on
 the thigh, it counts as absent) and of simulated people. Each is recognised twice, with all sensors awake and with the

@@ -77,14 +77,14 @@ def _first(collected: Collected, figures: bool, titles: Dict[str, str]) -> str:
 def _sentences(collected: Collected, lines: List[_Line]) -> Iterator[str]:
     systems = {result["method"] for result in collected.all if result["method"] in ROWS} - set(_OURS)
     yield (
-        "Cosmo, as published, with label spreading, and with balanced label spreading and warping, stands "
+        "Cosmo (as published, with label spreading, and with balanced label spreading and warping) stands "
         f"beside {len(systems)} other systems, all with the same windows, splits, labels and budget."
     )
     behind = [f"{line.protocol.title} ({line.protocol.column(line.rate)})" for line in lines if not line.ours_lead]
     if lines:
         yield (
-            f"Of {len(lines)} comparisons below, one of its three rows leads in {len(lines) - len(behind)}"
-            + (f", but not on {'; '.join(behind)}." if behind else ".")
+            f"One of these three forms leads in {len(lines) - len(behind)} of the {len(lines)} comparisons below."
+            + (f" None leads on {'; '.join(behind)}." if behind else "")
         )
     yield "Accuracies are in percent, on people who were not learned from: mean ± standard deviation (seeds)."
     yield "One seed in brackets is one training, and tells little."
