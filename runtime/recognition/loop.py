@@ -83,13 +83,13 @@ class Sink:
         """Receives the reason why there are no answers, and again every ten seconds while there are none."""
 
     def out_of_step(self, behind_ms: Mapping[str, float]) -> None:
-        """Takes how many milliseconds each sensor is behind the others that is out of step; empty when all are in step.
+        """Receives the delay of each sensor that is out of step, in milliseconds behind the others.
 
-        Called when that changes.
+        It is empty when all are in step. Called when that changes.
         """
 
     def corrected(self, taken_off_ms: Mapping[str, float]) -> None:
-        """Takes how many milliseconds the run takes off each sensor's times, because it was out of step.
+        """Receives how many milliseconds the run takes off each sensor's times, because it was out of step.
 
         Called when that changes, and ``out_of_step`` with nothing just before it.
         """
