@@ -26,7 +26,12 @@ class Standing:
             self._truth = event
 
     def events(self, at_ns: int) -> List[Event]:
-        """What stands, as events of a time at which a recording begins."""
+        """What stands, as events of the time at which a recording begins. An activity that begins later keeps its time.
+
+        With an earlier time in it, the recording would seem to begin then.
+        """
         told: List[Event] = [replace(state, at_ns=at_ns) for state in self._states.values()]
         told += [replace(correction, at_ns=at_ns) for correction in self._corrections.values()]
-        return told + ([self._truth] if self._truth else [])
+        if self._truth:
+            told.append(replace(self._truth, stamp_ns=max(at_ns, self._truth.stamp_ns)))
+        return told

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from cosmo_runtime.sensors.events import Correction, Sample, StateChange, Tick, Truth
+from cosmo_runtime.sensors.recording import Recording, RecordingWriter
 from cosmo_runtime.sensors.recording.standing import Standing
+from cosmo_runtime.sensors.sensor import SensorInfo
 
 _S = 10**9
 
@@ -27,5 +31,25 @@ def test_the_latest_of_each_sensor_stands_and_what_passed_does_not() -> None:
         StateChange("imu", 9 * _S, "lost", "unplugged"),
         StateChange("radar", 9 * _S, "ok"),
         Correction("imu", 9 * _S, 20),
-        Truth(4 * _S, "fall"),
+        Truth(9 * _S, "fall"),
     ]
+
+
+def test_an_activity_that_is_still_to_begin_keeps_its_time() -> None:
+    standing = Standing()
+    standing.note(Truth(9 * _S, "fall"))
+    assert standing.events(8 * _S) == [Truth(9 * _S, "fall")]
+
+
+def test_a_recording_begins_when_it_was_begun_however_long_an_activity_lasts(tmp_path: Path) -> None:
+    standing = Standing()
+    standing.note(StateChange("imu", 0, "ok"))
+    standing.note(Truth(0, "sleep"))
+    begins_ns = 8 * 3600 * _S
+    sample = Sample("imu", begins_ns, begins_ns + _S, np.zeros(9, np.float32))
+    with RecordingWriter(tmp_path / "run.mcap", {"imu": SensorInfo("imu", "an IMU", 100)}) as writer:
+        for event in [*standing.events(begins_ns), sample]:
+            writer.write(event)
+    recording = Recording(tmp_path / "run.mcap")
+    assert [type(event) for event in recording.events()] == [StateChange, Truth, Sample]
+    assert recording.start_ns == begins_ns
