@@ -165,6 +165,14 @@ class Aligner:
         """The age of samples that a window may still need."""
         return self.spec.window_ns + self.spec.hop_ns + self.lateness_ns + REACH_NS
 
+    def lacks(self, modality: ModalitySpec, end_ns: int) -> str:
+        """Describes what a sensor lacks for a window that ends at a time; empty if it would be present."""
+        try:
+            self._content(modality, end_ns)
+        except _Absent as absence:
+            return str(absence)
+        return ""
+
     def kept(self, sample: Sample) -> Sample:
         """The latest sample as windows use it, a picture as its features; unchanged if it was not accepted."""
         newest = self._newest.get(sample.sensor)
@@ -259,13 +267,13 @@ class Aligner:
         self.lacking = {}
         for modality in self.spec.modalities:
             try:
-                arrays[modality.sensor] = self._content(modality)
+                arrays[modality.sensor] = self._content(modality, self._end_ns)
             except _Absent as absence:
                 self.lacking[modality.sensor] = str(absence)
         present = {name: name in arrays for name in self.spec.sensors}
         return Window(self._end_ns, arrays, present, now_ns, late)
 
-    def _content(self, modality: ModalitySpec) -> WindowArray:
+    def _content(self, modality: ModalitySpec, end_ns: int) -> WindowArray:
         """One sensor's features on the window's grid.
 
         The grid has ``steps`` times, the last one at the window's end. Each channel of an IMU is interpolated between
@@ -276,7 +284,7 @@ class Aligner:
         Raises:
             _Absent: too few steps are covered.
         """
-        ring, end_ns = self.rings[modality.sensor], self._end_ns
+        ring = self.rings[modality.sensor]
         if not len(ring):
             raise _Absent("no samples")
         steps = self.spec.steps(modality)
