@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Sequence
+from typing import Dict, Iterable, Iterator, List, Mapping, Sequence
 
 import numpy as np
 
@@ -143,6 +143,11 @@ class Aligner:
         if isinstance(event, Tick):
             return self._close(event.now_ns, deadline_ns=event.now_ns - self.lateness_ns)
         return []
+
+    def windows(self, events: Iterable[Event]) -> Iterator[Window]:
+        """Yields the windows of a stream of events."""
+        for event in events:
+            yield from self.feed(event)
 
     def _correct(self, name: str, taken_off_ns: int) -> None:
         """Moves what is there of a sensor as far as its next samples are moved, so that the next window fits them."""

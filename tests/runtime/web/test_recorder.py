@@ -84,8 +84,7 @@ def test_a_recording_amid_a_run_has_the_windows_of_the_run(
         ("radar", "ok"),
     ]
     assert [event.activity for event in again if isinstance(event, Truth)] == ["walk"]
-    aligner = Aligner(spec, infos)
-    replayed = [(window.end_ns, window.digest(), window.late) for event in again for window in aligner.feed(event)]
+    replayed = [(window.end_ns, window.digest(), window.late) for window in Aligner(spec, infos).windows(again)]
     assert len(replayed) >= 5
     assert replayed == [(window.end_ns, window.digest(), window.late) for window in windows[-len(replayed) :]]
 
