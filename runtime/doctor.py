@@ -265,5 +265,4 @@ def _lacks(info: SensorInfo, samples: Sequence[Sample], spec: ModelSpec) -> str:
     aligner = Aligner(short, {info.name: info})
     first_is_over = Tick(samples[0].stamp_ns + round((short.window_s + short.hop_s) * 1e9) + aligner.lateness_ns)
     events: List[Event] = [*samples, first_is_over]
-    windows = [window for event in events for window in aligner.feed(event)]
-    return "" if windows else aligner.lacking[info.name]
+    return "" if list(aligner.windows(events)) else aligner.lacking[info.name]

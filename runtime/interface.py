@@ -116,9 +116,7 @@ class Recording:
     def windows(self, model: Model) -> Iterator[Window]:
         """The windows that a live run of this model would have seen."""
         run = open_replay(self._file, model.spec.sensors, model.spec, 300.0, paced=False)
-        aligner = Aligner(model.spec, run.infos)
-        for event in run.events:
-            yield from aligner.feed(event)
+        yield from Aligner(model.spec, run.infos).windows(run.events)
 
     def labels(self, table: PathLike) -> List[Label]:
         """Reads a table of labels for this recording. Rows that name another recording are left out."""
@@ -193,7 +191,6 @@ def _recognised(
         model = load_model(model) if model else Model(Shelf(motion=emulate).in_use)
     with ExitStack() as stack:
         run = open_live(sensors, load_config(Path(config) if config else None), stack, emulate=emulate)
-        aligner = Aligner(model.spec, run.infos)
-        for event in until(run.events, run.stop, seconds):
-            for window in aligner.feed(event):
-                yield model.predict(window)
+        events = until(run.events, run.stop, seconds)
+        for window in Aligner(model.spec, run.infos).windows(events):
+            yield model.predict(window)

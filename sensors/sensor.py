@@ -55,6 +55,11 @@ class SensorInfo:
     def __post_init__(self) -> None:
         self.kind = self.kind or self.name
 
+    @property
+    def losses(self) -> dict[str, int]:
+        """What the driver counted, without the samples and without what is 0."""
+        return {reason: count for reason, count in dict(self.counts).items() if reason != "samples" and count}
+
 
 class Sensor(ABC):
     """A device that yields samples. Use it as a context manager, or call ``connect`` and ``disconnect``.

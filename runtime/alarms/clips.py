@@ -7,7 +7,6 @@ import re
 import threading
 import time
 from collections import deque
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Callable, Deque, Dict, List, Mapping, NamedTuple, Optional
@@ -16,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cosmo_runtime.runtime.labels.expiry import ClockNotSet, Lifetime, expires
 from cosmo_runtime.runtime.recognition.loop import Sink
-from cosmo_runtime.sensors.events import Correction, Event, Sample, StateChange, Tick, Truth, host_ns
+from cosmo_runtime.sensors.events import Event, Sample, Tick, Truth, host_ns
 from cosmo_runtime.sensors.recording import RecordingError, RecordingWriter
+from cosmo_runtime.sensors.recording.standing import Standing
 from cosmo_runtime.sensors.sensor import SensorInfo
 
 _LAG_NS = 5 * 10**9  # an alarm is raised a few windows after its cause
@@ -78,9 +78,7 @@ class ClipRing(Sink):
         self._ring: Deque[Event] = deque()
         self._bytes = 0
         self._newest_ns = 0
-        self._states: Dict[str, StateChange] = {}  # before the ring begins, as what follows
-        self._corrections: Dict[str, Correction] = {}
-        self._truth: Optional[Truth] = None
+        self._standing = Standing()  # before the ring begins
         self._requests: Deque[_Request] = deque()
         self._writer: Optional[RecordingWriter] = None
         self._finishing: List[threading.Thread] = []
@@ -144,12 +142,8 @@ class ClipRing(Sink):
             return
         self._end_ns = end_ns
         first_ns = min([_time(event) for event in self._ring] or [start_ns])
-        for state in self._states.values():
-            self._writer.write(replace(state, at_ns=first_ns))
-        for correction in self._corrections.values():
-            self._writer.write(replace(correction, at_ns=first_ns))
-        if self._truth:
-            self._writer.write(self._truth)
+        for event in self._standing.events(first_ns):
+            self._writer.write(event)
         _log.warning("alarm %s is recorded to %s", request.name, path)
 
     def _expiry(self) -> Dict[str, str]:
@@ -177,12 +171,7 @@ class ClipRing(Sink):
     def _drop(self) -> None:
         event = self._ring.popleft()
         self._bytes -= _size(event)
-        if isinstance(event, StateChange):
-            self._states[event.sensor] = event
-        elif isinstance(event, Correction):
-            self._corrections[event.sensor] = event
-        elif isinstance(event, Truth):
-            self._truth = event
+        self._standing.note(event)
 
     def _name(self, name: str, at_ns: int) -> str:
         return f"{re.sub(r'[^a-z0-9]+', '-', name)}-{self._local_time(at_ns):%Y%m%d-%H%M%S}.mcap"

@@ -130,17 +130,15 @@ def _answers(
     if not run.infos:
         held, known = ", ".join(recording.infos) or "none", ", ".join(spec.sensors)
         raise Failure(f"{recording.path} has none of the sensors of {bundle.path.name}, {known}; it has {held}")
-    aligner = Aligner(spec, run.infos, settings.lateness_ms / 1e3)
-    for event in run.events:
-        for window in aligner.feed(event):
-            try:
-                answer = recognizer.predict(window).activity
-            except BadAnswer:
-                continue
-            middle_ns = window.end_ns - spec.window_ns // 2
-            for segment in segments:
-                if segment.start_ns <= middle_ns < segment.end_ns:
-                    yield as_known(segment.activity, spec.classes), answer
+    for window in Aligner(spec, run.infos, settings.lateness_ms / 1e3).windows(run.events):
+        try:
+            answer = recognizer.predict(window).activity
+        except BadAnswer:
+            continue
+        middle_ns = window.end_ns - spec.window_ns // 2
+        for segment in segments:
+            if segment.start_ns <= middle_ns < segment.end_ns:
+                yield as_known(segment.activity, spec.classes), answer
 
 
 def _show(figures: Dict[str, Any]) -> None:

@@ -249,11 +249,9 @@ def _inputs(
     events: Iterable[Event], spec: ModelSpec, infos: Mapping[str, SensorInfo]
 ) -> Iterator[Dict[str, np.ndarray]]:
     """The engine's inputs in a run."""
-    aligner = Aligner(spec, infos)
-    for event in events:
-        for window in aligner.feed(event):
-            presence = np.array([window.present[name] for name in spec.sensors], np.float32)
-            yield {**features(spec, window.arrays), "presence": presence}
+    for window in Aligner(spec, infos).windows(events):
+        presence = np.array([window.present[name] for name in spec.sensors], np.float32)
+        yield {**features(spec, window.arrays), "presence": presence}
 
 
 @contextmanager

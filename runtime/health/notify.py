@@ -43,7 +43,7 @@ class Notifier(Sink):
         self.idle()
 
     def silence(self, silence: Silence) -> None:
-        """Still turns."""
+        """Shows that the loop still runs."""
         self.idle()
 
     def idle(self) -> None:

@@ -51,7 +51,7 @@ class Histogram:
 
 
 class Vitals(Sink):
-    """Counts.
+    """Keeps the figures of a run's health.
 
     Args:
         infos: infos of the rig's sensors, connected or not.
@@ -151,7 +151,7 @@ class Vitals(Sink):
 
     def troubles(self) -> List[str]:
         """Describes each problem, and what the recordings lack; empty if there is nothing to say."""
-        # the run is well, and these worth knowing
+        # these are worth knowing, but the run is well
         lighter = [in_words(self.behind_ms)] if self.behind_ms else []
         lighter += [recording.trouble for recording in self.recordings if recording.trouble]
         return self._present() + lighter + [trouble.words for trouble in self._others() if not trouble.grave]

@@ -15,7 +15,7 @@ import numpy as np
 from cosmo_runtime.kinds import Kinds
 
 _PIECES = 4  # of a window of pictures
-_IMU_PIECES = 6  # of a window of an IMU; what moves in five of them is no knock, nor two
+_IMU_PIECES = 6  # of a window of an IMU; one knock, or two, do not move five of them
 
 _MOVING_RATE = 0.03  # rad/s: standard deviation within a piece, of all three axes together
 _MOVING_FORCE = 0.15  # m/s²

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Collection, Dict, List, Mapping
+from typing import Collection, Dict, Mapping
 
-import numpy as np
-
-from cosmo_runtime.models.spec import ModalitySpec
-from cosmo_runtime.runtime.windows.aligner import COVERED_SHARE, REACH_NS, Aligner
+from cosmo_runtime.runtime.windows.aligner import Aligner
 from cosmo_runtime.sensors.events import StateChange
 
 _AGAIN_S = 10.0
 _HELD_UP_S = 1.0
-_QUANTITIES = ("acceleration", "angular rate", "magnetic field")  # of an IMU, each with three channels
 
 
 @dataclass(frozen=True)
@@ -106,41 +102,11 @@ def explain(
         if name in lost:
             states[name], reasons[name] = "lost", f"lost ({lost[name]})" if lost[name] else "lost"
             continue
-        lacks = _lacks(aligner, modality, newest_ns)
+        lacks = aligner.lacks(modality, newest_ns)
         states[name] = "absent" if lacks else "ok"
         if lacks:
-            reasons[name] = ", ".join(lacks)
+            reasons[name] = lacks
     words = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
     if not words:
         words = "this machine cannot keep up" if behind else f"no window of {aligner.spec.window_s:g} s was full"
     return Silence(at_ns, states, words)
-
-
-def _lacks(aligner: Aligner, modality: ModalitySpec, end_ns: int) -> List[str]:
-    ring = aligner.rings[modality.sensor]
-    if not len(ring):
-        return ["no sample came"]
-    stamps = ring.stamps_ns()
-    parts = {"samples": stamps}
-    if modality.kind == "imu":
-        finite = np.isfinite(ring.take(np.arange(len(ring)))[:, : modality.shape[0]])
-        parts = {
-            quantity: stamps[finite[:, first : first + 3].all(1)]
-            for quantity, first in zip(_QUANTITIES, range(0, modality.shape[0], 3))
-        }
-    grid = end_ns - np.arange(aligner.spec.steps(modality)) * round(1e9 / modality.rate_hz)
-    lacks = []
-    for words, at_ns in parts.items():
-        share = np.mean(_distance(grid, at_ns) <= REACH_NS) if len(at_ns) else 0.0
-        if not len(at_ns):
-            lacks.append(f"its samples bring no {words}")
-        elif share < COVERED_SHARE:
-            lacks.append(f"{words} for {share:.0%} of the last {aligner.spec.window_s:g} s, {COVERED_SHARE:.0%} needed")
-    return lacks
-
-
-def _distance(grid: np.ndarray, stamps: np.ndarray) -> np.ndarray:
-    """Returns how far each time of a grid is from the nearest stamp."""
-    right = np.minimum(np.searchsorted(stamps, grid), len(stamps) - 1)
-    left = np.maximum(right - 1, 0)
-    return np.minimum(np.abs(stamps[right] - grid), np.abs(stamps[left] - grid))

@@ -105,7 +105,7 @@ class JsonLines(Sink):
         line = {
             "sequence": self._sequence,
             **message,
-            "losses": {name: _losses(info) for name, info in self._infos.items()},
+            "losses": {name: info.losses for name, info in self._infos.items()},
             "windows_lost": self._windows_lost,
             "lines_lost": self.lost,
             **({"out_of_step_ms": self._out_of_step_ms} if self._out_of_step_ms else {}),
@@ -127,11 +127,6 @@ class JsonLines(Sink):
         self._failing = False
         if failed:
             _log.warning("%s can be written again; %d lines are missing so far", self._file.name, self.lost)
-
-
-def _losses(info: SensorInfo) -> Dict[str, int]:
-    """Returns the losses that a sensor's driver counted, without those that are 0."""
-    return {reason: count for reason, count in dict(info.counts).items() if reason != "samples" and count}
 
 
 def as_json(outcome: Outcome, wall_offset_ns: int) -> dict:

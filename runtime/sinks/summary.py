@@ -260,14 +260,10 @@ class Summary(Sink):
             lines.append(f"activities whose most confident window is right: {right} of {total} ({right / total:.1%})")
         table = Table("sensor", "samples", "lost", "absent windows", "also counted", box=None, header_style="dim")
         for name, info in self._infos.items():
-            rest = {
-                key: value for key, value in info.counts.items() if key not in ("samples", "lost_samples") and value
-            }
+            rest = info.losses
+            lost = rest.pop("lost_samples", 0)
             if self.asleep[name]:
                 rest["asleep_windows"] = self.asleep[name]
             others = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in sorted(rest.items()))
-            counts = info.counts
-            table.add_row(
-                name, str(counts["samples"]), str(counts["lost_samples"]), str(self.absent[name]), Text(others or "–")
-            )
+            table.add_row(name, str(info.counts["samples"]), str(lost), str(self.absent[name]), Text(others or "–"))
         return Group(Text.assemble((str(self.windows), "bold"), counted), *map(Text, lines), table)

@@ -22,8 +22,8 @@ class StepWatch:
     """Compares, every ten seconds, the motion that the sensors saw in the last two minutes.
 
     Its only clock is that of the events, so a replay reports the same as the run did. While the motion is not
-    informative, the last report stays valid. A delay that jumps is at first told too small, of two minutes in some of
-    which it was not there; it is told again when it is known better.
+    informative, the last report stays valid. A delay that jumps is reported too small at first, because the two minutes
+    begin before the jump. It is reported again once it is known better.
 
     Args:
         infos: the sensors' infos, by name.

@@ -146,7 +146,7 @@ class PageFeed(Sink):
             name: {
                 "state": self._states[name],
                 "rate_hz": round(self._rates[name], 1),
-                "losses": {what: n for what, n in dict(info.counts).items() if what != "samples" and n},
+                "losses": info.losses,
                 "behind_ms": self._behind_ms.get(name, 0),
                 "corrected_ms": self._corrected_ms.get(name, 0),
             }

@@ -8,7 +8,6 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Union
 
@@ -19,8 +18,9 @@ from cosmo_runtime.runtime.labels.truth import Segment
 from cosmo_runtime.runtime.recognition.loop import Outcome, Sink
 from cosmo_runtime.runtime.sinks.recording import RecordingSink
 from cosmo_runtime.runtime.windows.aligner import Window
-from cosmo_runtime.sensors.events import Correction, Event, host_ns
+from cosmo_runtime.sensors.events import Event, host_ns
 from cosmo_runtime.sensors.recording import Recording, RecordingError, RecordingWriter
+from cosmo_runtime.sensors.recording.standing import Standing
 from cosmo_runtime.sensors.sensor import SensorInfo
 
 _TELL_NS = 200_000_000
@@ -47,7 +47,7 @@ class Recorder(Sink):
         self._infos = infos
         self._story = story
         self._active: Optional[_Active] = None
-        self._corrections: Dict[str, Correction] = {}
+        self._standing = Standing()
         self._lock = threading.Lock()
         self._work = ThreadPoolExecutor(1, thread_name_prefix="page recordings")
         self._told_ns = 0
@@ -61,8 +61,7 @@ class Recorder(Sink):
     def event(self, event: Event) -> None:
         """Records one event, and prompts the person by its time."""
         with self._lock:
-            if isinstance(event, Correction):
-                self._corrections[event.sensor] = event
+            self._standing.note(event)
             active = self._active
             if active is None:
                 return
@@ -129,8 +128,8 @@ class Recorder(Sink):
                 on_done=lambda done: self._work.submit(self._keep_labels, active, list(done)) and None,
             )
         with self._lock:
-            for correction in self._corrections.values():
-                active.sink.event(replace(correction, at_ns=time.monotonic_ns()))
+            for event in self._standing.events(time.monotonic_ns()):
+                active.sink.event(event)
             self._active = active
         self._tell(active)
 

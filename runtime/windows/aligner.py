@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Sequence
+from typing import Dict, Iterable, Iterator, List, Mapping, Sequence
 
 import numpy as np
 
@@ -144,6 +144,11 @@ class Aligner:
             return self._close(event.now_ns, deadline_ns=event.now_ns - self.lateness_ns)
         return []
 
+    def windows(self, events: Iterable[Event]) -> Iterator[Window]:
+        """Yields the windows of a stream of events."""
+        for event in events:
+            yield from self.feed(event)
+
     def _correct(self, name: str, taken_off_ns: int) -> None:
         """Moves what is there of a sensor as far as its next samples are moved, so that the next window fits them."""
         earlier_ns = taken_off_ns - self._taken_off_ns.get(name, 0)
@@ -164,6 +169,14 @@ class Aligner:
     def _keep_ns(self) -> int:
         """The age of samples that a window may still need."""
         return self.spec.window_ns + self.spec.hop_ns + self.lateness_ns + REACH_NS
+
+    def lacks(self, modality: ModalitySpec, end_ns: int) -> str:
+        """Describes what a sensor lacks for a window that ends at a time; empty if it would be present."""
+        try:
+            self._content(modality, end_ns)
+        except _Absent as absence:
+            return str(absence)
+        return ""
 
     def kept(self, sample: Sample) -> Sample:
         """The latest sample as windows use it, a picture as its features; unchanged if it was not accepted."""
@@ -259,13 +272,13 @@ class Aligner:
         self.lacking = {}
         for modality in self.spec.modalities:
             try:
-                arrays[modality.sensor] = self._content(modality)
+                arrays[modality.sensor] = self._content(modality, self._end_ns)
             except _Absent as absence:
                 self.lacking[modality.sensor] = str(absence)
         present = {name: name in arrays for name in self.spec.sensors}
         return Window(self._end_ns, arrays, present, now_ns, late)
 
-    def _content(self, modality: ModalitySpec) -> WindowArray:
+    def _content(self, modality: ModalitySpec, end_ns: int) -> WindowArray:
         """One sensor's features on the window's grid.
 
         The grid has ``steps`` times, the last one at the window's end. Each channel of an IMU is interpolated between
@@ -276,7 +289,7 @@ class Aligner:
         Raises:
             _Absent: too few steps are covered.
         """
-        ring, end_ns = self.rings[modality.sensor], self._end_ns
+        ring = self.rings[modality.sensor]
         if not len(ring):
             raise _Absent("no samples")
         steps = self.spec.steps(modality)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
-from cosmo_runtime.sensors.events import Correction, Event, StateChange, Truth, host_ns
+from cosmo_runtime.sensors.events import Event, host_ns
 from cosmo_runtime.sensors.recording.messages import RecordingError
+from cosmo_runtime.sensors.recording.standing import Standing
 from cosmo_runtime.sensors.recording.writer import RecordingWriter
 from cosmo_runtime.sensors.sensor import SensorInfo
 
@@ -61,9 +61,7 @@ class SegmentedWriter:
         self._segment_ns = round(segment_s * 1e9)
         self._own_metadata = own_metadata
         self._when_turned = when_turned
-        self._states: Dict[str, StateChange] = {}
-        self._corrections: Dict[str, Correction] = {}
-        self._truth: Optional[Truth] = None
+        self._standing = Standing()
         self._number = 0
         self.still_s = 0.0
         self._lost = 0  # in finished segments
@@ -112,12 +110,7 @@ class SegmentedWriter:
                 self._stopped_ns, self._try_ns = at_ns, at_ns + _AGAIN_NS
             if at_ns >= self._turn_ns or self.failure:
                 self._turn(at_ns)
-        if isinstance(event, StateChange):
-            self._states[event.sensor] = event
-        elif isinstance(event, Correction):
-            self._corrections[event.sensor] = event
-        elif isinstance(event, Truth):
-            self._truth = event
+        self._standing.note(event)
         self._writer.write(event)
 
     def write_json(self, topic: str, at_ns: int, content: Dict[str, Any]) -> None:
@@ -164,12 +157,8 @@ class SegmentedWriter:
             still_s, self._stopped_ns = (at_ns - self._stopped_ns) / 1e9, None
             self.still_s += still_s
             _log.warning("%s: recording goes on after %.0f s, in %s", self.path, still_s, self._writer.path.name)
-        for state in self._states.values():
-            self._writer.write(replace(state, at_ns=at_ns))
-        for correction in self._corrections.values():
-            self._writer.write(replace(correction, at_ns=at_ns))
-        if self._truth:
-            self._writer.write(self._truth)
+        for event in self._standing.events(at_ns):
+            self._writer.write(event)
         self._finishing = [thread for thread in self._finishing if thread.is_alive()]
         thread = threading.Thread(target=self._finish, args=(finished,))
         self._finishing.append(thread)

@@ -73,8 +73,7 @@ def test_a_replay_that_sees_other_windows_than_the_run_fails(
                     writer.write_json("/windows", end_ns, {"end_ns": end_ns, "features": digest, "late": False})
         return path
 
-    aligner = Aligner(spec, rigs.infos(imu=100))
-    windows = [window for sample in samples("imu", 0, 2.2) for window in aligner.feed(sample)]
+    windows = Aligner(spec, rigs.infos(imu=100)).windows(samples("imu", 0, 2.2))
     true = {window.end_ns: window.digest() for window in windows}
     options = ["--sensors", "imu", "--bundle", bundle, "--speed", "max", "--replay"]
 

@@ -71,7 +71,7 @@ def test_a_run_without_a_window_says_what_was_lacking_and_fails(
     words = ["--sensors", "imu,radar", "--bundle", bundle, "--replay", path, "--speed", "max", "--summary", figures]
     done = cosmo(*words)
     assert done.code == 1
-    assert "no window could be recognised: imu: its samples bring no angular rate; radar: no sample came" in done.err
+    assert "no window could be recognised: imu: no angular rate; radar: no samples" in done.err
     assert "7 windows lost: no sensor had enough data in them" in done.err
     (line,) = done.lines
     assert line["activity"] is None
@@ -87,7 +87,7 @@ def test_a_recording_whose_messages_bring_no_sample_is_no_success(
     with RecordingWriter(path, {"imu": infos["imu"]}) as writer:
         writer.write_json("/predictions", 1, {})
     done = cosmo("--sensors", "imu", "--bundle", bundle, "--replay", path, "--speed", "max")
-    assert (done.code, "no window could be recognised: imu: no sample came" in done.err) == (1, True)
+    assert (done.code, "no window could be recognised: imu: no samples" in done.err) == (1, True)
 
 
 def test_no_recording_is_begun_when_the_lines_cannot_be_written(cosmo: Run, bundle: Path, tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ def test_a_run_without_a_window_says_at_its_end_what_was_lacking(run: Run, sampl
     assert not sink.outcomes
     assert sink.empty_windows > 4
     (silence,) = sink.silences
-    assert silence.reason == "imu: its samples bring no angular rate; depth: no sample came; radar: no sample came"
+    assert silence.reason == "imu: no angular rate; depth: no samples; radar: no samples"
     assert run(samples("imu", 0, 4)).silences == []
 
 

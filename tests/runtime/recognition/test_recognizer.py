@@ -285,7 +285,7 @@ def test_windows_of_real_streams_are_answered_by_the_real_engine(
     aligner = Aligner(spec, rigs.infos(imu=100, depth=15, radar=20))
     events: List[Event] = [StateChange(name, 0, "ok") for name in spec.sensors]
     events += [sample for name in spec.sensors for sample in samples(name, 0, 1.2)]
-    (window,) = [window for event in events for window in aligner.feed(event)]
+    (window,) = aligner.windows(events)
     prediction = Recognizer(tiny_bundle, OnnxRuntimeEngine(tiny_bundle.onnx)).predict(window)
 
     inputs: Dict[str, np.ndarray] = features(spec, window.arrays)

@@ -85,7 +85,7 @@ def reason(spec: ModelSpec) -> Callable[..., str]:
 def test_each_sensor_is_told_with_what_it_lacks(reason: Callable[..., str], samples: Samples) -> None:
     fed = [*samples("imu", 0, 3), *samples("radar", 2.8, 3)]
     said = reason(fed, ["imu", "depth", "radar"], lost={"depth": "silent for 0.6 s"})
-    assert said == "depth: lost (silent for 0.6 s); radar: samples for 50% of the last 1 s, 75% needed"
+    assert said == "depth: lost (silent for 0.6 s); radar: frames for 50% of the window, 75% needed"
 
 
 def test_channels_of_an_imu_that_are_missing_or_too_few_are_named(reason: Callable[..., str], samples: Samples) -> None:
@@ -96,13 +96,13 @@ def test_channels_of_an_imu_that_are_missing_or_too_few_are_named(reason: Callab
                 sample.data[first : first + 3] = np.nan
         return fed
 
-    assert reason(without(3, lambda _: False), ["imu"]) == "imu: its samples bring no angular rate"
+    assert reason(without(3, lambda _: False), ["imu"]) == "imu: no angular rate"
     assert reason(without(0, lambda number: number < 220), ["imu"]).startswith(
-        "imu: acceleration for 45% of the last 1 s"
+        "imu: acceleration for 45% of the window"
     )
     assert reason(without(6, lambda _: False), ["imu"]) == "no window of 1 s was full"  # this model does not need it
     assert reason(without(6, lambda _: False), ["imu"], behind=True) == "this machine cannot keep up"
 
 
 def test_nothing_at_all_is_explained_too(reason: Callable[..., str]) -> None:
-    assert reason([], ["imu", "radar"]) == "imu: no sample came; radar: no sample came"
+    assert reason([], ["imu", "radar"]) == "imu: no samples; radar: no samples"

@@ -100,8 +100,7 @@ def test_a_late_sensor_is_put_in_step_and_a_replay_sees_the_same_bit_for_bit(
     earlier = [
         replace(one, stamp_ns=one.stamp_ns - correction.taken_off_ns) if one.sensor == "radar" else one for one in late
     ]
-    aligner = Aligner(spec, rig)
-    in_step = {window.end_ns: window.digest() for event in earlier for window in aligner.feed(event)}
+    in_step = {window.end_ns: window.digest() for window in Aligner(spec, rig).windows(earlier)}
     assert [outcome.window.digest() for outcome in after] == [in_step[outcome.window.end_ns] for outcome in after]
 
     recording = Recording(tmp_path / "run.mcap")

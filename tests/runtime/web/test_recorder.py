@@ -6,13 +6,17 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any, Callable, Dict, List
 
+from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.runtime.web.recorder import Recorder
-from cosmo_runtime.sensors.events import Correction, Sample
+from cosmo_runtime.runtime.windows.aligner import Aligner
+from cosmo_runtime.sensors.events import Correction, Sample, StateChange, Tick, Truth, host_ns
 from cosmo_runtime.sensors.recording import Recording
 from cosmo_runtime.sensors.sensor import SensorInfo
 from tests.full_disk import full_at
 
 Samples = Callable[..., List[Sample]]
+
+_S = 10**9
 
 
 def test_a_full_disk_ends_the_recording_and_the_page_is_told(
@@ -51,6 +55,38 @@ def test_a_recording_that_begins_after_a_correction_begins_with_it(
     (again,) = Recording(tmp_path / "run.mcap").events()
     assert isinstance(again, Correction)
     assert (again.sensor, again.taken_off_ns, again.at_ns > began_ns) == ("radar", 180_000_000, True)
+
+
+def test_a_recording_amid_a_run_has_the_windows_of_the_run(
+    tmp_path: Path, infos: Dict[str, SensorInfo], spec: ModelSpec, samples: Samples
+) -> None:
+    """The radar is ``ok`` and brings nothing, so each window waits for it as long as it may."""
+    begin_s = int(time.monotonic())
+    ticks = [Tick(begin_s * _S + ms * 10**6) for ms in range(0, 12_000, 20)]
+    events = sorted([*samples("imu", begin_s, begin_s + 12), *ticks], key=host_ns)
+    states = [StateChange(name, begin_s * _S, "ok") for name in ("imu", "radar")]
+    told: List[Dict[str, Any]] = []
+    recorder = Recorder(lambda key, payload: told.append(json.loads(payload)), infos, {})
+    aligner, windows = Aligner(spec, infos), []
+    for number, event in enumerate([*states, Truth(begin_s * _S, "walk"), *events]):
+        if number == len(events) // 3:
+            recorder.obey({"do": "record", "path": str(tmp_path / "run.mcap")})
+            while not any(message.get("name") for message in told):
+                time.sleep(0.01)
+        windows += aligner.feed(event)
+        recorder.event(event)
+        while recorder._active and recorder._active.sink.writer.queued > 500:
+            time.sleep(0.01)
+    recorder.close()
+    again = list(Recording(tmp_path / "run.mcap").events())
+    assert [(event.sensor, event.state) for event in again if isinstance(event, StateChange)] == [
+        ("imu", "ok"),
+        ("radar", "ok"),
+    ]
+    assert [event.activity for event in again if isinstance(event, Truth)] == ["walk"]
+    replayed = [(window.end_ns, window.digest(), window.late) for window in Aligner(spec, infos).windows(again)]
+    assert len(replayed) >= 5
+    assert replayed == [(window.end_ns, window.digest(), window.late) for window in windows[-len(replayed) :]]
 
 
 def test_a_table_that_came_meanwhile_is_not_replaced(tmp_path: Path, infos: Dict[str, SensorInfo]) -> None:

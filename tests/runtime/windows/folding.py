@@ -19,8 +19,7 @@ S = 10**9
 
 
 def fold(spec: ModelSpec, events: Iterable[Event], aligner: Aligner | None = None) -> List[Window]:
-    aligner = aligner or Aligner(spec, INFOS)
-    return [window for event in events for window in aligner.feed(event)]
+    return list((aligner or Aligner(spec, INFOS)).windows(events))
 
 
 def ends_s(windows: Iterable[Window]) -> List[float]:

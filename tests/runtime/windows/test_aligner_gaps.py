@@ -114,8 +114,10 @@ def test_what_an_absent_sensor_lacked_is_told(spec: ModelSpec, samples: Samples)
         "depth": "frames for 40% of the window, 75% needed",
         "radar": "no samples",
     }
+    assert {modality.sensor: aligner.lacks(modality, S) for modality in spec.modalities} == aligner.lacking
     fold(spec, [Tick(9 * S)], aligner)
     assert aligner.lacking == dict.fromkeys(spec.sensors, "no samples")
     again = [sample for name in INFOS for sample in samples(name, 10, 11.7)]
     assert fold(spec, again, aligner)[-1].present == dict.fromkeys(spec.sensors, True)
     assert aligner.lacking == {}
+    assert [aligner.lacks(modality, round(11.5 * S)) for modality in spec.modalities] == ["", "", ""]
