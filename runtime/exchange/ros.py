@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from contextlib import contextmanager
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional
 
@@ -18,6 +19,7 @@ from cosmo_runtime.sensors.sensor import SensorInfo
 _BEFORE_NS = 20 * 10**9  # the recording's clock at the start of the bag, so that no stamp is below 0
 _OFF_NS = 10 * 10**9  # a header's stamp that is further from the bag's is from another clock
 _RATE_SAMPLES = 10_000
+_LOOK_AT = 21  # messages that tell a topic's clock; the first stamps of a device that starts may be wrong
 
 
 class ImportFailed(Exception):
@@ -72,7 +74,7 @@ class _Lane:
         count, seconds = reader.topics[topic].msgcount, max(reader.duration / 1e9, 1e-3)
         self.topic = topic
         self.samples = self.left_out = 0
-        self.stamped_late = False
+        self.stamped_late = self._has_other_clock(reader)
         self.info = SensorInfo(name, f"{topic} of a ROS bag", min(count / seconds, 1e3), kind=kind.kind)
         self.info.depth_scale_m = kind.depth_scale_m
         self._data = kind.data
@@ -81,10 +83,7 @@ class _Lane:
 
     def sample(self, message: Any, bag_ns: int, offset_ns: int) -> Optional[Sample]:
         """The sample of the next message; None if its stamp is not after the previous one."""
-        header_ns = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
-        if self._last_ns is None:
-            self.stamped_late = abs(header_ns - bag_ns) > _OFF_NS
-        stamp_ns = bag_ns if self.stamped_late else header_ns
+        stamp_ns = bag_ns if self.stamped_late else _header_ns(message)
         if abs(stamp_ns - bag_ns) > _OFF_NS or (self._last_ns is not None and stamp_ns <= self._last_ns):
             self.left_out += 1
             return None
@@ -97,6 +96,12 @@ class _Lane:
         self._last_ns = stamp_ns
         self.samples += 1
         return Sample(self.info.name, stamp_ns - offset_ns, bag_ns - offset_ns, data)
+
+    def _has_other_clock(self, reader: Any) -> bool:
+        connections = [connection for connection in reader.connections if connection.topic == self.topic]
+        first = islice(_read(reader.messages(connections=connections)), _LOOK_AT)
+        late_ns = [bag_ns - _header_ns(_read_one(reader, raw, connection)) for connection, bag_ns, raw in first]
+        return bool(late_ns) and abs(float(np.median(late_ns))) > _OFF_NS
 
     def settle_rate(self) -> None:
         """Sets the rate to that of most samples, ignoring gaps."""
@@ -185,6 +190,11 @@ def _listed(topics: Mapping[str, Any]) -> str:
     if others:
         lines.append(f"  and {others} other topic{'s' if others > 1 else ''}, from which no sensor can be made")
     return "\n".join(lines) or "  nothing"
+
+
+def _header_ns(message: Any) -> int:
+    stamp = message.header.stamp
+    return int(stamp.sec * 10**9 + stamp.nanosec)
 
 
 def _read(messages: Iterator[Any]) -> Iterator[Any]:

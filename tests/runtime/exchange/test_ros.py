@@ -246,6 +246,18 @@ def test_samples_of_a_device_with_another_clock_have_the_time_of_the_bag(
     assert [recording.wall_ns(stamp) for stamp in stamps] == [BEGAN_NS + n * 10**7 for n in range(50)]
 
 
+def test_one_wrong_stamp_at_the_start_is_left_out_and_the_others_are_kept(
+    cosmo: Run, ros2: _Ros, tmp_path: Path
+) -> None:
+    stamps = [0, *(BEGAN_NS + n * 10**7 for n in range(1, 50))]
+    messages = [("/imu", BEGAN_NS + n * 10**7 + 2 * 10**6, ros2.imu(ns, _values(n))) for n, ns in enumerate(stamps)]
+    done = cosmo("import", ros2.write(tmp_path / "session", messages), "--map", "imu=/imu")
+    assert (done.code, "another clock" in done.err) == (0, False)
+    recording = Recording(tmp_path / "session.mcap")
+    kept = [recording.wall_ns(event.stamp_ns) for event in recording.events() if isinstance(event, Sample)]
+    assert kept == stamps[1:]
+
+
 def test_info_says_that_the_wall_times_of_a_bag_without_a_date_mean_nothing(
     cosmo: Run, ros2: _Ros, tmp_path: Path
 ) -> None:
