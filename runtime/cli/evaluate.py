@@ -12,7 +12,7 @@ from rich.table import Table
 
 from cosmo_runtime.models.bundle import Bundle, load_bundle
 from cosmo_runtime.models.names import as_known
-from cosmo_runtime.names import NOBODY, NONE
+from cosmo_runtime.names import NOBODY
 from cosmo_runtime.runtime.cli.common import DONE, TERMINAL, Failure, add_bundle, chosen_bundle, counted, say
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.config import RecognitionConfig, load_config
@@ -49,18 +49,28 @@ def run(options: argparse.Namespace) -> int:
     bundle = load_bundle(chosen_bundle(options, config)).at_hop(config.recognition.hop_s)
     pairs: List[Tuple[str, str]] = []
     recordings = _labelled(options.paths)
+    known = bundle.provenance.get("recordings", ())
+    learned_from = [str(recording.path) for recording, _ in recordings if recording.began in known]
     for recording, segments in recordings:
         pairs += _answers(recording, segments, bundle, config.recognition)
     if not pairs:
         raise Failure("no window of these recordings has a label")
-    names = {*bundle.spec.classes, NONE, NOBODY}
+    names = {*bundle.spec.classes, NOBODY}
     named = [pair for pair in pairs if pair[0] in names]
     unnamed = [pair for pair in pairs if pair[0] not in names]
     if not named:
         strange, known = ", ".join(sorted({truth for truth, _ in unnamed})), ", ".join(bundle.spec.classes)
         raise Failure(f"{bundle.path.name} has no name for any label here ({strange}); it knows {known}")
     apart = report(unnamed)["confusion"] if unnamed else {}
-    figures = {"bundle": bundle.path.name, "recordings": len(recordings), **report(named), "unnamed": apart}
+    figures = {
+        "bundle": bundle.path.name,
+        "recordings": len(recordings),
+        "learned_from": learned_from,
+        **report(named),
+        "unnamed": apart,
+    }
+    for path in learned_from:
+        say(f"{path}: {bundle.path.name} has learned from it, so these figures are no test")
     if options.json:
         print(json.dumps(figures, indent=2))
     else:

@@ -12,6 +12,8 @@ from datetime import datetime, timezone
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Sequence
 from xml.etree import ElementTree
 
+from cosmo_runtime.models.names import folded
+
 _TIER = "activity"
 _FURTHEST_S = 1e10
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
@@ -60,10 +62,10 @@ def to_elan(labels: Sequence[Label]) -> str:
 
 
 def from_elan(content: bytes) -> List[Label]:
-    """Reads the tier ``activity`` of an ELAN document, or else the first that has annotations on the time line.
+    """Reads the tier ``activity`` of an ELAN document, or else the only one that has annotations on the time line.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is none, several tiers may be meant, or an annotation has no time.
     """
     if b"<!DOCTYPE" in content or b"<!ENTITY" in content:  # nothing of ELAN's has them, and entities can explode
         raise ValueError("it is no ELAN document")
@@ -77,9 +79,13 @@ def from_elan(content: bytes) -> List[Label]:
         if value.isascii() and value.isdigit() and len(value) < 13:
             times[slot.get("TIME_SLOT_ID", "")] = int(value) / 1000
     tiers = {tier.get("TIER_ID", ""): list(_annotations(tier, times)) for tier in document.iter("TIER")}
-    if not any(tiers.values()):
+    tiers = {name: labels for name, labels in tiers.items() if labels}
+    if not tiers:
         raise ValueError("it holds no annotation with a start and an end")
-    return tiers.get(_TIER) or next(labels for labels in tiers.values() if labels)
+    meant = [name for name in tiers if folded(name) == _TIER] or list(tiers)
+    if len(meant) > 1:
+        raise ValueError(f"it has several tiers, {', '.join(meant)}: call the one to read {_TIER!r}")
+    return tiers[meant[0]]
 
 
 def to_label_studio(labels: Sequence[Label], recording: str) -> str:
@@ -98,17 +104,21 @@ def to_label_studio(labels: Sequence[Label], recording: str) -> str:
 
 
 def from_label_studio(content: bytes) -> List[Label]:
-    """Reads all time series labels in an export, of the long form or of JSON-MIN.
+    """Reads the time series labels in an export of one task, of the long form or of JSON-MIN.
 
     Raises:
-        ValueError: it is none, or its times are no numbers of seconds.
+        ValueError: it is none, it has labels of several tasks, or its times are no numbers of seconds.
     """
     try:
         exported = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ValueError("it is no JSON") from error
+    tasks = [list(_values(task, 0)) for task in (exported if isinstance(exported, list) else [exported])]
+    labelled = [values for values in tasks if values]
+    if len(labelled) > 1:
+        raise ValueError(f"it has labels of {len(labelled)} tasks: export the task of this recording alone")
     parsed: List[Label] = []
-    for value in _values(exported, 0):
+    for value in labelled[0] if labelled else ():
         names, start, end = value["timeserieslabels"], value.get("start"), value.get("end")
         if not (isinstance(names, list) and len(names) == 1 and isinstance(names[0], str)):
             raise ValueError("a label of it has no name, or several")
@@ -126,13 +136,19 @@ def _annotations(tier: ElementTree.Element, times: Dict[str, float]) -> Iterator
         start_s = times.get(annotation.get("TIME_SLOT_REF1", ""))
         end_s = times.get(annotation.get("TIME_SLOT_REF2", ""))
         text = annotation.findtext("ANNOTATION_VALUE") or ""
-        if start_s is not None and end_s is not None and text.strip():
-            yield Label(start_s, end_s, text)
+        if not text.strip():
+            continue
+        if start_s is None or end_s is None:
+            raise ValueError(f"the annotation {text.strip()!r:.40} has no start or no end")
+        yield Label(start_s, end_s, text)
 
 
 def _values(item: Any, depth: int) -> Iterator[Dict[str, Any]]:
-    """Every object with labels of a time series, wherever a form of export has put it; predictions are none."""
-    if depth > 12:
+    """Every object with labels of a time series, wherever a form of export has put it.
+
+    Predictions are none, and neither is what the annotator has cancelled.
+    """
+    if depth > 12 or (isinstance(item, dict) and item.get("was_cancelled")):
         return
     if isinstance(item, dict):
         if "timeserieslabels" in item:

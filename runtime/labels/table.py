@@ -74,8 +74,9 @@ def read_labels(
 
     Args:
         path: the CSV file.
-        session: the table's recording, opened or not, if no column names it; by default the ``.mcap`` with the
-            table's name beside it.
+        session: the table's recording, if no column names it; by default the ``.mcap`` with the table's name beside
+            it. If it is opened already, other recordings that rows name need not exist: their times are returned as
+            they are written.
         examples: the least number of examples of each activity; fewer are an error.
         open_questions: whether to return rows ``uncertain``, which a person still has to name; otherwise they are an
             error.
@@ -148,6 +149,7 @@ class _Checker:
         self._session = session.path if isinstance(session, Recording) else session
         self._table = LabelTable(path)
         self._recordings: Dict[Path, Optional[Recording]] = {}
+        self._opened_alone = isinstance(session, Recording)
         if isinstance(session, Recording):
             self._recordings[session.path.resolve()] = session
         self._examples: Dict[str, List[int]] = defaultdict(list)  # lines by activity
@@ -197,9 +199,11 @@ class _Checker:
     def _label(self, row: TableRow) -> Optional[_Label]:
         activity = self._activity(row)
         path = self._recording_path(row)
-        recording = self._recording(row.line, path) if path else None
+        asked = path is not None and (path in self._recordings or not self._opened_alone)
+        recording = self._recording(row.line, path) if path and asked else None
         span = self._span(row, recording)
-        return _Label(row.line, path, Segment(*span, activity)) if activity and path and recording and span else None
+        readable = path if recording or not asked else None
+        return _Label(row.line, readable, Segment(*span, activity)) if activity and readable and span else None
 
     def _activity(self, row: TableRow) -> Optional[str]:
         if self._open_questions and is_uncertain(row.cells["activity"]):

@@ -88,7 +88,11 @@ class LabellingApi:
         inside = [Label(max(0.0, a), min(b, longest_s), c) for a, b, c in labels if a < longest_s and b > 0 and b > a]
         if not inside:
             raise Refused("None of its labels lies in this recording.")
-        return web.json_response({"labels": inside, "outside": len(labels) - len(inside)})
+        try:
+            apart = checked(inside, longest_s)
+        except ValueError as error:
+            raise Refused(f"This file cannot be read: {error}") from error
+        return web.json_response({"labels": apart, "outside": len(labels) - len(inside)})
 
     async def give(self, request: web.Request) -> web.Response:
         """The labels as another tool's file."""

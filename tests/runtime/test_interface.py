@@ -92,6 +92,12 @@ def test_no_label_is_written_that_could_not_be_read(tmp_path: Path, label: tuple
     assert not table.exists()
 
 
+def test_rows_of_a_recording_that_is_gone_are_left_out(tmp_path: Path) -> None:
+    table = tmp_path / "both.csv"
+    table.write_text(f"start,end,activity,session\n0,1,wave,{_RECORDING}\n1,2,sit,{tmp_path / 'gone.mcap'}\n")
+    assert cosmo.read_recording(_RECORDING).labels(table) == [cosmo.Label(0, 1, "wave")]
+
+
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
 def test_a_time_that_is_none_is_refused_at_once(seconds: float) -> None:
     with pytest.raises(ValueError, match="expected a number above 0"):

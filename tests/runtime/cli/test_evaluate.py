@@ -7,10 +7,10 @@ from typing import Any, Callable, Dict, List
 
 import pytest
 
-from cosmo_runtime.models.bundle import Bundle
+from cosmo_runtime.models.bundle import Bundle, write_bundle
 from cosmo_runtime.runtime.cli.evaluate import report
 from cosmo_runtime.sensors.events import Sample
-from cosmo_runtime.sensors.recording import RecordingWriter
+from cosmo_runtime.sensors.recording import Recording, RecordingWriter
 from cosmo_runtime.sensors.sensor import SensorInfo
 
 Run = Callable[..., Any]
@@ -92,6 +92,36 @@ def test_labels_that_the_model_has_no_name_for_are_counted_apart(cosmo: Run, tin
         1,
         True,
     )
+
+
+def test_a_recording_that_taught_the_model_is_told(
+    cosmo: Run, tiny_bundle: Bundle, folder: Path, tmp_path: Path
+) -> None:
+    taught = write_bundle(
+        tmp_path / "taught",
+        tiny_bundle.spec,
+        onnx=tiny_bundle.onnx.read_bytes(),
+        weights=b"none",
+        provenance={"recordings": [Recording(folder / "a.mcap").began]},
+        metrics={},
+    )
+    done = cosmo("evaluate", folder / "a.mcap", "--bundle", taught.path, "--json")
+    assert json.loads(done.out)["learned_from"] == [str(folder / "a.mcap")]
+    assert "taught has learned from it, so these figures are no test" in done.err
+    done = cosmo("evaluate", folder / "a.mcap", "--bundle", tiny_bundle.path, "--json")
+    assert (json.loads(done.out)["learned_from"], "learned from" in done.err) == ([], False)
+
+
+def test_a_model_without_none_is_not_wrong_about_it(
+    cosmo: Run, tiny_bundle: Bundle, folder: Path, tmp_path: Path
+) -> None:
+    spec = tiny_bundle.spec.model_copy(update={"classes": ("walk", "wave", "sit")})
+    model = write_bundle(
+        tmp_path / "three", spec, onnx=tiny_bundle.onnx.read_bytes(), weights=b"none", provenance={}, metrics={}
+    )
+    (folder / "a.csv").write_text("start,end,activity\n1,4,walk\n5,8,none\n")
+    figures = json.loads(cosmo("evaluate", folder / "a.mcap", "--bundle", model.path, "--json").out)
+    assert (list(figures["activities"]), list(figures["unnamed"])) == (["walk"], ["none"])
 
 
 def test_a_column_may_name_the_recording(cosmo: Run, tiny_bundle: Bundle, folder: Path) -> None:

@@ -38,6 +38,28 @@ def test_of_several_tiers_the_one_of_activities_is_read() -> None:
     assert from_elan(both.encode()) == LABELS[:1]
 
 
+def test_a_tier_may_be_written_in_capitals_and_other_tiers_are_left_out() -> None:
+    notes = to_elan([Label(0.1, 0.2, "camera bumped")]).replace('TIER_ID="activity"', 'TIER_ID="notes"')
+    tier = notes[notes.index("<TIER") : notes.index("</TIER>") + len("</TIER>")]
+    document = to_elan(LABELS[:1]).replace('TIER_ID="activity"', 'TIER_ID="Activity"').replace("<TIER", tier + "<TIER", 1)
+    assert from_elan(document.encode()) == LABELS[:1]
+    with pytest.raises(ValueError, match="several tiers, notes, gestures"):
+        from_elan(document.replace("Activity", "gestures").encode())
+
+
+def test_an_annotation_without_a_time_is_not_dropped_in_silence() -> None:
+    with pytest.raises(ValueError, match="'wave' has no start or no end"):
+        from_elan(to_elan(LABELS).replace(' TIME_VALUE="500"', "").encode())
+
+
+def test_labels_of_several_tasks_are_not_mixed() -> None:
+    one, other = (json.loads(to_label_studio([label], name))[0] for label, name in zip(LABELS, "ab"))
+    with pytest.raises(ValueError, match="labels of 2 tasks"):
+        from_label_studio(json.dumps([one, other]).encode())
+    other["annotations"][0]["was_cancelled"] = True
+    assert from_label_studio(json.dumps([one, other]).encode()) == LABELS[:1]
+
+
 def test_the_short_form_of_label_studio_is_read_and_predictions_are_not() -> None:
     value = {"start": 1, "end": 2.5, "timeserieslabels": ["walk"]}
     assert from_label_studio(json.dumps([{"id": 1, "label": [value]}]).encode()) == [Label(1, 2.5, "walk")]

@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cosmo_runtime.runtime.labels.exchange import Label, to_elan
 from cosmo_runtime.runtime.labels.table import labels_beside, read_labels
 from cosmo_runtime.runtime.web.server import Settings
 from cosmo_runtime.sensors.recording import Recording
@@ -181,6 +182,17 @@ def test_a_file_that_is_none_is_refused(serve: Serve, monday: Path, data: bytes)
         return (await client.post(f"{LABELS}/import", data=data)).status
 
     assert serve(story) == 400
+
+
+def test_labels_of_another_tool_that_overlap_are_refused(serve: Serve, monday: Path) -> None:
+    document = to_elan([Label(1, 3, "walk"), Label(2.5, 4, "wave")]).encode()
+
+    async def story(client: TestClient) -> Any:
+        answer = await client.post(f"{LABELS}/import", data=document)
+        return answer.status, await answer.text()
+
+    status, text = serve(story)
+    assert (status, "walk and wave overlap at 2.5 s" in text) == (400, True)
 
 
 def test_an_upload_is_bounded(serve: Serve, monday: Path) -> None:
