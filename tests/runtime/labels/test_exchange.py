@@ -41,7 +41,8 @@ def test_of_several_tiers_the_one_of_activities_is_read() -> None:
 def test_a_tier_may_be_written_in_capitals_and_other_tiers_are_left_out() -> None:
     notes = to_elan([Label(0.1, 0.2, "camera bumped")]).replace('TIER_ID="activity"', 'TIER_ID="notes"')
     tier = notes[notes.index("<TIER") : notes.index("</TIER>") + len("</TIER>")]
-    document = to_elan(LABELS[:1]).replace('TIER_ID="activity"', 'TIER_ID="Activity"').replace("<TIER", tier + "<TIER", 1)
+    document = to_elan(LABELS[:1]).replace('TIER_ID="activity"', 'TIER_ID="Activity"')
+    document = document.replace("<TIER", f"{tier}<TIER", 1)
     assert from_elan(document.encode()) == LABELS[:1]
     with pytest.raises(ValueError, match="several tiers, notes, gestures"):
         from_elan(document.replace("Activity", "gestures").encode())
