@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Iterable, Mapping, Set
 
@@ -10,7 +9,7 @@ from mcap.writer import Writer
 
 from cosmo_runtime.sensors.events import Event, Sample
 from cosmo_runtime.sensors.recording.course import Course
-from cosmo_runtime.sensors.recording.head_and_end import begin, finish
+from cosmo_runtime.sensors.recording.head_and_end import whole_file
 from cosmo_runtime.sensors.recording.messages import MessageWriter, RecordingError
 from cosmo_runtime.sensors.recording.sensor_info import SENSOR_METADATA, encode_geometry, encode_info
 from cosmo_runtime.sensors.recording.spelling import encode
@@ -36,22 +35,10 @@ def write_events(
     Raises:
         RecordingError: the file exists, cannot be written, or the events are none that a rig brings.
     """
-    fresh = path.with_name(f".{path.name}.new")
-    if path.exists():
-        raise RecordingError(f"{path} exists already: choose another name, or move it away")
-    try:
-        with fresh.open("wb") as file:
-            mcap = begin(file, metadata, wall_offset_ns)
-            _write(mcap, events, infos, wall_offset_ns)
-            for name, info in infos.items():
-                mcap.add_metadata(SENSOR_METADATA + name, encode_info(info))
-            finish(mcap)
-        fresh.rename(path)
-    except OSError as error:
-        raise RecordingError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            fresh.unlink()
+    with whole_file(path, metadata, wall_offset_ns) as mcap:
+        _write(mcap, events, infos, wall_offset_ns)
+        for name, info in infos.items():
+            mcap.add_metadata(SENSOR_METADATA + name, encode_info(info))
 
 
 def _write(mcap: Writer, events: Iterable[Event], infos: Mapping[str, SensorInfo], wall_offset_ns: int) -> None:
