@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Callable, Deque, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
-from cosmo_runtime.names import GAP
 from cosmo_runtime.runtime.alarms.rules import AlarmRule, Watch
 from cosmo_runtime.runtime.episodes.listener import Listener
 from cosmo_runtime.runtime.episodes.rule import Episode
@@ -103,7 +102,9 @@ class AlarmBoard(Listener):
         if met and (alarm is None or alarm.over):
             since_ns = watch.since_ns(episode)
             since = self._local_time(since_ns).isoformat(timespec="milliseconds")
-            self._standing[rule.name] = _Standing({"since": since, **_evidence(episode, since_ns)}, None)
+            seconds = round((episode.end_ns - since_ns) / 1e9, 3)
+            evidence = {"since": since, "activity": episode.activity, "seconds": seconds, **episode.details()}
+            self._standing[rule.name] = _Standing(evidence, None)
             self._say(rule, RAISED)
             return
         if alarm is None:
@@ -137,20 +138,6 @@ class AlarmBoard(Listener):
 
     def _is_quiet(self, rule: AlarmRule) -> bool:
         return rule.quiet is not None and rule.is_quiet(self._local_time(self._at_ns).time())
-
-
-def _evidence(episode: Episode, since_ns: int) -> Dict[str, Any]:
-    seconds = (episode.end_ns - since_ns) / 1e9
-    summary: Dict[str, Any] = {"activity": episode.activity, "seconds": round(seconds, 3)}
-    if episode.activity == GAP:
-        return {**summary, "reason": episode.reason}
-    return {
-        **summary,
-        "confidence": round(episode.confidence, 4),
-        "sensors": list(episode.sensors),
-        "windows": episode.windows,
-        "bundle": episode.bundle,
-    }
 
 
 def _words(evidence: Mapping[str, Any]) -> str:

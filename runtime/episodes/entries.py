@@ -113,13 +113,13 @@ def as_json(
     wall_end_ns: int, details: str,
 ) -> Dict[str, Any]:  # fmt: skip
     """An entry in the form of files and messages."""
-    start = local(wall_start_ns)
+    start, end = local(wall_start_ns), local(wall_end_ns)
     entry: Dict[str, Any] = {"id": number, "kind": kind, "activity" if kind == EPISODE else "name": name}
     if kind == EPISODE:
-        entry.update(start=_iso(start), end=_iso(local(wall_end_ns)), seconds=round((end_ns - start_ns) / 1e9, 3))
-        entry.update(start_utc=_utc(wall_start_ns), end_utc=_utc(wall_end_ns))
+        entry.update(start=_iso(start), end=_iso(end), seconds=round((end_ns - start_ns) / 1e9, 3))
+        entry.update(start_utc=_utc(start), end_utc=_utc(end))
     else:
-        entry.update(time=_iso(start), time_utc=_utc(wall_start_ns))
+        entry.update(time=_iso(start), time_utc=_utc(start))
     if number is None:
         entry["open"] = True
     return {**entry, "zone": start.tzname(), **json.loads(details), "run": run, "start_ns": start_ns, "end_ns": end_ns}
@@ -134,9 +134,5 @@ def _iso(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds")
 
 
-def _utc(wall_ns: int) -> str:
-    return (
-        datetime.fromtimestamp(round(wall_ns / 1e6) / 1e3, timezone.utc)
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z")
-    )
+def _utc(moment: datetime) -> str:
+    return _iso(moment.astimezone(timezone.utc)).replace("+00:00", "Z")

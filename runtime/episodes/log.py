@@ -110,7 +110,7 @@ class EpisodeLog(Listener):
     def ended(self, episode: Episode) -> None:
         """Logs an episode that has ended."""
         self._next_present_ns = 0
-        self._add(_Entry(EPISODE, episode.activity, episode.start_ns, episode.end_ns, _details(episode)))
+        self._add(_Entry(EPISODE, episode.activity, episode.start_ns, episode.end_ns, episode.details()))
 
     def alarm(self, name: str, at_ns: int, details: Dict[str, Any]) -> None:
         """Logs a change of an alarm. ``details`` has its ``state`` and the evidence."""
@@ -128,7 +128,7 @@ class EpisodeLog(Listener):
         self._next_present_ns = episode.end_ns + _PRESENT_NS
         try:
             times = (episode.start_ns, episode.end_ns)
-            row = (episode.activity, self._run, *times, *self._wall(*times), json.dumps(_details(episode)))
+            row = (episode.activity, self._run, *times, *self._wall(*times), json.dumps(episode.details()))
             self._base.execute("INSERT OR REPLACE INTO present VALUES (1, ?, ?, ?, ?, ?, ?, ?)", row)
         except sqlite3.Error as error:
             self._complain(str(error))
@@ -234,14 +234,3 @@ class EpisodeLog(Listener):
                 self._base.execute("DELETE FROM present")
         except (OSError, sqlite3.Error) as error:
             self._complain(str(error))
-
-
-def _details(episode: Episode) -> Dict[str, Any]:
-    if episode.reason:
-        return {"reason": episode.reason}
-    return {
-        "confidence": round(episode.confidence, 4),
-        "sensors": list(episode.sensors),
-        "windows": episode.windows,
-        "bundle": episode.bundle,
-    }

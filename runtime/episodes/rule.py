@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import Callable, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from cosmo_runtime.names import GAP, NONE, UNCERTAIN
 
@@ -85,6 +85,17 @@ class Episode:
     def seconds(self) -> float:
         """How long it lasted, or has lasted so far."""
         return (self.end_ns - self.start_ns) / 1e9
+
+    def details(self) -> Dict[str, Any]:
+        """What windows showed it, or why there were none, in the form of files and messages."""
+        if self.activity == GAP:
+            return {"reason": self.reason}
+        return {
+            "confidence": round(self.confidence, 4),
+            "sensors": list(self.sensors),
+            "windows": self.windows,
+            "bundle": self.bundle,
+        }
 
 
 @dataclass

@@ -8,13 +8,12 @@ from typing import Any, Dict, Optional
 
 from aiohttp import web
 
-from cosmo_runtime.runtime.labels.prompt import PromptError, parse_activities
+from cosmo_runtime.runtime.labels.prompt import Prompter, PromptError, parse_activities
 from cosmo_runtime.runtime.web.guard import Refused
 from cosmo_runtime.runtime.web.hub import Hub
 from cosmo_runtime.runtime.web.request import beside, content_of, number
 from cosmo_runtime.runtime.web.sessions import Sessions, lifetime_of
 
-_WORDS = ("repeat", "skip", "pause", "end")
 _MOST_PROMPTED_S = 12 * 3600
 
 
@@ -79,8 +78,8 @@ class RecordingsApi:
     async def cue(self, request: web.Request) -> web.Response:
         """Repeats, skips, pauses or ends the prompts."""
         word = (await content_of(request)).get("word")
-        if word not in _WORDS:
-            raise Refused(f"Expected one of {', '.join(_WORDS)}.")
+        if word not in Prompter.WORDS:
+            raise Refused(f"Expected one of {', '.join(Prompter.WORDS)}.")
         self._say({"do": "cue", "word": word})
         return web.json_response({}, status=202)
 

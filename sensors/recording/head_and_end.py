@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import IO, Any, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, Iterator, Mapping
 
 from mcap.writer import CompressionType, Writer
 
+from cosmo_runtime.sensors.recording.messages import RecordingError
 from cosmo_runtime.sensors.recording.part import FORMATS
 
 
@@ -28,3 +31,31 @@ def finish(mcap: Writer, dropped: int = 0) -> None:
     """Writes the end. ``dropped`` counts the events that came too fast for the disk."""
     mcap.add_metadata("cosmo-runtime.end", {"dropped": str(dropped)})
     mcap.finish()
+
+
+@contextmanager
+def whole_file(path: Path, metadata: Mapping[str, Any], wall_offset_ns: int) -> Iterator[Writer]:
+    """Begins a recording beside its place. When the context ends without an error, finishes it and moves it there.
+
+    Args:
+        path: the new file; its folder exists.
+        metadata: as for ``begin``.
+        wall_offset_ns: as for ``begin``.
+
+    Raises:
+        RecordingError: the file exists or cannot be written.
+    """
+    if path.exists():
+        raise RecordingError(f"{path} exists already: choose another name, or move it away")
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        with fresh.open("wb") as file:
+            mcap = begin(file, metadata, wall_offset_ns)
+            yield mcap
+            finish(mcap)
+        fresh.rename(path)
+    except OSError as error:
+        raise RecordingError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        with suppress(OSError):
+            fresh.unlink()

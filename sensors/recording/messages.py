@@ -65,7 +65,33 @@ class Message(NamedTuple):
     schema: str = ""
 
 
-def register_channel(writer: Writer, topic: str, schema: str) -> int:
+class MessageWriter:
+    """Writes messages to a recording. The first one of a topic and schema registers a channel for both.
+
+    Args:
+        mcap: writes the file.
+        wall_offset_ns: wall clock minus monotonic clock, which is added to every time.
+    """
+
+    def __init__(self, mcap: Writer, wall_offset_ns: int) -> None:
+        self._mcap = mcap
+        self._wall_offset_ns = wall_offset_ns
+        self._channels: Dict[Tuple[str, str], int] = {}
+
+    def add(self, message: Message) -> None:
+        """Writes the next message."""
+        kind = message.topic, message.schema
+        if kind not in self._channels:
+            self._channels[kind] = _register_channel(self._mcap, *kind)
+        self._mcap.add_message(
+            self._channels[kind],
+            log_time=message.at_ns + self._wall_offset_ns,
+            publish_time=message.stamp_ns + self._wall_offset_ns,
+            data=message.data,
+        )
+
+
+def _register_channel(writer: Writer, topic: str, schema: str) -> int:
     """Adds a topic with its schema to a recording, and returns its channel's number."""
     if schema in _PROTOBUF_TYPES:
         number = register_schema(writer, _PROTOBUF_TYPES[schema])

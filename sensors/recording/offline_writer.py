@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
-from typing import Dict, Iterable, Mapping, Set, Tuple
+from typing import Iterable, Mapping, Set
 
 from mcap.writer import Writer
 
 from cosmo_runtime.sensors.events import Event, Sample
 from cosmo_runtime.sensors.recording.course import Course
-from cosmo_runtime.sensors.recording.head_and_end import begin, finish
-from cosmo_runtime.sensors.recording.messages import Message, RecordingError, register_channel
+from cosmo_runtime.sensors.recording.head_and_end import whole_file
+from cosmo_runtime.sensors.recording.messages import MessageWriter, RecordingError
 from cosmo_runtime.sensors.recording.sensor_info import SENSOR_METADATA, encode_geometry, encode_info
 from cosmo_runtime.sensors.recording.spelling import encode
 from cosmo_runtime.sensors.sensor import SensorInfo
@@ -36,40 +35,15 @@ def write_events(
     Raises:
         RecordingError: the file exists, cannot be written, or the events are none that a rig brings.
     """
-    fresh = path.with_name(f".{path.name}.new")
-    if path.exists():
-        raise RecordingError(f"{path} exists already: choose another name, or move it away")
-    try:
-        with fresh.open("wb") as file:
-            mcap = begin(file, metadata, wall_offset_ns)
-            _write(mcap, events, infos, wall_offset_ns)
-            for name, info in infos.items():
-                mcap.add_metadata(SENSOR_METADATA + name, encode_info(info))
-            finish(mcap)
-        fresh.rename(path)
-    except OSError as error:
-        raise RecordingError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            fresh.unlink()
+    with whole_file(path, metadata, wall_offset_ns) as mcap:
+        _write(mcap, events, infos, wall_offset_ns)
+        for name, info in infos.items():
+            mcap.add_metadata(SENSOR_METADATA + name, encode_info(info))
 
 
 def _write(mcap: Writer, events: Iterable[Event], infos: Mapping[str, SensorInfo], wall_offset_ns: int) -> None:
-    course = Course(infos)
-    channels: Dict[Tuple[str, str], int] = {}
+    course, messages = Course(infos), MessageWriter(mcap, wall_offset_ns)
     placed: Set[str] = set()
-
-    def add(message: Message) -> None:
-        kind = message.topic, message.schema
-        if kind not in channels:
-            channels[kind] = register_channel(mcap, *kind)
-        mcap.add_message(
-            channels[kind],
-            log_time=message.at_ns + wall_offset_ns,
-            publish_time=message.stamp_ns + wall_offset_ns,
-            data=message.data,
-        )
-
     for event in events:
         try:
             course.check(event)  # else it could be written, and not read
@@ -79,6 +53,6 @@ def _write(mcap: Writer, events: Iterable[Event], infos: Mapping[str, SensorInfo
         if isinstance(event, Sample) and event.sensor not in placed:
             placed.add(event.sensor)
             for message in encode_geometry(infos[event.sensor], event.stamp_ns, wall_offset_ns):
-                add(message)
+                messages.add(message)
         for message in encode(event, infos, wall_offset_ns):
-            add(message)
+            messages.add(message)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Dict
 
 from mcap.writer import Writer
 
-from cosmo_runtime.sensors.recording.head_and_end import begin, finish
+from cosmo_runtime.sensors.recording.head_and_end import whole_file
 from cosmo_runtime.sensors.recording.index import RecordingIndex
 from cosmo_runtime.sensors.recording.messages import RecordingError
 from cosmo_runtime.sensors.recording.sensor_info import SENSOR_METADATA, encode_info
@@ -28,23 +27,11 @@ def copy_piece(index: RecordingIndex, path: Path, start_ns: int, end_ns: int) ->
     Raises:
         RecordingError: the piece is empty, the file exists or cannot be written, or the recording is damaged.
     """
-    recording, fresh = index.recording, path.with_name(f".{path.name}.new")
-    if path.exists():
-        raise RecordingError(f"{path} exists already: choose another name")
-    try:
-        with fresh.open("wb") as file:
-            story = {name: value for name, value in recording.metadata.items() if name not in _NOT_COPIED}
-            mcap = begin(file, {**story, "piece_of": recording.path.name}, recording.wall_offset_ns)
-            copied = _copy(index, mcap, start_ns, end_ns)
-            finish(mcap)
-        if not copied:
+    recording = index.recording
+    story = {name: value for name, value in recording.metadata.items() if name not in _NOT_COPIED}
+    with whole_file(path, {**story, "piece_of": recording.path.name}, recording.wall_offset_ns) as mcap:
+        if not _copy(index, mcap, start_ns, end_ns):
             raise RecordingError(f"{recording.path} holds nothing there")
-        fresh.rename(path)
-    except OSError as error:
-        raise RecordingError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            fresh.unlink()
 
 
 def _copy(index: RecordingIndex, mcap: Writer, start_ns: int, end_ns: int) -> int:

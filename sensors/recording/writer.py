@@ -9,18 +9,18 @@ import threading
 import time
 from collections import deque
 from pathlib import Path
-from typing import Any, Deque, Dict, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Any, Deque, Dict, Mapping, NamedTuple, Optional, Union
 
 from cosmo_runtime.disk import sync_folder
 from cosmo_runtime.sensors.events import Event, Sample
 from cosmo_runtime.sensors.recording.head_and_end import begin, finish
 from cosmo_runtime.sensors.recording.messages import (
     Message,
+    MessageWriter,
     RecordingError,
     encode_json,
     encode_numbers,
     encode_text,
-    register_channel,
 )
 from cosmo_runtime.sensors.recording.sensor_info import SENSOR_METADATA, encode_geometry, encode_info
 from cosmo_runtime.sensors.recording.spelling import encode
@@ -76,7 +76,6 @@ class RecordingWriter:
         self._infos = infos
         self._clocks = _read_clocks()
         self.wall_offset_ns = self._clocks.offset_ns
-        self._channels: Dict[Tuple[str, str], int] = {}
         self._recorded_infos: Dict[str, Dict[str, str]] = {}
         self._next_geometry_ns = dict.fromkeys(infos, 0)
         self._next_clock_ns = self._clocks.monotonic_ns + round(_FLUSH_S * 1e9)
@@ -93,6 +92,7 @@ class RecordingWriter:
             raise RecordingError(f"{path} cannot be written: {error.strerror}") from error
         try:
             self._mcap = begin(self._file, metadata or {}, self.wall_offset_ns)
+            self._messages = MessageWriter(self._mcap, self.wall_offset_ns)
             self._add_changed_infos()
             self._mcap.flush()
         except OSError as error:
@@ -204,25 +204,14 @@ class RecordingWriter:
 
     def _write(self, item: Union[Event, Message]) -> None:
         if isinstance(item, Message):
-            self._add(item)
+            self._messages.add(item)
             return
         if isinstance(item, Sample) and item.arrival_ns >= self._next_geometry_ns[item.sensor]:
             self._next_geometry_ns[item.sensor] = item.arrival_ns + _GEOMETRY_NS
             for message in encode_geometry(self._infos[item.sensor], item.stamp_ns, self.wall_offset_ns):
-                self._add(message)
+                self._messages.add(message)
         for message in encode(item, self._infos, self.wall_offset_ns):
-            self._add(message)
-
-    def _add(self, message: Message) -> None:
-        kind = message.topic, message.schema
-        if kind not in self._channels:
-            self._channels[kind] = register_channel(self._mcap, *kind)
-        self._mcap.add_message(
-            self._channels[kind],
-            log_time=message.at_ns + self.wall_offset_ns,
-            publish_time=message.stamp_ns + self.wall_offset_ns,
-            data=message.data,
-        )
+            self._messages.add(message)
 
     def _add_changed_infos(self) -> None:
         for name, info in self._infos.items():
@@ -244,7 +233,7 @@ class RecordingWriter:
         self._recorded_clocks = clocks
         self._next_clock_ns = clocks.monotonic_ns + _CLOCK_NS
         content = {"monotonic_ns": clocks.monotonic_ns, "wall_ns": clocks.monotonic_ns + clocks.offset_ns}
-        self._add(encode_json("/clock", clocks.monotonic_ns, content))
+        self._messages.add(encode_json("/clock", clocks.monotonic_ns, content))
 
 
 class _Clocks(NamedTuple):

@@ -7,9 +7,6 @@ import numpy as np
 from cosmo_runtime.sensors.simulation.activities.scene import Place
 from cosmo_runtime.sensors.simulation.raycast import Box
 
-RIG_HEIGHT_M = 1.1
-"""Height of camera and radar above the floor."""
-
 CHAIR_STEP_M = 0.35
 """Distance back from where someone stands to the chair."""
 
