@@ -15,8 +15,8 @@ from cosmo_runtime.runtime.alarms.clips import ClipConfig
 from cosmo_runtime.runtime.alarms.rules import AlarmRule
 from cosmo_runtime.runtime.engines.choose import Choice
 from cosmo_runtime.runtime.episodes.rule import EpisodeRule, Hold
-from cosmo_runtime.runtime.labels.expiry import Lifetime
 from cosmo_runtime.runtime.mqtt.config import MqttConfig
+from cosmo_runtime.runtime.retention.expiry import Lifetime
 from cosmo_runtime.runtime.selection.settings import SelectionConfig
 from cosmo_runtime.sensors.config import ConfigPath, RigConfig
 

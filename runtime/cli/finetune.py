@@ -29,10 +29,10 @@ from cosmo_runtime.runtime.config import load_config
 from cosmo_runtime.runtime.engines.build import build_engine, recorded_windows
 from cosmo_runtime.runtime.engines.choose import key_here
 from cosmo_runtime.runtime.engines.onnxruntime import EngineError
-from cosmo_runtime.runtime.labels.expiry import delete
 from cosmo_runtime.runtime.labels.rows import SESSION, LabelTable
 from cosmo_runtime.runtime.labels.table import read_labels
-from cosmo_runtime.runtime.traces import forget
+from cosmo_runtime.runtime.retention.cached_windows import forget
+from cosmo_runtime.runtime.retention.expiry import delete
 
 if TYPE_CHECKING:
     from cosmo_runtime.training.adapt.learn import Learned

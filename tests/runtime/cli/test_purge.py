@@ -12,7 +12,7 @@ import pytest
 
 from cosmo_runtime.models.bundle import WEIGHTS, write_bundle
 from cosmo_runtime.models.shelf import Shelf
-from cosmo_runtime.runtime.traces import RecordingFile, note
+from cosmo_runtime.runtime.retention.cached_windows import RecordingFile, note
 from cosmo_runtime.sensors.recording import Recording, RecordingWriter
 
 Run = Callable[..., Any]
