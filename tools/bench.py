@@ -27,8 +27,8 @@ from rich.console import Console
 from cosmo_runtime.models.bundle import Bundle, BundleError, load_bundle
 from cosmo_runtime.models.files import write_whole
 from cosmo_runtime.models.outputs import try_file
+from cosmo_runtime.places import cache_folder
 from cosmo_runtime.runtime.cli.common import (
-    CACHE,
     DONE,
     FAILED,
     USAGE,
@@ -91,7 +91,9 @@ def parser() -> argparse.ArgumentParser:
         "--epochs", type=count, default=50, metavar="N", help="epochs of each method, a multiple of 5 (default: 50)"
     )
     training_group.add_argument("--runs", type=count, default=3, metavar="N", help="runs of each method (default: 3)")
-    training_group.add_argument("--cache", type=Path, default=CACHE, help="cache of windows (default: %(default)s)")
+    training_group.add_argument(
+        "--cache", type=Path, default=cache_folder(), help="cache of windows (default: %(default)s)"
+    )
     return command
 
 

@@ -29,9 +29,6 @@ from cosmo_runtime.runtime.cli.values import (
 if TYPE_CHECKING:
     from cosmo_runtime.runtime.config import Config
 
-CACHE = Path.home() / ".cache" / "cosmo-runtime"
-"""The default folder for training's decoded windows."""
-
 DONE, FAILED, USAGE = 0, 1, 2
 """Exit codes of all commands."""
 

@@ -22,7 +22,8 @@ from cosmo_runtime.models.files import write_whole
 from cosmo_runtime.models.names import activity_name, as_known
 from cosmo_runtime.models.outputs import refuse_other_content, try_file, try_folder
 from cosmo_runtime.models.shelf import Shelf
-from cosmo_runtime.runtime.cli.common import CACHE, DONE, FAILED, Failure, UsageError, chosen_bundle, counted, say
+from cosmo_runtime.places import cache_folder
+from cosmo_runtime.runtime.cli.common import DONE, FAILED, Failure, UsageError, chosen_bundle, counted, say
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.cli.values import bundle_folder, seed
 from cosmo_runtime.runtime.config import load_config
@@ -110,7 +111,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--cache",
         type=Path,
-        default=CACHE,
+        default=cache_folder(),
         metavar="FOLDER",
         help="cache in which pretrain may have kept windows of the recording; they are deleted with it "
         "(default: %(default)s)",

@@ -11,7 +11,8 @@ from typing import Set, Tuple
 
 from cosmo_runtime.models.bundle import BundleError
 from cosmo_runtime.models.shelf import SHIPPED_BUNDLE, Shelf
-from cosmo_runtime.runtime.cli.common import CACHE, DONE, FAILED, Failure, say
+from cosmo_runtime.places import cache_folder
+from cosmo_runtime.runtime.cli.common import DONE, FAILED, Failure, say
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.cli.values import line
 from cosmo_runtime.runtime.retention.cached_windows import forget, windows_in_caches
@@ -42,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--cache",
         type=Path,
-        default=CACHE,
+        default=cache_folder(),
         metavar="FOLDER",
         help="also search this cache of windows (default: %(default)s)",
     )

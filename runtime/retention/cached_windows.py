@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Iterator, NamedTuple, Optional
 
-from cosmo_runtime.models.shelf import default_folder
+from cosmo_runtime.places import data_folder
 from cosmo_runtime.sensors.recording.segments import size_and_change
 
 MANIFEST = "windows.json"
@@ -150,4 +150,4 @@ def _noted() -> list[str]:
 
 
 def _register() -> Path:
-    return default_folder().parent / "caches.jsonl"
+    return data_folder() / "caches.jsonl"

@@ -24,8 +24,8 @@ from rich.table import Table
 from cosmo_runtime.models.bundle import Bundle, BundleError, load_bundle
 from cosmo_runtime.models.files import write_whole
 from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.places import cache_folder
 from cosmo_runtime.runtime.alarms.rules import AlarmRule, Watch
-from cosmo_runtime.runtime.cli.common import CACHE
 from cosmo_runtime.runtime.cli.values import numbers
 from cosmo_runtime.runtime.config import EpisodesConfig, HoldConfig
 from cosmo_runtime.runtime.engines.onnxruntime import OnnxRuntimeEngine
@@ -135,7 +135,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of UTD-MHAD")
     parser.add_argument("--subjects", type=numbers, required=True, help="of UTD-MHAD")
     parser.add_argument("--people", type=numbers, required=True, help="seeds of simulated people")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="of windows")
+    parser.add_argument("--cache", type=Path, default=cache_folder(), help="of windows")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to a file")
     options = parser.parse_args()
     bundle = load_bundle(options.bundle)

@@ -37,9 +37,9 @@ def expired(tmp_path: Path) -> Path:
 def test_a_home_with_a_percent_sign_does_not_end_the_help(
     cosmo: Run, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(f"cosmo_runtime.runtime.cli.{command}.CACHE", Path("/home/100%/cache"))
+    monkeypatch.setenv("HOME", "/home/100%")
     done = cosmo(command, "--help")
-    assert (done.code, "/home/100%/cache" in "".join(done.out.split())) == (0, True)
+    assert (done.code, "/home/100%/.cache" in "".join(done.out.split())) == (0, True)
 
 
 def test_labels_of_a_spreadsheet_go_with_their_recording(cosmo: Run, expired: Path, tmp_path: Path) -> None:
