@@ -9,7 +9,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from cosmo_runtime.models.names import folded, is_fall
+from cosmo_runtime.models.activity_names import folded, is_fall
 from cosmo_runtime.models.spec import LONGEST_S, SHORTEST_S
 from cosmo_runtime.runtime.alarms.clips import ClipConfig
 from cosmo_runtime.runtime.alarms.rules import AlarmRule

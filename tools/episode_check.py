@@ -24,9 +24,8 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 import numpy as np
 
 from cosmo_runtime.models.bundle import Bundle, load_bundle
-from cosmo_runtime.models.names import NONE, UNCERTAIN
 from cosmo_runtime.models.shelf import SIMULATED_BUNDLE
-from cosmo_runtime.names import GAP
+from cosmo_runtime.names import GAP, NONE, UNCERTAIN
 from cosmo_runtime.places import cache_folder
 from cosmo_runtime.runtime.alarms.rules import AlarmRule, Watch
 from cosmo_runtime.runtime.config import EpisodesConfig

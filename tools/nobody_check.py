@@ -23,8 +23,8 @@ from typing import Callable, Dict, List, Mapping, Sequence
 
 import numpy as np
 
+from cosmo_runtime.models.activity_names import FALL, is_fall
 from cosmo_runtime.models.bundle import Bundle, load_bundle
-from cosmo_runtime.models.names import FALL, is_fall
 from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.names import NOBODY, NONE, UNCERTAIN

@@ -10,8 +10,8 @@ from typing import Any, Dict, Iterator, List, Tuple
 from rich.console import Console
 from rich.table import Table
 
+from cosmo_runtime.models.activity_names import as_known
 from cosmo_runtime.models.bundle import Bundle, load_bundle
-from cosmo_runtime.models.names import as_known
 from cosmo_runtime.names import NOBODY, NONE
 from cosmo_runtime.runtime.cli.common import DONE, TERMINAL, Failure, add_bundle, chosen_bundle, counted, say
 from cosmo_runtime.runtime.cli.parser import Parser

@@ -17,9 +17,9 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from cosmo_runtime.models.activity_names import activity_name, as_known
 from cosmo_runtime.models.bundle import Bundle, BundleError, load_bundle
 from cosmo_runtime.models.files import write_whole
-from cosmo_runtime.models.names import activity_name, as_known
 from cosmo_runtime.models.outputs import refuse_other_content, try_file, try_folder
 from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.places import cache_folder

@@ -24,9 +24,9 @@ import numpy as np
 import onnx
 from onnx import shape_inference
 
+from cosmo_runtime.models.activity_names import FALL
 from cosmo_runtime.models.bundle import Bundle, load_bundle
 from cosmo_runtime.models.features import random_inputs
-from cosmo_runtime.models.names import FALL
 from cosmo_runtime.models.shelf import SHIPPED_BUNDLE
 from cosmo_runtime.places import cache_folder
 from cosmo_runtime.runtime.alarms.rules import AlarmRule

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from cosmo_runtime.models.names import is_fall
+from cosmo_runtime.models.activity_names import is_fall
 from cosmo_runtime.models.networks import CosmoNetwork
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.names import UNCERTAIN
