@@ -32,7 +32,7 @@ from cosmo_runtime.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from cosmo_runtime.runtime.episodes.rule import Observation
 from cosmo_runtime.runtime.recognition.recognizer import Recognizer
 from cosmo_runtime.sensors.sensor import SensorError
-from cosmo_runtime.training.benchmark.everyday import FALL, SUBSETS, require_strangers, runs_of
+from cosmo_runtime.training.benchmark.everyday import FALL_LABEL, SUBSETS, require_strangers, runs_of
 from cosmo_runtime.training.datasets.everyday import real_people, simulated
 from cosmo_runtime.training.datasets.store import DataSetError
 from cosmo_runtime.training.windows import Windows
@@ -64,7 +64,7 @@ def answers(bundle: Bundle, people: Windows, subset: Sequence[bool]) -> Iterator
                 middle_ns, end_ns = _times(spec, number)
                 told = recognizer.answer(inputs, present, end_ns, 0)
                 found.append((end_ns, middle_ns, told.activity, told.confidence))
-        falls = runs_of(people.labels[rows] == FALL)
+        falls = runs_of(people.labels[rows] == FALL_LABEL)
         yield Answered(found, [(_times(spec, first)[0], _times(spec, after - 1)[1]) for first, after in falls])
 
 
