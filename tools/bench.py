@@ -28,16 +28,8 @@ from cosmo_runtime.models.bundle import Bundle, BundleError, load_bundle
 from cosmo_runtime.models.files import write_whole
 from cosmo_runtime.models.outputs import try_file
 from cosmo_runtime.places import cache_folder
-from cosmo_runtime.runtime.cli.common import (
-    DONE,
-    FAILED,
-    USAGE,
-    Failure,
-    UsageError,
-    add_bundle,
-    chosen_bundle,
-    say,
-)
+from cosmo_runtime.runtime.cli.common import DONE, FAILED, USAGE, Failure, UsageError, chosen_bundle, say
+from cosmo_runtime.runtime.cli.options import add_bundle
 from cosmo_runtime.runtime.cli.values import count, seconds, sensor_names
 from cosmo_runtime.runtime.config import ConfigError, load_config
 from cosmo_runtime.tools.measure import engines, live, training

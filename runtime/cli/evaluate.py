@@ -13,7 +13,8 @@ from rich.table import Table
 from cosmo_runtime.models.activity_names import as_known
 from cosmo_runtime.models.bundle import Bundle, load_bundle
 from cosmo_runtime.names import NOBODY, NONE
-from cosmo_runtime.runtime.cli.common import DONE, TERMINAL, Failure, add_bundle, chosen_bundle, counted, say
+from cosmo_runtime.runtime.cli.common import DONE, TERMINAL, Failure, chosen_bundle, counted, say
+from cosmo_runtime.runtime.cli.options import add_bundle
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.config import RecognitionConfig, load_config
 from cosmo_runtime.runtime.engines.answers import BadAnswer

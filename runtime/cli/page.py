@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from cosmo_runtime.places import cache_folder
-from cosmo_runtime.runtime.cli.common import DEFAULT_HOME, Failure, UsageError, say
+from cosmo_runtime.runtime.cli.common import Failure, UsageError, say
+from cosmo_runtime.runtime.cli.options import DEFAULT_HOME
 from cosmo_runtime.runtime.cli.values import address
 from cosmo_runtime.runtime.state import recordings_folder, state_folder
 
