@@ -7,7 +7,7 @@ from typing import Dict, Optional, Sequence, Tuple, Union
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from cosmo_runtime.models.names import activity_name
+from cosmo_runtime.models.activity_names import activity_name
 
 COLDEST, HOTTEST = 0.01, 100.0
 """Bounds of a temperature."""

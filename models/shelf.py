@@ -12,7 +12,6 @@ from __future__ import annotations
 import fcntl
 import itertools
 import json
-import os
 import re
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from typing import Dict, Iterator, List, Optional, Sequence
 from cosmo_runtime.models.bundle import MANIFEST, Bundle, BundleError, has_controls, load_bundle
 from cosmo_runtime.models.files import write_whole
 from cosmo_runtime.models.folders import sweep
+from cosmo_runtime.places import data_folder
 
 SHIPPED = Path(__file__).parent / "bundles"
 SHIPPED_BUNDLE = SHIPPED / "everyday"
@@ -61,12 +61,12 @@ class Shelf:
     """A folder of bundles.
 
     Args:
-        folder: created when something is first written to it; ``default_folder()`` by default.
+        folder: created when something is first written to it; ``bundles`` in ``places.data_folder()`` by default.
         motion: what an emulated rig plays, in the form of ``--emulate``. ``person`` has a shipped bundle of its own.
     """
 
     def __init__(self, folder: Optional[Path] = None, motion: Optional[str] = None) -> None:
-        self.folder = folder or default_folder()
+        self.folder = folder or data_folder() / "bundles"
         simulated = (motion or "").split(":")[0] == "person"
         self._first = (SIMULATED_BUNDLE if simulated else SHIPPED_BUNDLE).name
 
@@ -186,12 +186,6 @@ class Shelf:
             homeless = _NO_HOME in self.folder.parents
             why = "this user has no home folder; set HOME or XDG_DATA_HOME" if homeless else error.strerror
             raise BundleError(f"{error.filename or self.folder} cannot be written: {why}") from error
-
-
-def default_folder() -> Path:
-    """Returns the folder of a user's bundles: ``$XDG_DATA_HOME/cosmo-runtime/bundles``, or below ``~/.local/share``."""
-    data = Path(os.environ.get("XDG_DATA_HOME", ""))
-    return (data if data.is_absolute() else Path.home() / ".local" / "share") / "cosmo-runtime" / "bundles"
 
 
 def _is_name(name: str) -> bool:

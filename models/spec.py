@@ -9,9 +9,9 @@ from typing import Any, Dict, Iterable, Mapping, Optional
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
 
 from cosmo_runtime.kinds import SENSOR_NAME
+from cosmo_runtime.models.activity_names import activity_name
 from cosmo_runtime.models.confidence import COLDEST, HOTTEST, Reading
 from cosmo_runtime.models.kinds import KINDS, Kind
-from cosmo_runtime.models.names import activity_name
 from cosmo_runtime.models.novelty import Novelty
 
 LONGEST_S, SHORTEST_S = 600.0, 0.01
@@ -86,7 +86,7 @@ class ModelSpec(BaseModel):
         modalities: the modalities, in the order of the presence mask and the fusion weights.
         window_s: the length W of a window (t - W, t].
         hop_s: windows end at multiples of the hop on the host's monotonic clock. At most ``window_s``.
-        classes: activity names in the order of the probabilities, each as ``models.names`` stores it.
+        classes: activity names in the order of the probabilities, each as ``models.activity_names`` stores it.
         quality: the quality-of-modality weight of each modality. All are positive and sum to 1.
         quality_share: the paper's lambda, the share of ``quality`` in the fusion weights.
         temperature: the temperature of the probabilities, chosen on people held out of training. 1 leaves the

@@ -9,14 +9,14 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from cosmo_runtime.models.names import folded, is_fall
+from cosmo_runtime.models.activity_names import folded, is_fall
 from cosmo_runtime.models.spec import LONGEST_S, SHORTEST_S
 from cosmo_runtime.runtime.alarms.clips import ClipConfig
 from cosmo_runtime.runtime.alarms.rules import AlarmRule
 from cosmo_runtime.runtime.engines.choose import Choice
 from cosmo_runtime.runtime.episodes.rule import EpisodeRule, Hold
-from cosmo_runtime.runtime.labels.expiry import Lifetime
 from cosmo_runtime.runtime.mqtt.config import MqttConfig
+from cosmo_runtime.runtime.retention.expiry import Lifetime
 from cosmo_runtime.runtime.selection.settings import SelectionConfig
 from cosmo_runtime.sensors.config import ConfigPath, RigConfig
 

@@ -10,8 +10,8 @@ from typing import Dict, Iterator, List, Optional, Sequence, Union
 
 import numpy as np
 
+from cosmo_runtime.models.activity_names import label_name
 from cosmo_runtime.models.bundle import load_bundle
-from cosmo_runtime.models.names import label_name
 from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.runtime.config import load_config

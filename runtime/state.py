@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import List
 from urllib.parse import quote, unquote
 
+from cosmo_runtime.places import data_folder
+
 
 def state_folder() -> Path:
     """A service's ``StateDirectory=``, or else ``$XDG_STATE_HOME/cosmo-runtime``, by default in ``~/.local/state``."""
@@ -19,9 +21,8 @@ def state_folder() -> Path:
 
 
 def recordings_folder() -> Path:
-    """The page's recordings: in ``$XDG_DATA_HOME/cosmo-runtime``, by default in ``~/.local/share/cosmo-runtime``."""
-    data = Path(os.environ.get("XDG_DATA_HOME", ""))
-    return (data if data.is_absolute() else Path.home() / ".local" / "share") / "cosmo-runtime" / "recordings"
+    """The page's recordings, which are no state but the user's own data."""
+    return data_folder() / "recordings"
 
 
 def log_folder(state: Path) -> Path:

@@ -27,17 +27,9 @@ from rich.console import Console
 from cosmo_runtime.models.bundle import Bundle, BundleError, load_bundle
 from cosmo_runtime.models.files import write_whole
 from cosmo_runtime.models.outputs import try_file
-from cosmo_runtime.runtime.cli.common import (
-    CACHE,
-    DONE,
-    FAILED,
-    USAGE,
-    Failure,
-    UsageError,
-    add_bundle,
-    chosen_bundle,
-    say,
-)
+from cosmo_runtime.places import cache_folder
+from cosmo_runtime.runtime.cli.common import DONE, FAILED, USAGE, Failure, UsageError, chosen_bundle, say
+from cosmo_runtime.runtime.cli.options import add_bundle
 from cosmo_runtime.runtime.cli.values import count, seconds, sensor_names
 from cosmo_runtime.runtime.config import ConfigError, load_config
 from cosmo_runtime.tools.measure import engines, live, training
@@ -91,7 +83,9 @@ def parser() -> argparse.ArgumentParser:
         "--epochs", type=count, default=50, metavar="N", help="epochs of each method, a multiple of 5 (default: 50)"
     )
     training_group.add_argument("--runs", type=count, default=3, metavar="N", help="runs of each method (default: 3)")
-    training_group.add_argument("--cache", type=Path, default=CACHE, help="cache of windows (default: %(default)s)")
+    training_group.add_argument(
+        "--cache", type=Path, default=cache_folder(), help="cache of windows (default: %(default)s)"
+    )
     return command
 
 

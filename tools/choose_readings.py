@@ -21,7 +21,7 @@ from rich.progress import Progress
 from cosmo_runtime.models.files import write_whole
 from cosmo_runtime.models.networks import CosmoNetwork
 from cosmo_runtime.models.shelf import SHIPPED_ENCODERS
-from cosmo_runtime.runtime.cli.common import CACHE
+from cosmo_runtime.places import cache_folder
 from cosmo_runtime.sensors.sensor import SensorError
 from cosmo_runtime.tools.train_everyday import READINGS, RISK, STEPS, lessons
 from cosmo_runtime.training.benchmark.everyday import of_real_people
@@ -38,7 +38,7 @@ PEOPLE, SECONDS = range(880, 904), 150.0
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of UTD-MHAD")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="cache of windows")
+    parser.add_argument("--cache", type=Path, default=cache_folder(), help="cache of windows")
     options = parser.parse_args()
     torch.set_num_threads(1)  # another order of sums gives other weights
     made_up = simulated(PEOPLE, SECONDS, options.cache)

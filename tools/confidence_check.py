@@ -23,7 +23,7 @@ from rich.progress import Progress
 from sklearn.metrics import roc_auc_score
 
 from cosmo_runtime.models.confidence import tempered
-from cosmo_runtime.runtime.cli.common import CACHE
+from cosmo_runtime.places import cache_folder
 from cosmo_runtime.training.benchmark.protocols import PROTOCOLS
 from cosmo_runtime.training.calibration import calibrate, expected_calibration_error
 from cosmo_runtime.training.cosmo.method import Cosmo
@@ -39,7 +39,7 @@ _PRETRAIN_STEPS, _STEPS = 300, 450
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds utd-mhad")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="cache of windows")
+    parser.add_argument("--cache", type=Path, default=cache_folder(), help="cache of windows")
     parser.add_argument("--seed", type=int, default=0, help="seed of the training")
     parser.add_argument("--risk", type=float, default=0.02, help="largest share of wrong answers to accept")
     options = parser.parse_args()

@@ -24,9 +24,9 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 import numpy as np
 
 from cosmo_runtime.models.bundle import Bundle, load_bundle
-from cosmo_runtime.models.names import NONE, UNCERTAIN
 from cosmo_runtime.models.shelf import SIMULATED_BUNDLE
-from cosmo_runtime.names import GAP
+from cosmo_runtime.names import GAP, NONE, UNCERTAIN
+from cosmo_runtime.places import cache_folder
 from cosmo_runtime.runtime.alarms.rules import AlarmRule, Watch
 from cosmo_runtime.runtime.config import EpisodesConfig
 from cosmo_runtime.runtime.engines.onnxruntime import OnnxRuntimeEngine
@@ -250,7 +250,7 @@ def main() -> None:
     parser.add_argument("sources", nargs="+", help="people:SEEDS or utd:PATH:SUBJECTS")
     parser.add_argument("--bundle", type=Path, default=SIMULATED_BUNDLE, help="folder of the model")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="of each stream")
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache/cosmo-runtime/episodes", help="of answers")
+    parser.add_argument("--cache", type=Path, default=cache_folder() / "episodes", help="of answers")
     parser.add_argument("--sweep", action="store_true", help="try many constants")
     options = parser.parse_args()
     found = [list(streams(source, options.bundle, 60 * options.minutes, options.cache)) for source in options.sources]

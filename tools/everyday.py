@@ -22,7 +22,7 @@ import torch
 from cosmo_runtime.models.bundle import Bundle, BundleError, load_bundle
 from cosmo_runtime.models.files import write_whole
 from cosmo_runtime.models.networks import load_network
-from cosmo_runtime.runtime.cli.common import CACHE
+from cosmo_runtime.places import cache_folder
 from cosmo_runtime.runtime.cli.values import numbers
 from cosmo_runtime.sensors.sensor import SensorError
 from cosmo_runtime.training.benchmark.everyday import (
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of UTD-MHAD")
     parser.add_argument("--models", type=Path, required=True, help="folder of bundles")
     parser.add_argument("--test", type=numbers, default=(7, 8), help="subjects of UTD-MHAD")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="cache of windows")
+    parser.add_argument("--cache", type=Path, default=cache_folder(), help="cache of windows")
     parser.add_argument("--json", type=Path, required=True, help="file for the figures")
     parser.add_argument("--page", type=Path, help="file for the page")
     options = parser.parse_args()

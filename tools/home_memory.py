@@ -31,9 +31,9 @@ from cosmo_runtime.runtime.cli.home import open_home
 from cosmo_runtime.runtime.config import Config
 from cosmo_runtime.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from cosmo_runtime.runtime.health.vitals import Vitals
-from cosmo_runtime.runtime.labels.keeping import Keeper, parse_keep
 from cosmo_runtime.runtime.recognition.loop import Sink, recognise
 from cosmo_runtime.runtime.recognition.recognizer import Recognizer
+from cosmo_runtime.runtime.retention.keeping import Keeper, parse_keep
 from cosmo_runtime.runtime.run import Run
 from cosmo_runtime.runtime.sinks.json_lines import JsonLines
 from cosmo_runtime.runtime.sinks.line_file import LineFile

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import Progress
 from scipy.ndimage import gaussian_filter1d
 
-from cosmo_runtime.runtime.cli.common import CACHE
+from cosmo_runtime.places import cache_folder
 from cosmo_runtime.runtime.cli.values import numbers
 from cosmo_runtime.training.baselines.single_modal import single_modal
 from cosmo_runtime.training.benchmark.protocol import Task
@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds utd-mhad")
     parser.add_argument("--held-out", type=numbers, default=(), help="training subjects to test on instead of 7 and 8")
     parser.add_argument("--seeds", type=int, default=3, help="number of trainings of each row")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="cache of windows")
+    parser.add_argument("--cache", type=Path, default=cache_folder(), help="cache of windows")
     options = parser.parse_args()
     torch.set_num_threads(1)
     real, simulated = (

@@ -14,7 +14,7 @@ from typing import List
 
 import numpy as np
 
-from cosmo_runtime.models.names import NONE, UNCERTAIN
+from cosmo_runtime.names import NONE, UNCERTAIN
 from cosmo_runtime.runtime.labels.rows import LabelTable
 from cosmo_runtime.runtime.labels.truth import Segment, TruthLine
 from cosmo_runtime.sensors.events import Sample, Truth

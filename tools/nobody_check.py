@@ -23,12 +23,12 @@ from typing import Callable, Dict, List, Mapping, Sequence
 
 import numpy as np
 
+from cosmo_runtime.models.activity_names import FALL, is_fall
 from cosmo_runtime.models.bundle import Bundle, load_bundle
-from cosmo_runtime.models.names import FALL, is_fall
 from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.names import NOBODY, NONE, UNCERTAIN
-from cosmo_runtime.runtime.cli.common import CACHE
+from cosmo_runtime.places import cache_folder
 from cosmo_runtime.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from cosmo_runtime.runtime.recognition.recognizer import Recognizer
 from cosmo_runtime.sensors.config import DepthConfig
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=3000, help="seed of the first room")
     parser.add_argument("--data", type=Path, default=Path(), help="folder of the data")
     parser.add_argument("--subjects", type=parse_numbers, default=(7, 8), help="subjects of UTD-MHAD")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="cache of windows")
+    parser.add_argument("--cache", type=Path, default=cache_folder(), help="cache of windows")
     options = parser.parse_args()
     bundle = load_bundle(options.bundle)
     spec = bundle.spec

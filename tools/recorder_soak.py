@@ -21,7 +21,7 @@ from typing import Any, Dict, Iterator, List, Optional
 import numpy as np
 import psutil
 
-from cosmo_runtime.runtime.labels.keeping import Keeper, parse_keep
+from cosmo_runtime.runtime.retention.keeping import Keeper, parse_keep
 from cosmo_runtime.runtime.sinks.recording import RecordingSink
 from cosmo_runtime.sensors.config import DepthConfig
 from cosmo_runtime.sensors.events import Event, Sample, StateChange, Tick, Truth

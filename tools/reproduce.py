@@ -26,7 +26,7 @@ from rich.progress import Progress
 
 from cosmo_runtime.models.files import write_whole
 from cosmo_runtime.models.outputs import try_folder
-from cosmo_runtime.runtime.cli.common import CACHE
+from cosmo_runtime.places import cache_folder
 from cosmo_runtime.runtime.cli.values import numbers
 from cosmo_runtime.training.benchmark.comparison import ROWS, STUDIED, rows_of, study_jobs, table_jobs
 from cosmo_runtime.training.benchmark.cost import compare
@@ -83,9 +83,11 @@ def _options(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds, counted from 0 (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=1, help="jobs at a time, one thread each (default: %(default)s)")
     parser.add_argument(
-        "--results", type=Path, default=CACHE / "reproduce", help="folder of results (default: %(default)s)"
+        "--results", type=Path, default=cache_folder() / "reproduce", help="folder of results (default: %(default)s)"
     )
-    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of decoded windows (default: %(default)s)")
+    parser.add_argument(
+        "--cache", type=Path, default=cache_folder(), help="folder of decoded windows (default: %(default)s)"
+    )
     parser.add_argument(
         "--report",
         type=Path,

@@ -23,7 +23,7 @@ import numpy as np
 from cosmo_runtime.models.bundle import load_bundle
 from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.models.spec import ModelSpec
-from cosmo_runtime.runtime.cli.common import CACHE
+from cosmo_runtime.places import cache_folder
 from cosmo_runtime.runtime.cli.values import numbers
 from cosmo_runtime.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from cosmo_runtime.runtime.sync.estimate import estimate
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--subjects", type=numbers, default=(7, 8))
     parser.add_argument("--late", type=float, default=300.0, metavar="MS")
     parser.add_argument("--bundle", type=Shelf().find, required=True)
-    parser.add_argument("--cache", type=Path, default=CACHE, help="cache of windows and streams")
+    parser.add_argument("--cache", type=Path, default=cache_folder(), help="cache of windows and streams")
     options = parser.parse_args()
     bundle = load_bundle(options.bundle)
     require_strangers(bundle, options.subjects)

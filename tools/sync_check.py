@@ -21,7 +21,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Opt
 
 import numpy as np
 
-from cosmo_runtime.runtime.cli.common import CACHE
+from cosmo_runtime.places import cache_folder
 from cosmo_runtime.runtime.cli.values import numbers, sensor_names
 from cosmo_runtime.runtime.sync.estimate import estimate
 from cosmo_runtime.runtime.sync.motion import Curves, Moment
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="of motion in a case")
     parser.add_argument("--stream", type=float, default=120.0, help="seconds of each simulated person")
     parser.add_argument("--draws", type=int, default=4, help="of delays for each piece of a stream")
-    parser.add_argument("--cache", type=Path, default=CACHE / "sync", help="of streams")
+    parser.add_argument("--cache", type=Path, default=cache_folder() / "sync", help="of streams")
     parser.add_argument("--sensors", type=sensor_names, default=list(_SENSORS), help="of the rig")
     parser.add_argument("--json", type=Path, help="where every case goes, refused or not")
     parser.add_argument("--cost", action="store_true", help="measure what watching takes in a run, and nothing else")

@@ -28,7 +28,7 @@ import torch
 from cosmo_runtime.models.bundle import SIMULATED, Bundle, BundleError, refuse_other
 from cosmo_runtime.models.outputs import try_folder
 from cosmo_runtime.models.spec import ModelSpec
-from cosmo_runtime.runtime.cli.common import CACHE
+from cosmo_runtime.places import cache_folder
 from cosmo_runtime.runtime.cli.values import numbers
 from cosmo_runtime.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from cosmo_runtime.runtime.recognition.loop import recognise
@@ -123,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
         "--train", type=numbers, default=(1, 2, 3, 4, 5, 6), help="subjects to train on (utd only; default: 1-6)"
     )
     parser.add_argument("--test", type=numbers, default=(7, 8), help="subjects to test on (utd only; default: 7,8)")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="cache of windows (default: %(default)s)")
+    parser.add_argument("--cache", type=Path, default=cache_folder(), help="cache of windows (default: %(default)s)")
     parser.add_argument(
         "--start", type=Path, help="encoders of `cosmo-runtime pretrain` to start from instead of stage 1"
     )

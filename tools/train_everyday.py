@@ -34,7 +34,7 @@ from cosmo_runtime.models.networks import CosmoNetwork
 from cosmo_runtime.models.outputs import try_folder
 from cosmo_runtime.models.shelf import SHIPPED_ENCODERS
 from cosmo_runtime.models.spec import ModelSpec
-from cosmo_runtime.runtime.cli.common import CACHE
+from cosmo_runtime.places import cache_folder
 from cosmo_runtime.runtime.cli.values import numbers
 from cosmo_runtime.sensors.sensor import SensorError
 from cosmo_runtime.training.adapt.memory import build_memory
@@ -151,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--mocap", type=Path, metavar="FOLDER", help="learn from DeepMimic's motion capture, too")
     parser.add_argument("--steps", type=int, default=STEPS, help="minibatches")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cache", type=Path, default=CACHE, help="of windows")
+    parser.add_argument("--cache", type=Path, default=cache_folder(), help="of windows")
     return parser
 
 

@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from cosmo_runtime.runtime.cli.common import CACHE
+from cosmo_runtime.places import cache_folder
 from cosmo_runtime.runtime.cli.values import numbers
 from cosmo_runtime.training.benchmark.protocols import PROTOCOLS
 from cosmo_runtime.training.benchmark.tables import table
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds usc-had")
     parser.add_argument("--held-out", type=numbers, default=(8, 9, 10), help="training subjects to test on")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cache", type=Path, default=CACHE, help="cache of windows")
+    parser.add_argument("--cache", type=Path, default=cache_folder(), help="cache of windows")
     options = parser.parse_args()
     torch.set_num_threads(1)
     print(gravity(_PROTOCOL.windows(options.data, options.cache), "sleep"), end="\n\n", flush=True)

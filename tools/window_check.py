@@ -13,7 +13,7 @@ from typing import Callable, Dict
 
 import numpy as np
 
-from cosmo_runtime.runtime.cli.common import CACHE
+from cosmo_runtime.places import cache_folder
 from cosmo_runtime.sensors.sensor import SensorError
 from cosmo_runtime.tools.train_everyday import ACTORS, PEOPLE, SECONDS
 from cosmo_runtime.training.datasets.everyday import CLASSES, LIKE_NAMED, acted, real_people, simulated
@@ -26,7 +26,7 @@ SUBJECTS = range(1, 7)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of UTD-MHAD")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="cache of windows")
+    parser.add_argument("--cache", type=Path, default=cache_folder(), help="cache of windows")
     options = parser.parse_args()
     origins = {
         "real": real_people(options.data, SUBJECTS, options.cache),

@@ -18,7 +18,7 @@ from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.training.augment import OF_A_MOMENT, Features, augment, random_rotations
 from cosmo_runtime.training.windows import UNLABELLED, Windows
 
-SUBSETS: Tuple[Tuple[Tuple[bool, bool, bool], float], ...] = (
+MIX: Tuple[Tuple[Tuple[bool, bool, bool], float], ...] = (
     ((True, True, True), 0.25),
     ((False, True, True), 0.15),
     ((False, True, False), 0.25),
@@ -60,7 +60,7 @@ def learn(
     """Trains a network.
 
     Args:
-        spec: with the sensors of ``SUBSETS``, in their order.
+        spec: with the sensors of ``MIX``, in their order.
         origins: what is learned from.
         steps: minibatches.
         seed: the seed of everything random.
@@ -93,7 +93,7 @@ def learn(
             parts.append((_vary(features, origin, generator), presence, labels))
         features = {name: torch.cat([part[0][name] for part in parts]) for name in spec.sensors}
         presence, labels = torch.cat([part[1] for part in parts]), torch.cat([part[2] for part in parts])
-        asked = [*SUBSETS, (tuple(order.random(3) < 0.5), 0.1)]
+        asked = [*MIX, (tuple(order.random(3) < 0.5), 0.1)]
         there = torch.cat([presence * torch.tensor(subset) for subset, _ in asked])
         weight = torch.cat([torch.full((len(labels),), weight) for _, weight in asked]) * (there.sum(1) > 0)
         logits, _ = network.classifier(network.encoders(features).repeat(len(asked), 1, 1), there)

@@ -13,7 +13,7 @@ import numpy as np
 from cosmo_runtime.models.confidence import Reading
 from cosmo_runtime.models.networks import CosmoNetwork
 from cosmo_runtime.models.spec import ModelSpec
-from cosmo_runtime.training.benchmark.everyday import FALL, NONE, SUBSETS, Answers, falls_among, says_fall
+from cosmo_runtime.training.benchmark.everyday import FALL_LABEL, NONE_LABEL, SUBSETS, Answers, falls_among, says_fall
 from cosmo_runtime.training.calibration import calibrate
 from cosmo_runtime.training.windows import Windows
 
@@ -70,14 +70,14 @@ def _for_activities(
     reading: Reading, spec: ModelSpec, probabilities: np.ndarray, labels: np.ndarray, risk: float
 ) -> Reading:
     """The reading with what it expects of ``none``, and with the temperature and the threshold that then fit."""
-    named = labels != NONE
+    named = labels != NONE_LABEL
 
     def expecting(shift: float) -> Reading:
-        return reading.model_copy(update={"expected": {spec.classes[NONE]: float(shift)}})
+        return reading.model_copy(update={"expected": {spec.classes[NONE_LABEL]: float(shift)}})
 
     def worth(shift: float) -> float:
         said = expecting(shift).of(probabilities, spec.classes).argmax(axis=1)
-        return float(_MISSED * (said == labels)[named].mean() - (said != NONE)[~named].mean())
+        return float(_MISSED * (said == labels)[named].mean() - (said != NONE_LABEL)[~named].mean())
 
     best = expecting(max(np.arange(-3.0, 3.01, _STEP), key=worth))
     fitting = calibrate(np.log(best.of(probabilities, spec.classes).clip(1e-12)), labels, risk)
@@ -90,7 +90,7 @@ def _for_falls(
     """The reading that expects falls as little as it must, so that few enough are false."""
     hours = sum(len(windows) for windows in people) * spec.hop_s / 3600
     for shift in np.arange(0.0, -6.01, -_STEP):
-        expected = {**reading.expected, spec.classes[FALL]: float(shift)}
+        expected = {**reading.expected, spec.classes[FALL_LABEL]: float(shift)}
         tried = reading.model_copy(update={"expected": expected})
         by = spec.model_copy(update={"readings": (tried,)})
         false = sum(falls_among(windows, says_fall(by, *answer)).false for windows, answer in zip(people, answers))

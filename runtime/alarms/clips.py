@@ -13,8 +13,8 @@ from typing import Callable, Deque, Dict, List, Mapping, NamedTuple, Optional
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cosmo_runtime.runtime.labels.expiry import ClockNotSet, Lifetime, expires
 from cosmo_runtime.runtime.recognition.loop import Sink
+from cosmo_runtime.runtime.retention.expiry import ClockNotSet, Lifetime, expires
 from cosmo_runtime.sensors.events import Event, Sample, Tick, Truth, host_ns
 from cosmo_runtime.sensors.recording import RecordingError, RecordingWriter
 from cosmo_runtime.sensors.recording.standing import Standing

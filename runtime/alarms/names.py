@@ -6,7 +6,7 @@ import logging
 from difflib import get_close_matches
 from typing import Iterable, List, Sequence
 
-from cosmo_runtime.models.names import folded
+from cosmo_runtime.models.activity_names import folded
 from cosmo_runtime.names import GAP, NOBODY, UNCERTAIN
 from cosmo_runtime.runtime.config import Config
 from cosmo_runtime.runtime.health.vitals import Trouble

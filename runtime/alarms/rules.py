@@ -8,7 +8,7 @@ from typing import List, Literal, Optional, Tuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from cosmo_runtime.models.names import folded
+from cosmo_runtime.models.activity_names import folded
 from cosmo_runtime.names import GAP, NOBODY, UNCERTAIN
 from cosmo_runtime.runtime.episodes.rule import Episode
 

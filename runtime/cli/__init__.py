@@ -127,10 +127,10 @@ def _failures() -> Tuple[Type[Exception], ...]:
     from cosmo_runtime.runtime.exchange.export import ExportError
     from cosmo_runtime.runtime.exchange.ros import ImportFailed
     from cosmo_runtime.runtime.health.metrics import MetricsError
-    from cosmo_runtime.runtime.labels.expiry import ClockNotSet
     from cosmo_runtime.runtime.labels.prompt import PromptError
     from cosmo_runtime.runtime.labels.table import LabelsError
     from cosmo_runtime.runtime.mqtt.client import MqttError
+    from cosmo_runtime.runtime.retention.expiry import ClockNotSet
     from cosmo_runtime.sensors.recording import RecordingError
     from cosmo_runtime.sensors.sensor import SensorError
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from cosmo_runtime.runtime.cli.common import add_bundle, add_home, add_rig, add_story, version
+from cosmo_runtime.runtime.cli.common import version
+from cosmo_runtime.runtime.cli.options import add_bundle, add_home, add_rig, add_story
 from cosmo_runtime.runtime.cli.page import add_page
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.cli.values import ENGINES, new_recording

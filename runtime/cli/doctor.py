@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cosmo_runtime.runtime.cli.common import DONE, FAILED, SENSORS_HELP, add_bundle, chosen_bundle
+from cosmo_runtime.runtime.cli.common import DONE, FAILED, chosen_bundle
+from cosmo_runtime.runtime.cli.options import SENSORS_HELP, add_bundle
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.cli.values import sensor_names
 from cosmo_runtime.runtime.config import load_config

@@ -10,10 +10,11 @@ from typing import Any, Dict, Iterator, List, Tuple
 from rich.console import Console
 from rich.table import Table
 
+from cosmo_runtime.models.activity_names import as_known
 from cosmo_runtime.models.bundle import Bundle, load_bundle
-from cosmo_runtime.models.names import as_known
 from cosmo_runtime.names import NOBODY
-from cosmo_runtime.runtime.cli.common import DONE, TERMINAL, Failure, add_bundle, chosen_bundle, counted, say
+from cosmo_runtime.runtime.cli.common import DONE, TERMINAL, Failure, chosen_bundle, counted, say
+from cosmo_runtime.runtime.cli.options import add_bundle
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.config import RecognitionConfig, load_config
 from cosmo_runtime.runtime.engines.answers import BadAnswer

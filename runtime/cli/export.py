@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from cosmo_runtime.runtime.cli.common import DONE, UsageError, end_like_ctrl_c, say
+from cosmo_runtime.runtime.cli.common import DONE, UsageError, say
 from cosmo_runtime.runtime.cli.parser import Parser
+from cosmo_runtime.runtime.cli.signals import end_like_ctrl_c
 from cosmo_runtime.runtime.cli.values import sensor_names
 from cosmo_runtime.runtime.exchange.export import FORMS, export
 from cosmo_runtime.sensors.recording import Recording

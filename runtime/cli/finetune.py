@@ -17,22 +17,23 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from cosmo_runtime.models.activity_names import activity_name, as_known
 from cosmo_runtime.models.bundle import Bundle, BundleError, load_bundle
 from cosmo_runtime.models.files import write_whole
-from cosmo_runtime.models.names import activity_name, as_known
 from cosmo_runtime.models.outputs import refuse_other_content, try_file, try_folder
 from cosmo_runtime.models.shelf import Shelf
-from cosmo_runtime.runtime.cli.common import CACHE, DONE, FAILED, Failure, UsageError, chosen_bundle, counted, say
+from cosmo_runtime.places import cache_folder
+from cosmo_runtime.runtime.cli.common import DONE, FAILED, Failure, UsageError, chosen_bundle, counted, say
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.cli.values import bundle_folder, seed
 from cosmo_runtime.runtime.config import load_config
 from cosmo_runtime.runtime.engines.build import build_engine, recorded_windows
 from cosmo_runtime.runtime.engines.choose import key_here
 from cosmo_runtime.runtime.engines.onnxruntime import EngineError
-from cosmo_runtime.runtime.labels.expiry import delete
 from cosmo_runtime.runtime.labels.rows import SESSION, LabelTable
 from cosmo_runtime.runtime.labels.table import read_labels
-from cosmo_runtime.runtime.traces import forget
+from cosmo_runtime.runtime.retention.cached_windows import forget
+from cosmo_runtime.runtime.retention.expiry import delete
 
 if TYPE_CHECKING:
     from cosmo_runtime.training.adapt.learn import Learned
@@ -110,7 +111,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--cache",
         type=Path,
-        default=CACHE,
+        default=cache_folder(),
         metavar="FOLDER",
         help="cache in which pretrain may have kept windows of the recording; they are deleted with it "
         "(default: %(default)s)",

@@ -15,7 +15,8 @@ from cosmo_runtime.models.bundle import Bundle
 from cosmo_runtime.runtime.alarms.board import RAISED, AlarmBoard, News
 from cosmo_runtime.runtime.alarms.clips import ClipRing
 from cosmo_runtime.runtime.alarms.names import NameWatch, unknown_names
-from cosmo_runtime.runtime.cli.common import DEFAULT_HOME, UsageError, version
+from cosmo_runtime.runtime.cli.common import UsageError, version
+from cosmo_runtime.runtime.cli.options import DEFAULT_HOME
 from cosmo_runtime.runtime.config import Config, ConfigError
 from cosmo_runtime.runtime.episodes.entries import LogError, entries, local
 from cosmo_runtime.runtime.episodes.log import EpisodeLog, slept_ns

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Tuple
 
 from cosmo_runtime.kinds import SENSOR_NAME
-from cosmo_runtime.runtime.cli.common import DONE, UsageError, add_whose, end_like_ctrl_c, say
+from cosmo_runtime.runtime.cli.common import DONE, UsageError, say
+from cosmo_runtime.runtime.cli.options import add_whose
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.cli.rig import whose
+from cosmo_runtime.runtime.cli.signals import end_like_ctrl_c
 from cosmo_runtime.runtime.cli.values import new_recording
 from cosmo_runtime.runtime.exchange.ros import import_bag, topics_of
 from cosmo_runtime.runtime.labels.new_name import taken_by

@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 
 from cosmo_runtime.models.bundle import load_bundle
-from cosmo_runtime.models.names import UNCERTAIN
-from cosmo_runtime.runtime.cli.common import DONE, Failure, add_bundle, chosen_bundle, counted, say
+from cosmo_runtime.names import UNCERTAIN
+from cosmo_runtime.runtime.cli.common import DONE, Failure, chosen_bundle, counted, say
+from cosmo_runtime.runtime.cli.options import add_bundle
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.config import load_config
 from cosmo_runtime.runtime.engines.choose import open_engine

@@ -8,7 +8,9 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
-from cosmo_runtime.runtime.cli.common import CACHE, DEFAULT_HOME, Failure, UsageError, say
+from cosmo_runtime.places import cache_folder
+from cosmo_runtime.runtime.cli.common import Failure, UsageError, say
+from cosmo_runtime.runtime.cli.options import DEFAULT_HOME
 from cosmo_runtime.runtime.cli.values import address
 from cosmo_runtime.runtime.state import recordings_folder, state_folder
 
@@ -91,4 +93,4 @@ def open_page(options: argparse.Namespace) -> Opened:
     say(f"the page is at {link}{f'enter?token={token}' if token else ''}")
     home = options.home if options.home not in (None, DEFAULT_HOME) else state_folder()
     output = options.output.absolute() if options.output and str(options.output) != "-" else None
-    return Opened(Settings(folder, token, CACHE, home, options.emulate, output), listening)
+    return Opened(Settings(folder, token, cache_folder(), home, options.emulate, output), listening)

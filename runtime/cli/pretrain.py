@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Tuple
 
 from cosmo_runtime.models.shelf import Shelf
-from cosmo_runtime.runtime.cli.common import CACHE, DONE, Failure, UsageError
+from cosmo_runtime.places import cache_folder
+from cosmo_runtime.runtime.cli.common import DONE, Failure, UsageError
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.cli.values import bundle_folder, count, seed
 from cosmo_runtime.sensors.recording.segments import segments_of
@@ -74,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--cache",
         type=Path,
-        default=CACHE,
+        default=cache_folder(),
         metavar="FOLDER",
         help="cache of decoded windows (default: ~/.cache/cosmo-runtime)",
     )

@@ -11,11 +11,12 @@ from typing import Set, Tuple
 
 from cosmo_runtime.models.bundle import BundleError
 from cosmo_runtime.models.shelf import SHIPPED_BUNDLE, Shelf
-from cosmo_runtime.runtime.cli.common import CACHE, DONE, FAILED, Failure, say
+from cosmo_runtime.places import cache_folder
+from cosmo_runtime.runtime.cli.common import DONE, FAILED, Failure, say
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.cli.values import line
-from cosmo_runtime.runtime.labels.expiry import Fate, delete, fates, same_person
-from cosmo_runtime.runtime.traces import forget, traces
+from cosmo_runtime.runtime.retention.cached_windows import forget, windows_in_caches
+from cosmo_runtime.runtime.retention.expiry import Fate, delete, fates, same_person
 from cosmo_runtime.sensors.recording import Recording, RecordingError
 from cosmo_runtime.sensors.recording.segments import size_and_change
 
@@ -42,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--cache",
         type=Path,
-        default=CACHE,
+        default=cache_folder(),
         metavar="FOLDER",
         help="also search this cache of windows (default: %(default)s)",
     )
@@ -140,18 +141,18 @@ def _sweep(options: argparse.Namespace) -> Tuple[int, int]:
     If the recording is on a disk that is not attached now, this only costs time, because they can be made again.
     """
     swept = failed = 0
-    for trace in traces(options.cache):
+    for windows in windows_in_caches(options.cache):
         try:
-            why = trace.orphaned
+            why = windows.orphaned
             if not why:
                 continue
             if not options.dry_run:
-                trace.delete()
+                windows.delete()
         except OSError as error:
             failed += 1
             say(f"cosmo-runtime: {error.filename} cannot be deleted: {error.strerror}")
             continue
         swept += 1
-        what = f"windows of {trace.recording.path}" if trace.recording else "windows"
-        _tell(f"{'would delete' if options.dry_run else 'deleted'} {what} in {trace.folder}: {why}")
+        what = f"windows of {windows.recording.path}" if windows.recording else "windows"
+        _tell(f"{'would delete' if options.dry_run else 'deleted'} {what} in {windows.folder}: {why}")
     return swept, failed

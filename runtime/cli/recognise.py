@@ -17,19 +17,10 @@ from cosmo_runtime.models.bundle import STRANGER_TO_PEOPLE, Bundle, load_bundle
 from cosmo_runtime.models.files import write_whole
 from cosmo_runtime.models.outputs import refuse_other_content
 from cosmo_runtime.models.shelf import Shelf
-from cosmo_runtime.runtime.cli.common import (
-    DONE,
-    FAILED,
-    TERMINAL,
-    Failure,
-    UsageError,
-    chosen_bundle,
-    say,
-    stop_on_signals,
-    version,
-)
+from cosmo_runtime.runtime.cli.common import DONE, FAILED, TERMINAL, Failure, UsageError, chosen_bundle, say, version
 from cosmo_runtime.runtime.cli.page import Opened, open_page
 from cosmo_runtime.runtime.cli.rig import check_recording, connect_rig, free_recording, open_writer, story
+from cosmo_runtime.runtime.cli.signals import stop_on_signals
 from cosmo_runtime.runtime.config import Config, load_config
 from cosmo_runtime.runtime.engines.choose import open_engine
 from cosmo_runtime.runtime.health.metrics import MetricsServer

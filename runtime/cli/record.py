@@ -10,16 +10,9 @@ from pathlib import Path
 from typing import Iterable, Iterator, List, Optional, Sequence
 
 from cosmo_runtime.names import NOBODY
-from cosmo_runtime.runtime.cli.common import (
-    DONE,
-    TERMINAL,
-    UsageError,
-    add_rig,
-    add_story,
-    counted,
-    say,
-)
+from cosmo_runtime.runtime.cli.common import DONE, TERMINAL, UsageError, counted, say
 from cosmo_runtime.runtime.cli.keys import Keys
+from cosmo_runtime.runtime.cli.options import add_rig, add_story
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.cli.rig import check_recording, connect_rig, free_recording, open_writer, story
 from cosmo_runtime.runtime.cli.streams import leads_nowhere

@@ -8,11 +8,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Union
 
-from cosmo_runtime.runtime.cli.common import UsageError, on_signals, say, stop_on_signals, version
+from cosmo_runtime.runtime.cli.common import UsageError, say, version
+from cosmo_runtime.runtime.cli.signals import on_signals, stop_on_signals
 from cosmo_runtime.runtime.config import Config
-from cosmo_runtime.runtime.labels.expiry import ClockNotSet, expires
-from cosmo_runtime.runtime.labels.keeping import Keeper
 from cosmo_runtime.runtime.labels.new_name import free_path, taken_by
+from cosmo_runtime.runtime.retention.expiry import ClockNotSet, expires
+from cosmo_runtime.runtime.retention.keeping import Keeper
 from cosmo_runtime.runtime.run import Run, open_live
 from cosmo_runtime.runtime.sinks.recording import RecordingSink
 from cosmo_runtime.runtime.sources.live import LiveSource

@@ -12,7 +12,7 @@ from cosmo_runtime.kinds import SENSOR_NAME
 from cosmo_runtime.sources import parse_numbers
 
 if TYPE_CHECKING:
-    from cosmo_runtime.runtime.labels.keeping import Keep
+    from cosmo_runtime.runtime.retention.keeping import Keep
 
 
 ENGINES = ("auto", "onnxruntime", "onnxruntime-cuda", "onnxruntime-tensorrt", "tensorrt")
@@ -55,7 +55,7 @@ def motion(text: str) -> str:
 
 def keep(text: str) -> Keep:
     """An option's value: how much of a recording to store: 20GB or 7d."""
-    from cosmo_runtime.runtime.labels.keeping import parse_keep
+    from cosmo_runtime.runtime.retention.keeping import parse_keep
 
     try:
         return parse_keep(text)
@@ -88,7 +88,7 @@ def day_to_come(text: str) -> date:
 
 def lifetime(text: str) -> timedelta:
     """An option's value: a duration such as 90m, 12h, 7d or 2w."""
-    from cosmo_runtime.runtime.labels.expiry import parse_lifetime
+    from cosmo_runtime.runtime.retention.expiry import parse_lifetime
 
     try:
         return parse_lifetime(text)

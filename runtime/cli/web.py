@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from cosmo_runtime.runtime.cli import default
-from cosmo_runtime.runtime.cli.common import DONE, UsageError, add_bundle, add_home, add_rig, say
+from cosmo_runtime.runtime.cli.common import DONE, UsageError, say
+from cosmo_runtime.runtime.cli.options import add_bundle, add_home, add_rig
 from cosmo_runtime.runtime.cli.page import add_page, open_page
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.cli.values import ENGINES

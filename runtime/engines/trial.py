@@ -19,7 +19,8 @@ import onnxruntime
 
 from cosmo_runtime.models.bundle import Bundle, BundleError, load_bundle
 from cosmo_runtime.models.files import write_whole
-from cosmo_runtime.models.shelf import SHIPPED, default_folder
+from cosmo_runtime.models.shelf import SHIPPED
+from cosmo_runtime.places import data_folder
 from cosmo_runtime.runtime.engines.answers import check_engine
 from cosmo_runtime.runtime.engines.onnxruntime import EngineError, OnnxRuntimeEngine
 
@@ -40,7 +41,7 @@ def ensure_tried(bundle: Bundle) -> None:
     """
     if bundle.path.resolve().parent == SHIPPED.resolve():
         return
-    record = default_folder().parent / "tried" / f"{bundle.digest}-{onnxruntime.__version__}"
+    record = data_folder() / "tried" / f"{bundle.digest}-{onnxruntime.__version__}"
     if record.exists():
         return
     _try(bundle)

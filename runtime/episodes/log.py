@@ -40,7 +40,7 @@ from cosmo_runtime.runtime.episodes.entries import (
 )
 from cosmo_runtime.runtime.episodes.listener import Listener
 from cosmo_runtime.runtime.episodes.rule import Episode
-from cosmo_runtime.runtime.labels.expiry import CLOCK_IS_SET
+from cosmo_runtime.runtime.retention.expiry import CLOCK_IS_SET
 from cosmo_runtime.runtime.sinks.line_file import LineFile
 
 _STEP_NS = 10**9

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Sequence
 from xml.etree import ElementTree
 
-from cosmo_runtime.models.names import folded
+from cosmo_runtime.models.activity_names import folded
 
 _TIER = "activity"
 _FURTHEST_S = 1e10

@@ -17,7 +17,7 @@ from collections import deque
 from pathlib import Path
 from typing import Callable, Deque, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence
 
-from cosmo_runtime.models.names import as_known, label_name
+from cosmo_runtime.models.activity_names import as_known, label_name
 from cosmo_runtime.runtime.labels.plain_text import foreign_byte, read_text
 from cosmo_runtime.runtime.labels.truth import Segment
 from cosmo_runtime.sensors.events import Event, Tick

@@ -16,8 +16,8 @@ from typing import Dict, List, Mapping, Tuple
 
 import numpy as np
 
-from cosmo_runtime.models.names import NONE, UNCERTAIN
 from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.names import NONE, UNCERTAIN
 from cosmo_runtime.runtime.labels.truth import Segment
 from cosmo_runtime.runtime.recognition.loop import Outcome, Sink
 from cosmo_runtime.sensors.events import Event, Sample

@@ -23,8 +23,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
+from cosmo_runtime.models.activity_names import as_known, is_uncertain, label_name
 from cosmo_runtime.models.files import write_whole
-from cosmo_runtime.models.names import UNCERTAIN, as_known, is_uncertain, label_name
+from cosmo_runtime.names import UNCERTAIN
 from cosmo_runtime.runtime.labels.began import began_in, began_line, check_began
 from cosmo_runtime.runtime.labels.rows import COLUMNS, SESSION, LabelTable, TableRow
 from cosmo_runtime.runtime.labels.span import SLIP_NS, Span, span_of

@@ -8,10 +8,10 @@ from typing import FrozenSet, Mapping, Optional, Tuple
 
 import numpy as np
 
+from cosmo_runtime.models.activity_names import is_fall
 from cosmo_runtime.models.bundle import Bundle
 from cosmo_runtime.models.confidence import MIN_CONFIDENCE
 from cosmo_runtime.models.features import features
-from cosmo_runtime.models.names import is_fall
 from cosmo_runtime.names import NOBODY, UNCERTAIN
 from cosmo_runtime.runtime.engines.answers import BadAnswer, answer_of
 from cosmo_runtime.runtime.engines.onnxruntime import Engine, EngineError

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Collection, Dict, FrozenSet, Mapping
 
-from cosmo_runtime.models.names import FALL, as_known
+from cosmo_runtime.models.activity_names import FALL, as_known
 from cosmo_runtime.names import NOBODY, UNCERTAIN
 from cosmo_runtime.runtime.recognition.recognizer import Prediction
 from cosmo_runtime.runtime.selection.jump import jumps

@@ -12,8 +12,9 @@ from typing import Any, DefaultDict, Dict, List, Sequence
 
 from aiohttp import web
 
-from cosmo_runtime.models.names import UNCERTAIN, is_uncertain, label_name
+from cosmo_runtime.models.activity_names import is_uncertain, label_name
 from cosmo_runtime.models.shelf import Shelf
+from cosmo_runtime.names import UNCERTAIN
 from cosmo_runtime.runtime.labels import exchange
 from cosmo_runtime.runtime.labels.exchange import Label
 from cosmo_runtime.runtime.labels.rows import LabelTable

@@ -11,11 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Union
 
-from cosmo_runtime.runtime.labels.expiry import ClockNotSet, expires, parse_lifetime
 from cosmo_runtime.runtime.labels.prompt import Activity, Prompter
 from cosmo_runtime.runtime.labels.table import LabelsError, labels_beside, refuse_existing, write_labels
 from cosmo_runtime.runtime.labels.truth import Segment
 from cosmo_runtime.runtime.recognition.loop import Outcome, Sink
+from cosmo_runtime.runtime.retention.expiry import ClockNotSet, expires, parse_lifetime
 from cosmo_runtime.runtime.sinks.recording import RecordingSink
 from cosmo_runtime.runtime.windows.aligner import Window
 from cosmo_runtime.sensors.events import Event, host_ns

@@ -15,6 +15,7 @@ from typing import Optional
 from aiohttp import web
 
 from cosmo_runtime.models.shelf import Shelf
+from cosmo_runtime.places import cache_folder
 from cosmo_runtime.runtime.state import state_folder
 from cosmo_runtime.runtime.web.days import DaysApi
 from cosmo_runtime.runtime.web.files import PageFiles
@@ -48,7 +49,7 @@ class Settings:
 
     folder: Path
     token: Optional[str] = None
-    cache: Path = Path.home() / ".cache" / "cosmo-runtime"
+    cache: Path = field(default_factory=cache_folder)
     home: Path = field(default_factory=state_folder)
     motion: Optional[str] = None
     output: Optional[Path] = None

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from cosmo_runtime.names import UNCERTAIN
-from cosmo_runtime.runtime.labels.expiry import delete, parse_lifetime
 from cosmo_runtime.runtime.labels.new_name import free_path, taken_by
 from cosmo_runtime.runtime.labels.rows import LabelTable
 from cosmo_runtime.runtime.labels.table import LabelsError, labels_beside, read_labels, write_labels
 from cosmo_runtime.runtime.labels.truth import Segment
-from cosmo_runtime.runtime.traces import forget
+from cosmo_runtime.runtime.retention.cached_windows import forget
+from cosmo_runtime.runtime.retention.expiry import delete, parse_lifetime
 from cosmo_runtime.runtime.web.guard import Refused
 from cosmo_runtime.sensors.recording import Recording, RecordingError
 from cosmo_runtime.sensors.recording.index import RecordingIndex

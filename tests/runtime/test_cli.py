@@ -21,7 +21,6 @@ from serial.tools import list_ports
 
 from cosmo_runtime.models.bundle import write_bundle
 from cosmo_runtime.models.spec import ModelSpec
-from cosmo_runtime.runtime.cli.common import stop_on_signals
 from cosmo_runtime.sensors.events import Event, Sample
 from cosmo_runtime.sensors.recording import Recording, RecordingWriter
 from cosmo_runtime.sensors.sensor import SensorInfo
@@ -289,16 +288,3 @@ def test_on_a_terminal_there_is_a_live_view_and_no_json(bundle: Path) -> None:
     assert "truth:" in text
     assert re.search(r"imu +ok", text)
     assert "window_end_ns" not in text
-
-
-def test_a_second_ctrl_c_ends_a_run_at_once() -> None:
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        stop = stop_on_signals()
-        signal.raise_signal(signal.SIGINT)
-        assert stop.is_set()
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)

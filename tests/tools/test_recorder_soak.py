@@ -6,7 +6,7 @@ from typing import Any, Dict
 import numpy as np
 import pytest
 
-from cosmo_runtime.runtime.labels.keeping import parse_keep
+from cosmo_runtime.runtime.retention.keeping import parse_keep
 from cosmo_runtime.sensors.events import Sample
 from cosmo_runtime.sensors.recording import Recording
 from cosmo_runtime.tools import recorder_soak

@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 from cosmo_runtime.models.confidence import Reading
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.training import readings
-from cosmo_runtime.training.benchmark.everyday import FALL, NONE, falls_among, says_fall
+from cosmo_runtime.training.benchmark.everyday import FALL_LABEL, NONE_LABEL, falls_among, says_fall
 from cosmo_runtime.training.datasets.everyday import CLASSES, everyday_spec
 from cosmo_runtime.training.windows import Windows
 
@@ -31,7 +31,7 @@ def windows_of(labels: np.ndarray, presence: np.ndarray) -> Windows:
 def answers(labels: np.ndarray, bias: Dict[int, float], seed: int) -> np.ndarray:
     """Probabilities (N, classes) in which the true activity's logit stands out, and some are biased."""
     logits = np.random.default_rng(seed).normal(size=(len(labels), len(CLASSES)))
-    logits[np.arange(len(labels)), labels] += np.where(labels == FALL, 6.0, 3.0)
+    logits[np.arange(len(labels)), labels] += np.where(labels == FALL_LABEL, 6.0, 3.0)
     for activity, by in bias.items():
         logits[:, activity] += by
     shares: np.ndarray = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
@@ -49,10 +49,10 @@ class Known:
 
     def __call__(self, subset: Sequence[bool]) -> Tuple[np.ndarray, np.ndarray]:
         presence = self._windows.presence & np.array(subset)
-        falling = FALL in self._windows.labels
-        bias = {FALL: 4.0 if subset[0] else 2.0} if falling else {NONE: 3.0 if subset[0] else -2.0}
+        falling = FALL_LABEL in self._windows.labels
+        bias = {FALL_LABEL: 4.0 if subset[0] else 2.0} if falling else {NONE_LABEL: 3.0 if subset[0] else -2.0}
         shares = answers(self._windows.labels, bias, self._seed)
-        shares[~presence[:, 0] & subset[0]] = np.eye(len(CLASSES))[NONE]
+        shares[~presence[:, 0] & subset[0]] = np.eye(len(CLASSES))[NONE_LABEL]
         return shares, presence
 
 
@@ -67,8 +67,8 @@ def chosen(monkeypatch: pytest.MonkeyPatch) -> Chosen:
     """Readings by the answers of two networks."""
     presence = np.ones((N, 3), bool)
     presence[::5, 0] = False
-    real = windows_of(np.where(np.arange(N) % 3 == 0, WAVE, NONE), presence)
-    made_up = windows_of(np.where(np.arange(N) % 40 < 4, FALL, WAVE), np.ones((N, 3), bool))
+    real = windows_of(np.where(np.arange(N) % 3 == 0, WAVE, NONE_LABEL), presence)
+    made_up = windows_of(np.where(np.arange(N) % 40 < 4, FALL_LABEL, WAVE), np.ones((N, 3), bool))
     monkeypatch.setattr(readings, "Answers", Known)
     held_out = [readings.HeldOut(seed, real, made_up) for seed in (1, 2)]  # type: ignore[arg-type]
     found = readings.choose_readings(SPEC, held_out, RISK)
@@ -89,8 +89,8 @@ def test_none_is_expected_as_it_is_answered_too_often_or_too_seldom(chosen: Chos
     labels = np.concatenate([labels[whole] for (_, labels), whole in zip(asked, exact)])
 
     def worth(read: np.ndarray) -> float:
-        named, answer = labels != NONE, read.argmax(1)
-        return float(2 * (answer == labels)[named].mean() - (answer != NONE)[~named].mean())
+        named, answer = labels != NONE_LABEL, read.argmax(1)
+        return float(2 * (answer == labels)[named].mean() - (answer != NONE_LABEL)[~named].mean())
 
     without_falls = reading.model_copy(update={"expected": {"none": reading.expected["none"]}})
     read = without_falls.of(shares, CLASSES)
@@ -118,11 +118,11 @@ def test_a_fall_is_expected_as_far_as_false_ones_allow(chosen: Chosen, subset: t
 
 
 def test_a_model_that_calls_falls_whatever_is_expected_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    windows = windows_of(np.where(np.arange(N) % 3 == 0, WAVE, NONE), np.ones((N, 3), bool))
+    windows = windows_of(np.where(np.arange(N) % 3 == 0, WAVE, NONE_LABEL), np.ones((N, 3), bool))
 
     class Falls(Known):
         def __call__(self, subset: Sequence[bool]) -> Tuple[np.ndarray, np.ndarray]:
-            return np.tile(np.eye(len(CLASSES))[FALL], (N, 1)), np.ones((N, 3), bool) & np.array(subset)
+            return np.tile(np.eye(len(CLASSES))[FALL_LABEL], (N, 1)), np.ones((N, 3), bool) & np.array(subset)
 
     monkeypatch.setattr(readings, "Answers", Falls)
     monkeypatch.setattr(readings, "FALSE_FALLS_PER_HOUR", -1.0)

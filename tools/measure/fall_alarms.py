@@ -24,15 +24,15 @@ from rich.table import Table
 from cosmo_runtime.models.bundle import Bundle, BundleError, load_bundle
 from cosmo_runtime.models.files import write_whole
 from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.places import cache_folder
 from cosmo_runtime.runtime.alarms.rules import AlarmRule, Watch
-from cosmo_runtime.runtime.cli.common import CACHE
 from cosmo_runtime.runtime.cli.values import numbers
 from cosmo_runtime.runtime.config import EpisodesConfig, HoldConfig
 from cosmo_runtime.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from cosmo_runtime.runtime.episodes.rule import Observation
 from cosmo_runtime.runtime.recognition.recognizer import Recognizer
 from cosmo_runtime.sensors.sensor import SensorError
-from cosmo_runtime.training.benchmark.everyday import FALL, SUBSETS, require_strangers, runs_of
+from cosmo_runtime.training.benchmark.everyday import FALL_LABEL, SUBSETS, require_strangers, runs_of
 from cosmo_runtime.training.datasets.everyday import real_people, simulated
 from cosmo_runtime.training.datasets.store import DataSetError
 from cosmo_runtime.training.windows import Windows
@@ -64,7 +64,7 @@ def answers(bundle: Bundle, people: Windows, subset: Sequence[bool]) -> Iterator
                 middle_ns, end_ns = _times(spec, number)
                 told = recognizer.answer(inputs, present, end_ns, 0)
                 found.append((end_ns, middle_ns, told.activity, told.confidence))
-        falls = runs_of(people.labels[rows] == FALL)
+        falls = runs_of(people.labels[rows] == FALL_LABEL)
         yield Answered(found, [(_times(spec, first)[0], _times(spec, after - 1)[1]) for first, after in falls])
 
 
@@ -135,7 +135,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of UTD-MHAD")
     parser.add_argument("--subjects", type=numbers, required=True, help="of UTD-MHAD")
     parser.add_argument("--people", type=numbers, required=True, help="seeds of simulated people")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="of windows")
+    parser.add_argument("--cache", type=Path, default=cache_folder(), help="of windows")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to a file")
     options = parser.parse_args()
     bundle = load_bundle(options.bundle)

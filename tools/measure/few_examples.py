@@ -35,7 +35,7 @@ from cosmo_runtime.models.confidence import tempered
 from cosmo_runtime.models.files import write_whole
 from cosmo_runtime.models.nearest import SHARPNESS, NearestExamples
 from cosmo_runtime.names import NONE
-from cosmo_runtime.runtime.cli.common import CACHE
+from cosmo_runtime.places import cache_folder
 from cosmo_runtime.runtime.cli.values import count, numbers
 from cosmo_runtime.sensors.sensor import SensorError
 from cosmo_runtime.sensors.simulation.utd import ACTIVITIES, UtdMotion
@@ -323,7 +323,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     parser.add_argument(
         "--ways", type=lambda text: text.split(";"), default=list(WAYS), help=f"any of {'; '.join(WAYS)}"
     )
-    parser.add_argument("--cache", type=Path, default=CACHE, help="cache of windows")
+    parser.add_argument("--cache", type=Path, default=cache_folder(), help="cache of windows")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every draw to a file")
     options = parser.parse_args(arguments)
     unknown = [way for way in options.ways if way not in WAYS]

@@ -25,7 +25,7 @@ from cosmo_runtime.models.files import write_whole
 from cosmo_runtime.models.mixture import Mixture
 from cosmo_runtime.models.networks import CosmoNetwork
 from cosmo_runtime.models.spec import ModelSpec
-from cosmo_runtime.runtime.cli.common import CACHE
+from cosmo_runtime.places import cache_folder
 from cosmo_runtime.runtime.cli.values import numbers
 from cosmo_runtime.sensors.sensor import SensorError
 from cosmo_runtime.tools.measure.few_examples import Person, drawn, people
@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(), help="folder of UTD-MHAD (utd only)")
     parser.add_argument("--windows", type=numbers, default=(2, 8, 100), help="most labelled windows of each activity")
     parser.add_argument("--show", type=lambda text: text.split(","), default=[], help="label only these activities")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="cache of windows")
+    parser.add_argument("--cache", type=Path, default=cache_folder(), help="cache of windows")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to a file")
     options = parser.parse_args()
     torch.set_num_threads(1)

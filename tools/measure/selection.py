@@ -24,13 +24,13 @@ import numpy as np
 import onnx
 from onnx import shape_inference
 
+from cosmo_runtime.models.activity_names import FALL
 from cosmo_runtime.models.bundle import Bundle, load_bundle
 from cosmo_runtime.models.features import random_inputs
-from cosmo_runtime.models.names import FALL
 from cosmo_runtime.models.shelf import SHIPPED_BUNDLE
+from cosmo_runtime.places import cache_folder
 from cosmo_runtime.runtime.alarms.rules import AlarmRule
 from cosmo_runtime.runtime.alarms.rules import Watch as AlarmWatch
-from cosmo_runtime.runtime.cli.common import CACHE
 from cosmo_runtime.runtime.cli.values import numbers
 from cosmo_runtime.runtime.config import EpisodesConfig
 from cosmo_runtime.runtime.engines.onnxruntime import OnnxRuntimeEngine
@@ -266,7 +266,7 @@ def main() -> None:
     parser.add_argument("--start", type=float, help="switch devices off, and let each take this many seconds to start")
     parser.add_argument("--curve", type=Path, metavar="FILE.png", help="also try other confidences, and draw them")
     parser.add_argument("--json", type=Path, help="file for the figures")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="cache of windows")
+    parser.add_argument("--cache", type=Path, default=cache_folder(), help="cache of windows")
     options = parser.parse_args()
     settings = SelectionConfig(**dict(item.split("=", 1) for item in options.set))
     bundle = load_bundle(options.bundle)

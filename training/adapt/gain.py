@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from cosmo_runtime.models.names import is_fall
+from cosmo_runtime.models.activity_names import is_fall
 from cosmo_runtime.models.networks import CosmoNetwork
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.names import UNCERTAIN
@@ -15,8 +15,8 @@ from cosmo_runtime.training.adapt.base import Base
 from cosmo_runtime.training.evaluate import predict, read, scores
 from cosmo_runtime.training.windows import Windows
 
-MAY_FALL = 0.2
-"""How far the share of an activity's windows that are recognised may fall in an accepted model."""
+MAY_LOSE = 0.2
+"""How much smaller the share of an activity's windows that are recognised may be in an accepted model."""
 
 
 class Comparison(NamedTuple):
@@ -56,8 +56,8 @@ class Comparison(NamedTuple):
             regressions.append(f"recognises no more than guessing among {len(shares)} activities would")
         for name, share in self.activities.items():
             was, is_now = share["before"] or 0.0, share["after"] or 0.0
-            if was - is_now > MAY_FALL + 1e-9:
-                points = f"a fall of more than {MAY_FALL * 100:.0f} percentage points"
+            if was - is_now > MAY_LOSE + 1e-9:
+                points = f"more than {MAY_LOSE * 100:.0f} percentage points less"
                 regressions.append(f"recognises {is_now:.1%} of {name!r} instead of {was:.1%}, {points}")
         false, false_before = (self.falls_called.get(when, 0) for when in ("after", "before"))
         if false > false_before:

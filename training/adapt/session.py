@@ -9,7 +9,7 @@ from typing import Dict, Iterable, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from cosmo_runtime.models.names import as_known, folded, is_fall
+from cosmo_runtime.models.activity_names import as_known, folded, is_fall
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.names import NOBODY
 from cosmo_runtime.runtime.labels.truth import Segment

@@ -12,7 +12,6 @@ as a pickle, which ``tools/limu_bert_x.py`` converts once. This module reads no 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Mapping
 
 import torch
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.models.tensors import TensorsError, read_tensors
+from cosmo_runtime.places import cache_folder
 from cosmo_runtime.training.baselines.learning import learn_labels
 from cosmo_runtime.training.baselines.limu_bert import EmbeddingReader, LimuBert, WindowEmbedder
 from cosmo_runtime.training.datasets.store import DataSetError
@@ -28,7 +28,7 @@ from cosmo_runtime.training.methods import Budget, Fit, Predict
 from cosmo_runtime.training.windows import Windows
 
 LONGEST = 20
-WEIGHTS = Path.home() / ".cache" / "cosmo-runtime" / "limu-bert-x.safetensors"
+WEIGHTS = cache_folder() / "limu-bert-x.safetensors"
 _MODULES = {
     "transformer.embed.lin": "embed",
     "transformer.embed.norm": "norm_embedded",

@@ -24,7 +24,7 @@ from cosmo_runtime.training.datasets.everyday import CLASSES, WRIST_ACTIONS
 from cosmo_runtime.training.evaluate import read
 from cosmo_runtime.training.windows import Windows
 
-FALL, NONE, STILL = (CLASSES.index(name) for name in ("fall", "none", "still"))
+FALL_LABEL, NONE_LABEL, STILL_LABEL = (CLASSES.index(name) for name in ("fall", "none", "still"))
 SUBSETS = {
     "all sensors": (True, True, True),
     "without the IMU": (False, True, True),
@@ -88,7 +88,8 @@ def of_real_people(network: CosmoNetwork, people: Windows, spec: ModelSpec) -> D
         there = presence.any(axis=1)
         labels = labelled.labels[there]
         probabilities, thresholds = read(spec, probabilities[there], presence[there])
-        predicted, sure, named = probabilities.argmax(axis=1), probabilities.max(axis=1) >= thresholds, labels != NONE
+        predicted, named = probabilities.argmax(axis=1), labels != NONE_LABEL
+        sure = probabilities.max(axis=1) >= thresholds
         figures[name] = {
             "windows": len(labels),
             "accuracy": float((predicted == labels).mean()),
@@ -96,8 +97,8 @@ def of_real_people(network: CosmoNetwork, people: Windows, spec: ModelSpec) -> D
             "like-named windows": int(named.sum()),
             "right": float((predicted == labels)[named].mean()),
             "right and said": float(((predicted == labels) & sure)[named].mean()),
-            "called ours": float((predicted != NONE)[~named].mean()),
-            "called ours, still apart": float((~np.isin(predicted, [NONE, STILL]))[~named].mean()),
+            "called ours": float((predicted != NONE_LABEL)[~named].mean()),
+            "called ours, still apart": float((~np.isin(predicted, [NONE_LABEL, STILL_LABEL]))[~named].mean()),
             "answered": float(sure.mean()),
             "wrong of the answered": float((predicted != labels)[sure].mean()) if sure.any() else 0.0,
             "ECE": expected_calibration_error(probabilities, labels),
@@ -124,7 +125,7 @@ def falls_called(network: CosmoNetwork, windows: Windows, spec: ModelSpec) -> Di
 def says_fall(spec: ModelSpec, probabilities: np.ndarray, presence: np.ndarray) -> np.ndarray:
     """Which windows (N,) a run calls a fall, by the network's probabilities (N, classes) and their sensors (N, M)."""
     probabilities, thresholds = read(spec, probabilities, presence)
-    answer: np.ndarray = (probabilities.argmax(axis=1) == FALL) & (probabilities.max(axis=1) >= thresholds)
+    answer: np.ndarray = (probabilities.argmax(axis=1) == FALL_LABEL) & (probabilities.max(axis=1) >= thresholds)
     return answer
 
 
@@ -145,7 +146,7 @@ def falls_among(people: Windows, calls: np.ndarray) -> Falls:
     true = found = false = 0
     for group in np.unique(people.groups):
         here = people.groups == group
-        truth, called = people.labels[here] == FALL, calls[here]
+        truth, called = people.labels[here] == FALL_LABEL, calls[here]
         for start, end in runs_of(truth):
             true += 1
             found += bool(called[start:end].any())

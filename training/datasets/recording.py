@@ -12,11 +12,11 @@ from rich.markup import escape
 from rich.progress import track
 
 from cosmo_runtime.kinds import Kinds, UnknownKind
-from cosmo_runtime.models.names import NONE
 from cosmo_runtime.models.spec import ModalitySpec, ModelSpec
+from cosmo_runtime.names import NONE
 from cosmo_runtime.runtime.labels.truth import Segment, TruthLine
+from cosmo_runtime.runtime.retention.cached_windows import RECORDING, RecordingFile
 from cosmo_runtime.runtime.sources.replay import replay
-from cosmo_runtime.runtime.traces import RECORDING, RecordingFile
 from cosmo_runtime.sensors.events import Event, host_ns
 from cosmo_runtime.sensors.recording import Recording, RecordingError
 from cosmo_runtime.sensors.sensor import SensorInfo

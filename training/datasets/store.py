@@ -22,7 +22,7 @@ import numpy as np
 from rich.progress import track
 
 from cosmo_runtime.models.folders import whole_folder
-from cosmo_runtime.runtime.traces import MANIFEST, RECORDING, RecordingFile, note
+from cosmo_runtime.runtime.retention.cached_windows import MANIFEST, RECORDING, RecordingFile, note
 from cosmo_runtime.sensors.sensor import SensorNotFound
 from cosmo_runtime.training.windows import Windows
 

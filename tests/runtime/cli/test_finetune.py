@@ -20,7 +20,7 @@ from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.runtime.engines.onnxruntime import EngineError
 from cosmo_runtime.runtime.labels.table import labels_beside
 from cosmo_runtime.training.adapt import finetune, learn
-from cosmo_runtime.training.adapt.gain import MAY_FALL, Comparison
+from cosmo_runtime.training.adapt.gain import MAY_LOSE, Comparison
 from cosmo_runtime.training.datasets import recording
 from tests.runtime.cli.finetuning import COMMAND, ROOT, content
 from tests.training.sessions import record
@@ -103,8 +103,8 @@ def test_a_model_that_recognises_less_is_kept_but_not_used(
     assert "It is in use." in forced.err
 
 
-def test_the_help_states_how_far_an_activity_may_fall(cosmo: Run) -> None:
-    assert f"more than {MAY_FALL * 100:.0f} percentage points" in " ".join(cosmo("finetune", "--help").out.split())
+def test_the_help_states_how_much_an_activity_may_lose(cosmo: Run) -> None:
+    assert f"more than {MAY_LOSE * 100:.0f} percentage points" in " ".join(cosmo("finetune", "--help").out.split())
 
 
 @pytest.mark.usefixtures("brief_training")

@@ -16,7 +16,7 @@ pytest.importorskip("onnx")
 from cosmo_runtime.models.bundle import Bundle, load_bundle
 from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.runtime.labels.table import read_labels
-from cosmo_runtime.runtime.traces import RecordingFile
+from cosmo_runtime.runtime.retention.cached_windows import RecordingFile
 from cosmo_runtime.sensors.recording import Recording, SegmentedWriter
 from cosmo_runtime.sensors.recording.segments import segments_of
 from cosmo_runtime.training.adapt.gain import Comparison

@@ -12,7 +12,7 @@ import pytest
 
 from cosmo_runtime.models.bundle import WEIGHTS, write_bundle
 from cosmo_runtime.models.shelf import Shelf
-from cosmo_runtime.runtime.traces import RecordingFile, note
+from cosmo_runtime.runtime.retention.cached_windows import RecordingFile, note
 from cosmo_runtime.sensors.recording import Recording, RecordingWriter
 
 Run = Callable[..., Any]
@@ -37,9 +37,9 @@ def expired(tmp_path: Path) -> Path:
 def test_a_home_with_a_percent_sign_does_not_end_the_help(
     cosmo: Run, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(f"cosmo_runtime.runtime.cli.{command}.CACHE", Path("/home/100%/cache"))
+    monkeypatch.setenv("HOME", "/home/100%")
     done = cosmo(command, "--help")
-    assert (done.code, "/home/100%/cache" in "".join(done.out.split())) == (0, True)
+    assert (done.code, "/home/100%/.cache" in "".join(done.out.split())) == (0, True)
 
 
 def test_labels_of_a_spreadsheet_go_with_their_recording(cosmo: Run, expired: Path, tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ import pytest
 from cosmo_runtime.models.bundle import Bundle
 from cosmo_runtime.runtime.cli import rig
 from cosmo_runtime.runtime.cli.rig import free_recording, open_writer
-from cosmo_runtime.runtime.labels.keeping import parse_keep
 from cosmo_runtime.runtime.labels.table import write_labels
 from cosmo_runtime.runtime.labels.truth import Segment
+from cosmo_runtime.runtime.retention.keeping import parse_keep
 from cosmo_runtime.sensors.events import Sample, StateChange
 from cosmo_runtime.sensors.recording import Recording, RecordingWriter, SegmentedWriter
 from cosmo_runtime.sensors.recording.segments import segments_of
@@ -99,7 +99,9 @@ def test_each_segment_of_a_run_expires_by_its_own_time_unless_the_clock_was_set_
     open_writer(tmp_path / "now", tmp_path / "now", options, infos, about).close()
     left = datetime.fromisoformat(Recording(tmp_path / "now").metadata["expires"]) - datetime.now(timezone.utc)
     assert timedelta(minutes=59) < left <= timedelta(hours=1)
-    monkeypatch.setattr("cosmo_runtime.runtime.labels.expiry.CLOCK_IS_SET", datetime.max.replace(tzinfo=timezone.utc))
+    monkeypatch.setattr(
+        "cosmo_runtime.runtime.retention.expiry.CLOCK_IS_SET", datetime.max.replace(tzinfo=timezone.utc)
+    )
     open_writer(tmp_path / "later", tmp_path / "later", options, infos, about).close()
     assert Recording(tmp_path / "later").metadata["expires"] == "the run's"
 

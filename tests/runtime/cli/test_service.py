@@ -168,13 +168,6 @@ sys.exit(main())
     assert b"Traceback" not in err
 
 
-def test_nohup_is_obeyed() -> None:
-    ask = "import signal; from cosmo_runtime.runtime.cli.common import stop_on_signals; stop_on_signals();"
-    ask += "print(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN)"
-    answer = subprocess.run(["nohup", sys.executable, "-c", ask], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert answer.stdout == b"True\n"
-
-
 @pytest.mark.slow
 def test_a_process_that_is_stopped_for_three_seconds_loses_no_window_and_no_sensor(bundle: Path) -> None:
     process = subprocess.Popen(

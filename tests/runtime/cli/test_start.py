@@ -47,7 +47,6 @@ def test_a_command_imports_no_other(tmp_path: Path) -> None:
         "episodes",
         "parser",
         "streams",
-        "values",
     }
     assert not names & {"numpy", "pydantic", "onnxruntime"}
 

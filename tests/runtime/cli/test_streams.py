@@ -17,7 +17,7 @@ import pytest
 from cosmo_runtime.models.bundle import Bundle
 from cosmo_runtime.runtime.episodes.log import EpisodeLog
 from cosmo_runtime.runtime.episodes.rule import Episode
-from cosmo_runtime.runtime.labels.expiry import expires
+from cosmo_runtime.runtime.retention.expiry import expires
 from cosmo_runtime.runtime.state import log_folder
 from cosmo_runtime.sensors.events import Event, Sample
 from cosmo_runtime.sensors.recording import Recording, RecordingWriter

@@ -12,8 +12,9 @@ from typing import Callable
 import pytest
 
 from cosmo_runtime.models.bundle import Bundle, load_bundle, write_bundle
-from cosmo_runtime.models.shelf import SHIPPED_BUNDLE, default_folder
+from cosmo_runtime.models.shelf import SHIPPED_BUNDLE
 from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.places import data_folder
 from cosmo_runtime.runtime.engines import trial
 from cosmo_runtime.runtime.engines.onnxruntime import EngineError
 from cosmo_runtime.runtime.engines.trial import ensure_tried
@@ -25,7 +26,7 @@ Put = Callable[[bytes], Bundle]
 def tried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Where records lie, for once not shared with other tests."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
-    return default_folder().parent / "tried"
+    return data_folder() / "tried"
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 import pytest
 
-from cosmo_runtime.models.names import UNCERTAIN
 from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.names import UNCERTAIN
 from cosmo_runtime.runtime.labels.segmentation import Segmenter, TooLong
 from cosmo_runtime.runtime.labels.truth import Segment
 from cosmo_runtime.runtime.recognition.loop import Outcome

@@ -8,7 +8,7 @@ from typing import Callable, List
 
 import pytest
 
-from cosmo_runtime.models.names import UNCERTAIN
+from cosmo_runtime.names import UNCERTAIN
 from cosmo_runtime.runtime.labels.table import LabelsError, read_labels
 from cosmo_runtime.runtime.labels.truth import Segment
 from cosmo_runtime.sensors.events import Sample

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from cosmo_runtime.models.names import activity_name, as_known
+from cosmo_runtime.models.activity_names import activity_name, as_known
 from cosmo_runtime.runtime.labels.table import LabelsError, labels_beside, read_labels, write_labels
 from cosmo_runtime.runtime.labels.truth import Segment
 from cosmo_runtime.sensors.recording import Recording

@@ -10,7 +10,7 @@ from cosmo_runtime.models.bundle import load_bundle
 from cosmo_runtime.models.features import random_inputs
 from cosmo_runtime.models.shelf import SHIPPED_BUNDLE
 from cosmo_runtime.tools.measure.fall_alarms import Answered, _compared, alarms, answers
-from cosmo_runtime.training.benchmark.everyday import FALL
+from cosmo_runtime.training.benchmark.everyday import FALL_LABEL
 from cosmo_runtime.training.windows import Windows
 
 HALF_NS = 5 * 10**8
@@ -26,7 +26,7 @@ def answered(activities: str, falls: list[tuple[int, int]]) -> Answered:
 def test_windows_of_a_fall_that_follow_one_another_are_one_fall() -> None:
     bundle = load_bundle(SHIPPED_BUNDLE)
     noise = random_inputs(bundle.spec, np.random.default_rng(0), 12)
-    labels = np.array([0, 0, FALL, FALL, FALL, 0, FALL, 0, 0, FALL, 0, 0])
+    labels = np.array([0, 0, FALL_LABEL, FALL_LABEL, FALL_LABEL, 0, FALL_LABEL, 0, 0, FALL_LABEL, 0, 0])
     inputs = [{name: noise[name][i] for name in bundle.spec.sensors} for i in range(12)]
     people = Windows.stack(bundle.spec, inputs, [[True, True, False]] * 12, labels, [0] * 9 + [1] * 3, ["x"] * 12)
     one, other = answers(bundle, people, (True, True, True))

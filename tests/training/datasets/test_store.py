@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from cosmo_runtime.runtime.traces import RecordingFile
+from cosmo_runtime.runtime.retention.cached_windows import RecordingFile
 from cosmo_runtime.training.datasets.store import DataSetError, decoded_once, in_parallel, load, save
 from cosmo_runtime.training.windows import Windows
 

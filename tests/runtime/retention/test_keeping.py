@@ -8,7 +8,7 @@ from typing import List
 
 import pytest
 
-from cosmo_runtime.runtime.labels.keeping import Keep, Keeper, parse_keep
+from cosmo_runtime.runtime.retention.keeping import Keep, Keeper, parse_keep
 
 
 def test_sizes_and_times_are_read() -> None:

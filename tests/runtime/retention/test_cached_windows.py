@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from cosmo_runtime.runtime.traces import MANIFEST, RecordingFile, Trace, forget, note, traces
+from cosmo_runtime.runtime.retention.cached_windows import (
+    MANIFEST,
+    CachedWindows,
+    RecordingFile,
+    forget,
+    note,
+    windows_in_caches,
+)
 
 
 def keep(cache: Path, recording: Path, name: str = "recording-0") -> Path:
@@ -30,7 +37,7 @@ def recordings(tmp_path: Path) -> list[Path]:
 
 
 def orphans(cache: Path) -> dict[Path, str]:
-    return {trace.folder: trace.orphaned for trace in traces(cache) if trace.orphaned}
+    return {windows.folder: windows.orphaned for windows in windows_in_caches(cache) if windows.orphaned}
 
 
 def test_a_recording_is_forgotten_in_every_cache_whatever_its_name(tmp_path: Path, recordings: list[Path]) -> None:
@@ -42,8 +49,8 @@ def test_a_recording_is_forgotten_in_every_cache_whatever_its_name(tmp_path: Pat
     note(other)
     assert not orphans(one)
     forget(one, recordings[0])
-    assert [trace.folder for trace in traces(one)] == stays
-    assert {trace.recording and trace.recording.path for trace in traces(one)} == {str(recordings[1])}
+    assert [windows.folder for windows in windows_in_caches(one)] == stays
+    assert {windows.recording and windows.recording.path for windows in windows_in_caches(one)} == {str(recordings[1])}
 
 
 def test_a_recording_that_was_moved_is_forgotten(tmp_path: Path, recordings: list[Path]) -> None:
@@ -87,7 +94,7 @@ def test_windows_are_orphans_when_their_recording_is_gone_or_another(tmp_path: P
 
 
 def test_where_nobody_can_look_windows_stay(tmp_path: Path) -> None:
-    assert not Trace(tmp_path, RecordingFile("/" + "x" * 300, 0, 0)).orphaned
+    assert not CachedWindows(tmp_path, RecordingFile("/" + "x" * 300, 0, 0)).orphaned
 
 
 def test_a_cache_is_noted_once_and_a_line_that_a_kill_cut_hides_no_other(
@@ -99,10 +106,10 @@ def test_a_cache_is_noted_once_and_a_line_that_a_kill_cut_hides_no_other(
         keep(tmp_path / name, recordings[0], f"recording-{len(list(tmp_path.glob('*/recording-*')))}")
     assert len(register.read_text().splitlines()) == 2
     register.write_text('"/half a na\n7\n' + register.read_text())
-    assert len(list(traces(tmp_path / "none"))) == 3
+    assert len(list(windows_in_caches(tmp_path / "none"))) == 3
 
 
 def test_it_works_without_torch() -> None:
     code = "import sys; sys.modules['torch'] = None; "
-    code += "import cosmo_runtime.runtime.traces, cosmo_runtime.runtime.cli.purge"
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3]).returncode == 0
+    code += "import cosmo_runtime.runtime.retention.cached_windows, cosmo_runtime.runtime.cli.purge"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[4]).returncode == 0

@@ -10,8 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Optional
 
-from cosmo_runtime.runtime.labels.expiry import parse_lifetime
 from cosmo_runtime.runtime.labels.table import labels_beside
+from cosmo_runtime.runtime.retention.expiry import parse_lifetime
 from cosmo_runtime.sensors.recording.segments import segments_of
 
 _UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12}

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cosmo_runtime.models.names import NONE, activity_name, as_known, label_name
+from cosmo_runtime.models.activity_names import activity_name, as_known, label_name
+from cosmo_runtime.names import NONE
 
 
 @pytest.mark.parametrize(

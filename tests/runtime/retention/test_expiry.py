@@ -11,8 +11,8 @@ from typing import Callable, Optional
 import numpy as np
 import pytest
 
-from cosmo_runtime.runtime.labels import expiry
-from cosmo_runtime.runtime.labels.expiry import ClockNotSet, Fate, delete, expires, fates, parse_lifetime
+from cosmo_runtime.runtime.retention import expiry
+from cosmo_runtime.runtime.retention.expiry import ClockNotSet, Fate, delete, expires, fates, parse_lifetime
 from cosmo_runtime.sensors.events import Sample
 from cosmo_runtime.sensors.recording import Recording, RecordingWriter, SegmentedWriter
 from cosmo_runtime.sensors.recording.segments import segments_of

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Iterator, NamedTuple, Optional
 
-from cosmo_runtime.models.shelf import default_folder
+from cosmo_runtime.places import data_folder
 from cosmo_runtime.sensors.recording.segments import size_and_change
 
 MANIFEST = "windows.json"
@@ -50,7 +50,7 @@ class RecordingFile(NamedTuple):
         return cls(str(path), *size_and_change(path))
 
 
-class Trace(NamedTuple):
+class CachedWindows(NamedTuple):
     """A folder of windows in a cache.
 
     Attributes:
@@ -88,7 +88,7 @@ class Trace(NamedTuple):
 
 
 def note(cache: Path) -> None:
-    """Adds a cache to the register that ``traces`` reads.
+    """Adds a cache to the register that ``windows_in_caches`` reads.
 
     Raises:
         OSError: the register cannot be written.
@@ -101,7 +101,7 @@ def note(cache: Path) -> None:
             file.write(json.dumps(place) + "\n")
 
 
-def traces(cache: Path) -> Iterator[Trace]:
+def windows_in_caches(cache: Path) -> Iterator[CachedWindows]:
     """Yields the windows of all recordings, in one cache and in every cache of the register."""
     for place in dict.fromkeys([os.path.realpath(cache), *_noted()]):
         for folder in sorted(Path(place).glob(_FOLDERS)):
@@ -119,18 +119,18 @@ def forget(cache: Path, recording: Path) -> None:
         OSError: they cannot be deleted.
     """
     now = RecordingFile.of(recording) if recording.exists() else None
-    for trace in traces(cache):
-        known = trace.recording
+    for windows in windows_in_caches(cache):
+        known = windows.recording
         if known is None or known.path == str(recording) or (now and known[1:] == now[1:]):
-            trace.delete()
+            windows.delete()
 
 
-def _read(folder: Path) -> Trace:
+def _read(folder: Path) -> CachedWindows:
     try:
         entry = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))[RECORDING]
-        return Trace(folder, RecordingFile(str(entry["path"]), int(entry["size"]), int(entry["mtime_ns"])))
+        return CachedWindows(folder, RecordingFile(str(entry["path"]), int(entry["size"]), int(entry["mtime_ns"])))
     except (OSError, ValueError, KeyError, TypeError):  # written by an older version, or cut off by a kill
-        return Trace(folder, None)
+        return CachedWindows(folder, None)
 
 
 def _noted() -> list[str]:
@@ -150,4 +150,4 @@ def _noted() -> list[str]:
 
 
 def _register() -> Path:
-    return default_folder().parent / "caches.jsonl"
+    return data_folder() / "caches.jsonl"

@@ -1,0 +1,111 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from cosmo_runtime.runtime.cli.values import (
+    address,
+    bundle_folder,
+    count,
+    day_to_come,
+    keep,
+    lifetime,
+    line,
+    motion,
+    seconds,
+    sensor_names,
+)
+
+DEFAULT_HOME = Path()
+"""The value of ``--home`` without a folder."""
+
+SENSORS_HELP = "sensors to use: any of imu,depth,radar, or names from the configuration"
+
+
+def add_bundle(parser: argparse.ArgumentParser) -> None:
+    """The option of every command that runs a model."""
+    parser.add_argument(
+        "--bundle",
+        type=bundle_folder,
+        metavar="BUNDLE",
+        help="name or folder of the model (default: the one in use; see `bundle list`)",
+    )
+
+
+def add_rig(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    """The options of every command that opens sensors."""
+    parser.add_argument("--sensors", type=sensor_names, required=required, metavar="NAMES", help=SENSORS_HELP)
+    parser.add_argument(
+        "--at-least",
+        type=count,
+        metavar="N",
+        help="start when N of them respond, and look for the others meanwhile (default: all)",
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE.toml", help="configuration (default: find the sensors automatically)"
+    )
+    parser.add_argument(
+        "--emulate",
+        type=motion,
+        metavar="MOTION",
+        help="emulated devices: person[:SEED], empty[:SEED] (a room with nobody in it), unworn[:SEED] (the IMU lies on "
+        "a table), mocap:FOLDER (motion capture in BVH or DeepMimic's JSON), or utd:PATH[:SUBJECTS] (real IMU and "
+        "depth, synthesised radar)",
+    )
+    parser.add_argument("--duration", type=seconds, metavar="S", help="stop after S seconds")
+
+
+def add_story(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that records: whom it shows, how long to store it, and notes."""
+    parser.add_argument(
+        "--keep",
+        type=keep,
+        metavar="SIZE|TIME",
+        help="keep no more than this of a folder of segments and of its predecessors: the oldest segments are deleted "
+        "first, labelled ones last",
+    )
+    add_whose(parser)
+
+
+def add_whose(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that makes a recording: whom it shows, and for how long it may be kept."""
+    parser.add_argument(
+        "--participant", type=line, metavar="WHO", help="who is recorded; `purge --participant` finds it"
+    )
+    parser.add_argument("--operator", type=line, metavar="WHO", help="who records")
+    parser.add_argument(
+        "--note", type=line, metavar="TEXT", help="anything else to keep with the recording, such as the place"
+    )
+    parser.add_argument(
+        "--consent-until",
+        type=day_to_come,
+        metavar="DAY",
+        help="`purge` deletes the recording after this day, such as 2027-05-31",
+    )
+    parser.add_argument(
+        "--expires",
+        type=lifetime,
+        metavar="TIME",
+        help="when `cosmo-runtime purge` may delete the recording: 90m, 12h, 7d, 2w",
+    )
+
+
+def add_home(parser: argparse.ArgumentParser) -> None:
+    """The options of a run in a home."""
+    parser.add_argument(
+        "--metrics",
+        type=address,
+        metavar="ADDRESS:PORT",
+        help="serve figures to Prometheus at this address, such as 127.0.0.1:9464",
+    )
+    parser.add_argument(
+        "--home",
+        type=Path,
+        nargs="?",
+        const=DEFAULT_HOME,
+        metavar="FOLDER",
+        help="keep a log of what is done and when (`cosmo-runtime episodes` shows it), and raise the alarms and tell "
+        "the MQTT broker of the configuration",
+    )
