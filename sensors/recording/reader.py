@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +19,8 @@ from cosmo_runtime.sensors.recording.messages import (
 )
 from cosmo_runtime.sensors.recording.part import Part
 from cosmo_runtime.sensors.recording.segments import segments_of
-from cosmo_runtime.sensors.recording.spelling import EventReader
+from cosmo_runtime.sensors.recording.spelling import STANDING_TOPICS, EventReader
+from cosmo_runtime.sensors.recording.standing import Standing
 from cosmo_runtime.sensors.recording.wall_clock import WallClock
 from cosmo_runtime.sensors.sensor import SensorInfo
 
@@ -109,6 +111,22 @@ class Recording:
             except ValueError as error:
                 raise self._refused(topic, number, str(error)) from error
             yield message.at_ns, content
+
+    def standing(self, at_ns: int) -> Standing:
+        """What was so just before a time: the state and the correction of each sensor, and the true activity.
+
+        Chunks without such messages are not read if the file has a summary. What is damaged is passed over.
+        """
+        standing, reader = Standing(), EventReader(self.infos, raw=False)
+        for part in self.files:
+            with suppress(RecordingDamaged):
+                for message in part.messages(STANDING_TOPICS, few=True):
+                    if message.at_ns < at_ns:
+                        with suppress(ValueError):  # reading the events there reports it
+                            event = reader.read(message)
+                            if event is not None:
+                                standing.note(event)
+        return standing
 
     def wall_ns(self, host_ns: int) -> int:
         """The wall clock's time at a monotonic time."""

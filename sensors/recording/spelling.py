@@ -13,6 +13,9 @@ from cosmo_runtime.sensors.recording.messages import Message, decode_json, encod
 from cosmo_runtime.sensors.recording.samples import CODECS
 from cosmo_runtime.sensors.sensor import SensorInfo
 
+STANDING_TOPICS = ("/state", "/corrections", "/truth")
+"""The topics of events that stand until the next one."""
+
 _RAW = "/raw"  # a device's bytes, below the sensor's topic
 _MOST_TAKEN_OFF_NS = 10 * 10**9  # as much as a configured latency
 
@@ -69,7 +72,7 @@ class EventReader:
             self._sensors[f"/{name}{codec.topic}"] = name
             for topic, read in {**({_RAW: _read_raw} if raw else {}), **codec.parts}.items():
                 self._parts[f"/{name}{topic}"] = _Part(name, topic, read)
-        self.topics = frozenset([*self._sensors, *self._parts, "/state", "/corrections", "/truth", "/ticks"])
+        self.topics = frozenset([*self._sensors, *self._parts, *STANDING_TOPICS, "/ticks"])
 
     def read(self, message: Message) -> Optional[Event]:
         """Decodes a message of one of ``topics``; None if it is a part of a sample that follows.
