@@ -1,4 +1,4 @@
-"""Copies a piece of a recording to a new file, message by message and with the original times."""
+"""Copies a piece of a recording to a new file, message by message and with the original monotonic times."""
 
 from __future__ import annotations
 
@@ -34,14 +34,16 @@ def copy_piece(index: RecordingIndex, path: Path, start_ns: int, end_ns: int) ->
     """
     recording = index.recording
     story = {name: value for name, value in recording.metadata.items() if name not in _NOT_COPIED}
-    with whole_file(path, {**story, "piece_of": recording.path.name}, recording.wall_offset_ns) as mcap:
+    wall_offset_ns = recording.wall_ns(start_ns) - start_ns  # the wall clock may have been set before
+    with whole_file(path, {**story, "piece_of": recording.path.name}, wall_offset_ns) as mcap:
         for name, info in recording.infos.items():
             mcap.add_metadata(SENSOR_METADATA + name, encode_info(info))
         inside = _inside(index, start_ns, end_ns)
         first = next(inside, None)
         if first is None:
             raise RecordingError(f"{recording.path} holds nothing there")
-        _copy(index, mcap, chain(_beginning(index, start_ns), [first], inside))
+        messages = chain(_beginning(index, start_ns), [first], inside)
+        _copy(index, mcap, messages, wall_offset_ns - recording.wall_offset_ns)
 
 
 def _beginning(index: RecordingIndex, start_ns: int) -> Iterator[RawMessage]:
@@ -67,8 +69,8 @@ def _inside(index: RecordingIndex, start_ns: int, end_ns: int) -> Iterator[RawMe
             yield message
 
 
-def _copy(index: RecordingIndex, mcap: Writer, messages: Iterator[RawMessage]) -> None:
-    """Writes messages that have the index's channels."""
+def _copy(index: RecordingIndex, mcap: Writer, messages: Iterator[RawMessage], shift_ns: int) -> None:
+    """Writes messages that have the index's channels, with wall times that are shifted."""
     numbers: Dict[int, int] = {}
     for message in messages:
         if message.channel_id not in numbers:
@@ -78,7 +80,7 @@ def _copy(index: RecordingIndex, mcap: Writer, messages: Iterator[RawMessage]) -
             numbers[message.channel_id] = mcap.register_channel(channel.topic, channel.message_encoding, number)
         mcap.add_message(
             numbers[message.channel_id],
-            log_time=message.log_time,
-            publish_time=message.publish_time,
+            log_time=message.log_time + shift_ns,
+            publish_time=message.publish_time + shift_ns,
             data=message.data,
         )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
+from mcap.records import Message
 
 from cosmo_runtime.sensors.events import Correction, Event, Sample, StateChange, Tick, Truth, host_ns
 from cosmo_runtime.sensors.recording import Recording, RecordingError
@@ -60,6 +62,29 @@ def test_a_piece_from_the_very_beginning_says_nothing_twice(recorded: Path, run:
     told = list(piece_of(recorded, begin_s, 1).events())
     assert told[:3] == run[:3]
     assert all(isinstance(event, (Sample, Tick)) for event in told[3:])
+
+
+@pytest.mark.parametrize("by_s", [-40 * 86400.0, -1.0, 3600.0])
+def test_a_piece_after_the_clock_was_set_has_the_new_time(recorded: Path, by_s: float) -> None:
+    by_ns = round(by_s * S)
+
+    def set_by(topic: str, message: Message) -> Message:
+        if topic == "/clock":
+            reading = json.loads(message.data)
+            message.data = json.dumps({**reading, "wall_ns": reading["wall_ns"] + by_ns}).encode()
+        return message
+
+    whole = Recording(rewrite(recorded, recorded.with_name("set.mcap"), set_by))
+    (*_, (last_reading_ns, _)) = whole.messages("/clock")
+    start_ns = last_reading_ns + 10**8
+    copy_piece(RecordingIndex(whole), recorded.with_name("piece.mcap"), start_ns, start_ns + S)
+    piece = Recording(recorded.with_name("piece.mcap"))
+    assert piece.start_ns == start_ns
+    assert piece.wall_offset_ns == pytest.approx(whole.wall_offset_ns + by_ns, abs=10**7)
+    for at_ns in (start_ns - S // 10, start_ns, start_ns + S // 2):
+        wall_ns = at_ns + whole.wall_offset_ns + by_ns
+        assert piece.wall_ns(at_ns) == pytest.approx(wall_ns, abs=10**7)
+        assert piece.host_ns(wall_ns) == pytest.approx(at_ns, abs=10**7)
 
 
 def test_a_piece_of_nothing_is_refused(recorded: Path) -> None:
