@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
         type=line,
         metavar="WHO",
         help="all recordings of this one instead, whether or not they have expired; exit code 1 if there are none, or"
-        " if one that may be of this person cannot be read",
+        " if one that may be of this person, or a folder, cannot be read",
     )
     command.add_argument("--dry-run", action="store_true", help="only list what would be deleted")
     command.add_argument(
@@ -91,8 +91,8 @@ def run(options: argparse.Namespace) -> int:
     if options.participant:
         failed += _tell_who_learned(began, options.participant)
     if options.participant and unread:
-        these = "1 recording" if unread == 1 else f"{unread} recordings"
-        say(f"{these} cannot be read, so nobody knows whether {options.participant} is in it: see above, and look")
+        these = "1 recording or folder was" if unread == 1 else f"{unread} recordings or folders were"
+        say(f"{these} not read, so nobody knows whether {options.participant} is in it: see above, and look")
         failed += unread
     if options.participant and not any(same_person(who, options.participant) for who in people):
         others = ", ".join(sorted(people - {""}))

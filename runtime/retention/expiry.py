@@ -6,9 +6,11 @@ has its own, so that a run of months keeps no more than it was told to.
 
 from __future__ import annotations
 
+import os
 import re
 import time
 import unicodedata
+from contextlib import suppress
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
@@ -32,7 +34,7 @@ class ClockNotSet(Exception):
 
 
 class Fate(NamedTuple):
-    """What happens to one recording.
+    """What happens to one recording, or to a folder that is not searched for them.
 
     Attributes:
         recording: its path, or that of a segment that has expired before the others.
@@ -95,13 +97,21 @@ def fates(paths: Iterable[Path], now: datetime, participant: Optional[str] = Non
         now: the present time, with its zone.
         participant: delete exactly this person's recordings, whether or not they have expired.
     """
+    paths = list(paths)
+    closed: List[Tuple[Path, str]] = []
     for path in paths:
-        for recording in recordings_below(path):
+        for recording in recordings_below(path, lambda folder, why: closed.append((folder, why))):
             whole = _fate(recording, now, participant)
             yield whole
             if not whole.expired and participant is None:
-                earlier = (_fate(segment, now, None) for segment in segments_of(recording)[:-1])
-                yield from (fate for fate in earlier if fate.expired)
+                with suppress(OSError):  # a folder that cannot be read, as its fate says
+                    earlier = (_fate(segment, now, None) for segment in segments_of(recording)[:-1])
+                    yield from (fate for fate in earlier if fate.expired)
+    searched = {path.resolve() for path in paths}
+    for folder, why in closed:
+        target = folder.resolve()
+        inside = os.path.islink(folder) and not searched.isdisjoint([target, *target.parents])  # noqa: PTH114  never raises
+        yield Fate(folder, False, why, unread=not inside)  # what lies inside is searched anyway
 
 
 def same_person(who: str, participant: str) -> bool:
@@ -128,9 +138,9 @@ def delete(recordings: Iterable[Path], labels: Iterable[Path]) -> None:
 
 
 def _fate(path: Path, now: datetime, participant: Optional[str]) -> Fate:
-    if path.is_symlink():
-        return Fate(path, False, "is a link; name its target instead")
     try:
+        if path.is_symlink():
+            return Fate(path, False, "is a link; name its target instead")
         recording = Recording(path)
         newest = segments_of(path)[-1:]
         metadata = Recording(newest[0]).metadata if newest else recording.metadata

@@ -10,7 +10,7 @@ import os
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Iterator, List, Tuple
+from typing import Callable, Iterator, List, Set, Tuple
 
 _NAME = re.compile(r"\d{6}-\d{8}T\d{6}Z\.mcap")
 
@@ -60,14 +60,27 @@ def delete_recording(path: Path) -> None:
         path.rmdir()
 
 
-def recordings_below(path: Path) -> Iterator[Path]:
-    """All recordings in a folder and below it, by name: files and folders of segments. A file returns itself."""
+def recordings_below(path: Path, closed: Callable[[Path, str], object] = lambda folder, why: None) -> Iterator[Path]:
+    """All recordings in a folder and below it, by name: files and folders of segments. A file returns itself.
+
+    Args:
+        path: the folder or file.
+        closed: takes each folder that is not searched, and why: it cannot be read, or is a link.
+    """
     if not path.is_dir():
         yield path
         return
-    seen = set()
-    for file in sorted(path.rglob("*.mcap")):
-        recording = file.parent if is_segment(file) else file
-        if recording not in seen:
-            seen.add(recording)
-            yield recording
+    found: Set[Path] = set()
+
+    def unreadable(error: OSError) -> None:
+        closed(Path(error.filename), f"cannot be read: {error.strerror}")
+
+    for name, folders, files in os.walk(path, onerror=unreadable):
+        folder = Path(name)
+        links = [below for below in folders if os.path.islink(folder / below)]  # noqa: PTH114  never raises
+        for link in links:
+            closed(folder / link, "is a link; name its target instead")
+        for file in (folder / below for below in {*folders, *files}.difference(links)):
+            if file.suffix == ".mcap":
+                found.add(folder if is_segment(file) else file)
+    yield from sorted(found)

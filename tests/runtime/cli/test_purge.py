@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import subprocess
+import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Iterator
 
 import pytest
 
@@ -119,13 +122,62 @@ def test_windows_that_training_kept_of_a_recording_go_too(cosmo: Run, expired: P
     assert sum(str(expired) in text for text in left) == 1
 
 
+@pytest.fixture
+def bound(tmp_path: Path) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Purges the test's folder as somebody to whom the modes of files apply, which they do not to root."""
+    bind = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "cosmo_runtime.runtime.cli", "purge", ".", *words, "--cache", "none"]
+        return subprocess.run([*bind, *command], cwd=tmp_path, capture_output=True, text=True, timeout=100)
+
+    yield run
+    for folder in tmp_path.iterdir():
+        if folder.is_dir():
+            folder.chmod(0o700)  # else pytest cannot delete it
+
+
+@pytest.mark.parametrize("mode, where", [(0, "kept     sub: "), (0o444, "kept     sub/old.mcap: ")])
+def test_a_person_is_not_gone_while_a_folder_is_closed(
+    bound: Callable[..., subprocess.CompletedProcess[str]], expired: Path, tmp_path: Path, mode: int, where: str
+) -> None:
+    make(tmp_path / "a.mcap", {"participant": "Zoe"})
+    (tmp_path / "sub").mkdir()
+    expired.rename(tmp_path / "sub" / "old.mcap")
+    (tmp_path / "sub").chmod(mode)
+    done = bound("--participant", "Zoe")
+    assert done.returncode == 1
+    assert f"{where}cannot be read: Permission denied" in done.stdout
+    assert "1 recording or folder was not read, so nobody knows whether Zoe is in it" in done.stderr
+    assert not (tmp_path / "a.mcap").exists()
+    assert where in bound().stdout
+
+
+def test_a_person_is_not_gone_while_a_linked_folder_is_not_searched(cosmo: Run, tmp_path: Path) -> None:
+    words = ("purge", tmp_path / "here", "--cache", tmp_path / "none", "--participant", "Zoe")
+    (tmp_path / "here" / "run").mkdir(parents=True)
+    (tmp_path / "here" / "latest").symlink_to("run")  # is searched by its own name
+    for name in ("here/run/a.mcap", "there/b.mcap"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        make(tmp_path / name, {"participant": "Zoe"})
+    assert cosmo(*words, "--dry-run").code == 0
+    (tmp_path / "here" / "far").symlink_to(tmp_path / "there")
+    done = cosmo(*words)
+    assert done.code == 1
+    assert f"kept     {tmp_path}/here/far: is a link; name its target instead" in done.out
+    assert "1 recording or folder was not read" in done.err
+    assert (tmp_path / "there" / "b.mcap").exists()
+    assert cosmo("purge", tmp_path / "there", *words[1:]).code == 0
+    assert not (tmp_path / "there" / "b.mcap").exists()
+
+
 def test_a_person_is_not_gone_while_a_recording_cannot_be_read(cosmo: Run, tmp_path: Path) -> None:
     words = ("purge", tmp_path, "--cache", tmp_path / "none", "--participant")
     of_zoe, other = make(tmp_path / "a.mcap", {"participant": "Zoe\u0308"}), make(tmp_path / "b.mcap", {})
     (tmp_path / "c.mcap").write_bytes(b"cut by a power failure")
     done = cosmo(*words, "Zo\u00eb ")  # looks the same
     assert done.code == 1
-    assert "1 recording cannot be read, so nobody knows whether Zo\u00eb is in it" in done.err
+    assert "1 recording or folder was not read, so nobody knows whether Zo\u00eb is in it" in done.err
     assert (of_zoe.exists(), other.exists()) == (False, True)
     (tmp_path / "c.mcap").unlink()
     assert cosmo(*words, "").code == 2  # and not all that are of nobody
