@@ -13,33 +13,45 @@ from typing import List
 import pytest
 
 from cosmo_runtime.runtime.cli import default, purge
+from cosmo_runtime.runtime.state import clips_folder, recordings_folder
 
 DOCS = Path(__file__).parents[1] / "docs"
 UNITS = ["cosmo-runtime@.service", "cosmo-page@.service", "cosmo-purge@.service", "cosmo-purge@.timer"]
 
 
-def _words(configuration: Path) -> List[str]:
-    """What the service's shell runs ``cosmo-runtime`` with, where the configuration lies there."""
-    unit = (DOCS / "cosmo-runtime@.service").read_text().replace("\\\n", " ")
-    (line,) = re.findall(r"^ExecStart=(.*)$", unit, re.M)
+def _words(unit: str, folder: Path) -> List[str]:
+    """What a unit's shell runs ``cosmo-runtime`` with in a home, with a folder for ``/etc`` and ``/var/lib``."""
+    (line,) = re.findall(r"^ExecStart=(.+)$", unit.replace("\\\n", " "), re.M)
     command = line.replace("/opt/cosmo/bin/cosmo-runtime", "printf '%s\\n'".replace("'", '"'))
-    command = command.replace("/etc/cosmo.toml", str(configuration)).replace("$$", "$")  # as systemd reads it
-    return subprocess.run(shlex.split(command), check=True, capture_output=True, text=True).stdout.splitlines()
+    for there in ("/etc", "/var/lib"):
+        command = command.replace(f"{there}/cosmo", f"{folder}/cosmo")
+    command = command.replace("%i", "me").replace("$$", "$")  # as systemd reads it
+    shell = subprocess.run(shlex.split(command), cwd=folder, check=True, capture_output=True, text=True)
+    return shell.stdout.splitlines()
 
 
 def test_its_command_is_one_that_there_is_with_a_configuration_and_without(tmp_path: Path) -> None:
-    configuration = tmp_path / "cosmo.toml"
-    options = default.parser().parse_args(_words(configuration))
+    unit, configuration = (DOCS / "cosmo-runtime@.service").read_text(), tmp_path / "cosmo.toml"
+    options = default.parser().parse_args(_words(unit, tmp_path))
     assert (options.config, str(options.output), options.follow) == (None, "-", True)
     assert (options.at_least, options.home) == (1, Path())
     configuration.touch()
-    options = default.parser().parse_args(_words(configuration))
+    options = default.parser().parse_args(_words(unit, tmp_path))
     assert (options.config, str(options.output), options.follow) == (configuration, "-", True)
 
 
-def test_the_purge_is_a_command_that_there_is() -> None:
-    (line,) = re.findall(r"^ExecStart=\S+ purge (.*)$", (DOCS / "cosmo-purge@.service").read_text(), re.M)
-    assert purge.parser().parse_args(shlex.split(line)).paths == [Path("recordings")]
+def test_the_purge_searches_every_folder_where_recordings_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    unit = (DOCS / "cosmo-purge@.service").read_text()
+    assert _words(unit, tmp_path) == []
+    state = tmp_path / "cosmo-runtime-me"  # as the service's StateDirectory= says
+    folders = [tmp_path / "recordings", recordings_folder(), clips_folder(state)]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    command, *words = _words(unit, tmp_path)
+    assert command == "purge"
+    assert [tmp_path / path for path in purge.parser().parse_args(words).paths] == folders
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd")
