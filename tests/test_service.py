@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 import shutil
@@ -12,6 +13,7 @@ from typing import List
 
 import pytest
 
+from cosmo_runtime.places import cache_folder, data_folder
 from cosmo_runtime.runtime.cli import default, purge
 from cosmo_runtime.runtime.state import clips_folder, recordings_folder
 
@@ -54,6 +56,29 @@ def test_the_purge_searches_every_folder_where_recordings_are(tmp_path: Path, mo
     assert [tmp_path / path for path in purge.parser().parse_args(words).paths] == folders
 
 
+def _with_page() -> str:
+    """What turns the service into one that serves the page, as its comment says."""
+    lines = (DOCS / "cosmo-page@.service").read_text().splitlines()
+    begin = lines.index("#   [Service]")
+    told = itertools.takewhile(lambda line: line.startswith("#   "), lines[begin:])
+    return "\n".join(line[4:] for line in told)
+
+
+def test_the_service_with_the_page_is_the_same_command_and_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = _words((DOCS / "cosmo-runtime@.service").read_text(), tmp_path)
+    assert _words(_with_page(), tmp_path) == [
+        *words[: words.index("--home") + 1],
+        "--web",
+        *words[words.index("--follow") :],
+    ]
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    (paths,) = re.findall(r"^ReadWritePaths=(.*)$", _with_page(), re.M)
+    assert paths.replace("%i", "me").split() == [str(data_folder()), str(cache_folder())]
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd")
 @pytest.mark.parametrize("name", UNITS)
 def test_systemd_understands_it(tmp_path: Path, name: str) -> None:
@@ -63,6 +88,9 @@ def test_systemd_understands_it(tmp_path: Path, name: str) -> None:
         )
         (tmp_path / each.replace("@", "@root")).write_text(text)
     unit = tmp_path / name.replace("@", "@root")
+    drop_in = tmp_path / "cosmo-runtime@root.service.d" / "override.conf"
+    drop_in.parent.mkdir()
+    drop_in.write_text(_with_page().replace("ExecStart=/opt/cosmo/bin/cosmo-runtime", f"ExecStart={sys.executable}"))
     done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True)
     told = [line for line in done.stderr.splitlines() if unit.name in line]  # and nothing of the machine's own units
     assert (done.returncode, told) == (0, [])

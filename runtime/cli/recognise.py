@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
         engine = open_engine(bundle, options.engine or settings.engine, settings.threads, saves)
         return Recognizer(bundle, engine, settings.min_confidence, settings.smoothing)
 
-    opened = open_page(options) if options.web else None
+    opened = _open_page(options)
     recognizer = recognizer_of(bundle)
     live = not options.replay
     with ExitStack() as stack:
@@ -95,6 +95,19 @@ def run(options: argparse.Namespace) -> int:
             for sink in sinks.all:
                 sink.close()
     return _conclude(options, run, sinks, whole)
+
+
+def _open_page(options: argparse.Namespace) -> Optional[Opened]:
+    """Opens the page, if the run has one. A run that watches a home goes on without it."""
+    if not options.web:
+        return None
+    try:
+        return open_page(options)
+    except Failure as failure:
+        if options.page_only or options.home is None:
+            raise
+        say(f"cosmo-runtime: {failure}; the run goes on without the page")
+        return None
 
 
 class _Sinks(NamedTuple):

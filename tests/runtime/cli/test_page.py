@@ -56,6 +56,19 @@ def test_an_address_that_is_taken_is_told(cosmo: Run, tmp_path: Path) -> None:
     assert "another port may be free" in done.err
 
 
+def test_a_home_is_watched_even_if_its_page_cannot_open(cosmo: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    rig = ["--sensors", "imu", "--emulate", "person", "--duration", "4"]
+    page = ["--listen", "127.0.0.1:0", "--recordings", tmp_path / "file" / "recordings"]
+    told = f"--recordings {tmp_path}/file/recordings: Not a directory"
+    done = cosmo(*rig, "--web", *page, "--home", tmp_path / "home", "--output", "-")
+    assert (done.code, len(done.lines) > 0) == (0, True)
+    assert f"{told}; the run goes on without the page" in done.err
+    for words in ([*rig, "--web"], ["web", *rig, "--home", tmp_path / "home"]):
+        done = cosmo(*words, *page)
+        assert (done.code, told in done.err) == (1, True)
+
+
 def test_a_run_listens_nowhere_unless_it_is_asked_to() -> None:
     words = ["--sensors", "imu", "--emulate", "person", "--duration", "6", "--output", "-"]
     command = [sys.executable, "-m", "cosmo_runtime.runtime.cli", *words]
