@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 from contextlib import ExitStack
@@ -90,6 +91,7 @@ class _Table:
         self._info: SensorInfo = recording.infos[name]
         self._waiting: List[Sample] = []
         self._bytes = 0
+        self._file: Any = None
         self._writer: Any = None
         self._images: Optional[_Images] = None
 
@@ -121,7 +123,7 @@ class _Table:
 
     def close(self) -> None:
         """Closes the files."""
-        for file in (self._writer, self._images):
+        for file in (self._writer, self._file, self._images):
             if file:
                 file.close()
 
@@ -140,8 +142,10 @@ class _Table:
         table = pa.Table.from_arrays(arrays, names=list(columns))
         if self._writer is None:
             told = {"kind": self._info.kind, "device": self._info.device, "rate_hz": f"{self._info.rate_hz:g}"}
-            self._schema = table.schema.with_metadata({**told, "recording": self._recording.path.name})
-            self._writer = _open(self._path, self._schema)
+            name = self._recording.path.name.encode(errors="backslashreplace")  # it may not be UTF-8
+            self._schema = table.schema.with_metadata({**told, "recording": name})
+            self._file = pa.OSFile(os.fsencode(self._path), "wb")  # which need not be UTF-8 either
+            self._writer = _writer(self._file, self._path.suffix, self._schema)
         self._writer.write_table(table.cast(self._schema))
 
 
@@ -157,14 +161,14 @@ def _arrow(name: str, values: np.ndarray) -> Any:
     return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(values.ravel()))
 
 
-def _open(path: Path, schema: Any) -> Any:
-    if path.suffix == ".csv":
+def _writer(file: Any, suffix: str, schema: Any) -> Any:
+    if suffix == ".csv":
         from pyarrow.csv import CSVWriter
 
-        return CSVWriter(str(path), schema)
+        return CSVWriter(file, schema)
     from pyarrow.parquet import ParquetWriter
 
-    return ParquetWriter(str(path), schema, compression="zstd", version="2.6")  # which has nanoseconds
+    return ParquetWriter(file, schema, compression="zstd", version="2.6")  # which has nanoseconds
 
 
 class _Images:

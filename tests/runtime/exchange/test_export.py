@@ -84,6 +84,19 @@ def test_tables_hold_what_the_python_interface_gives(cosmo: Run, recorded: Path,
         assert set(table["stamp_s"].to_pylist()) == set(arrays[name].stamps_s)
 
 
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+def test_a_recording_whose_name_is_not_utf_8_is_exported(cosmo: Run, recorded: Path, form: str) -> None:
+    odd = recorded.rename(os.fsdecode(os.fsencode(recorded.parent) + b"/caf\xe9.mcap"))
+    done = cosmo("export", odd, "--to", form)
+    assert done.code == 0, done.err
+    (folder,) = recorded.parent.glob(f"*-{form}")
+    with (folder / f"imu.{form}").open("rb") as file:
+        table = parquet.read_table(file) if form == "parquet" else csv.read_csv(file)
+    assert table.num_rows == 200
+    if form == "parquet":
+        assert table.schema.metadata[b"recording"] == b"caf\\udce9.mcap"
+
+
 def test_wall_times_are_those_of_the_recording(cosmo: Run, recorded: Path) -> None:
     cosmo("export", recorded, "--to", "parquet", "--out", recorded.with_name("out"))
     imu = parquet.read_table(str(recorded.with_name("out") / "imu.parquet"))
