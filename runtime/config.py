@@ -132,7 +132,7 @@ def load_config(path: Optional[Path]) -> Config:
     if path is None:
         return Config()
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
@@ -156,5 +156,11 @@ def parse_config(text: str, path: Path) -> Config:
 
 def _explain(item: Mapping[str, Any]) -> str:
     """Describes one of pydantic's errors: which key is wrong, and why."""
-    key = ".".join(map(str, item["loc"]))
-    return f"{key}: no such key" if item["type"] == "extra_forbidden" else f"{key}: {item['msg']}"
+    key, kind = ".".join(map(str, item["loc"])), item["type"]
+    if kind == "extra_forbidden":
+        return f"{key}: no such key"
+    if kind == "tuple_type" and isinstance(item["input"], dict):
+        return f"{key}: write [[{key}]], with two brackets on each side, because there may be several"
+    if kind == "model_type" and isinstance(item["input"], list):
+        return f"{key}: write [{key}], with one bracket on each side, because there is only one"
+    return f"{key}: {item['msg']}"

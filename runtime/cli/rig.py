@@ -127,7 +127,7 @@ def story(options: argparse.Namespace, config: Config) -> Dict[str, str]:
     }
     return {
         **whose(options),
-        "configuration": options.config.read_text("utf-8") if options.config else "",
+        "configuration": options.config.read_text("utf-8-sig") if options.config else "",
         **chirps,
     }
 

@@ -20,7 +20,7 @@ def write_latencies(path: Path, latencies_ms: Mapping[str, float]) -> None:
     Raises:
         ConfigError: a sensor's section has a form that cannot be edited. The file is unchanged.
     """
-    text = path.read_text("utf-8") if path.exists() else ""
+    text = path.read_text("utf-8-sig") if path.exists() else ""
     before = load_config(path if path.exists() else None)
     lines = text.splitlines()
     for name, latency_ms in latencies_ms.items():

@@ -51,7 +51,7 @@ def read_token(path: Path) -> str:
     """
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise ValueError(f"{path}: others on this machine may read it; chmod 600 {path}")
-    return check_token(path.read_text(encoding="utf-8", errors="replace").strip())
+    return check_token(path.read_text(encoding="utf-8-sig", errors="replace").strip())
 
 
 def check_token(token: str) -> str:

@@ -80,6 +80,24 @@ def test_an_unknown_key_or_a_bad_value_is_refused_with_file_and_key(tmp_path: Pa
     assert str(caught.value).startswith(f"{tmp_path}/rig.toml: {key}: ")
 
 
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("[alarms]\nname = 'fall'\nactivity = 'fall'\n", "alarms: write [[alarms]], with two brackets"),
+        ("[[mqtt]]\nhost = 'box'\n", "mqtt: write [mqtt], with one bracket"),
+        ("[[imu]]\nport = 'x'\n", "imu: write [imu], with one bracket"),
+    ],
+)
+def test_the_wrong_brackets_are_told(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"rig.toml: {told}")):
+        _load(tmp_path, text)
+
+
+def test_a_file_of_an_editor_that_marks_utf_8_is_read(tmp_path: Path) -> None:
+    (tmp_path / "rig.toml").write_text('[imu]\nport = "/dev/ttyUSB3"\n', encoding="utf-8-sig")
+    assert load_config(tmp_path / "rig.toml").imu.port == "/dev/ttyUSB3"
+
+
 def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         _load(tmp_path, "[imu]\nprot = 'x'\nrate_hz = 33\n")

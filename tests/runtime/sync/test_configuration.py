@@ -28,6 +28,13 @@ def test_latencies_take_their_place_and_all_else_stays(tmp_path: Path) -> None:
     assert (config.imu.latency_ms, config.depth.latency_ms, config.imu.port) == (40, 130, "/dev/ttyUSB0")
 
 
+def test_a_file_that_begins_with_a_byte_order_mark_is_edited(tmp_path: Path) -> None:
+    path = tmp_path / "cosmo.toml"
+    path.write_text("[imu]\nlatency_ms = 12.5\n", encoding="utf-8-sig")
+    write_latencies(path, {"imu": 40})
+    assert load_config(path).imu.latency_ms == 40
+
+
 def test_a_configuration_is_made_where_there_is_none(tmp_path: Path) -> None:
     write_latencies(tmp_path / "new.toml", {"radar": 55})
     assert load_config(tmp_path / "new.toml").radar.latency_ms == 55

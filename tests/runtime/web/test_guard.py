@@ -121,6 +121,8 @@ def test_a_token_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
         read_token(path)
     path.chmod(0o600)
     assert read_token(path) == TOKEN
+    path.write_text(TOKEN, encoding="utf-8-sig")
+    assert read_token(path) == TOKEN
 
 
 @pytest.mark.parametrize(
