@@ -26,6 +26,10 @@ else:
     import tomli as tomllib
 
 
+_MOST_THREADS = 1024  # an engine starts them all at once
+_LONGEST_S = 86_400  # of an episode's times: a day
+
+
 class ConfigError(Exception):
     """The configuration cannot be used. The message names file, key and reason."""
 
@@ -37,7 +41,7 @@ class RecognitionConfig(BaseModel):
 
     bundle: Optional[ConfigPath] = Field(None, description="the model's folder; the one in use when absent")
     engine: Choice = Field("auto", description="runs the model; auto uses the fastest verified engine")
-    threads: int = Field(1, ge=1, description="cores that one inference may use")
+    threads: int = Field(1, ge=1, le=_MOST_THREADS, description="cores that one inference may use")
     min_confidence: Optional[float] = Field(
         None, ge=0, le=1, description="below this, the activity is `uncertain`; the model's own threshold when absent"
     )
@@ -58,9 +62,9 @@ class HoldConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    on_s: Optional[float] = Field(None, ge=0)
-    off_s: Optional[float] = Field(None, ge=0)
-    least_s: Optional[float] = Field(None, ge=0)
+    on_s: Optional[float] = Field(None, ge=0, le=_LONGEST_S)
+    off_s: Optional[float] = Field(None, ge=0, le=_LONGEST_S)
+    least_s: Optional[float] = Field(None, ge=0, le=_LONGEST_S)
 
 
 class EpisodesConfig(BaseModel):
@@ -69,10 +73,10 @@ class EpisodesConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     keep: Lifetime = Field(timedelta(days=90), description="how long the log stores entries")
-    on_s: float = Field(2.0, ge=0, description="how long windows show an activity before it begins")
-    off_s: float = Field(4.0, ge=0, description="how long no window shows it before it ends")
-    least_s: float = Field(2.0, ge=0, description="shorter episodes become uncertain")
-    gap_s: float = Field(3.0, gt=0, description="a longer time without windows is a gap")
+    on_s: float = Field(2.0, ge=0, le=_LONGEST_S, description="how long windows show an activity before it begins")
+    off_s: float = Field(4.0, ge=0, le=_LONGEST_S, description="how long no window shows it before it ends")
+    least_s: float = Field(2.0, ge=0, le=_LONGEST_S, description="shorter episodes become uncertain")
+    gap_s: float = Field(3.0, gt=0, le=_LONGEST_S, description="a longer time without windows is a gap")
     activities: Dict[str, HoldConfig] = Field({}, description="different times for single activities")
 
     @field_validator("activities")

@@ -25,6 +25,7 @@ from cosmo_runtime.sensors.recording.segments import delete_recording, segments_
 
 _KEY = "expires"
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_LONGEST = timedelta(days=36_525)  # so that any such time before or after now has a date
 _GROWING_S = 10.0  # an unfinished recording that changed this recently is still being written
 CLOCK_IS_SET = datetime(2025, 1, 1, tzinfo=timezone.utc)  # a Jetson without a battery starts long before this
 
@@ -54,7 +55,7 @@ class Fate(NamedTuple):
 
 
 def parse_lifetime(text: str) -> timedelta:
-    """Reads ``90m``, ``12h``, ``7d`` or ``2w``.
+    """Reads ``90m``, ``12h``, ``7d`` or ``2w``, up to 100 years.
 
     Raises:
         ValueError: anything else.
@@ -62,7 +63,10 @@ def parse_lifetime(text: str) -> timedelta:
     match = re.fullmatch(r"([1-9]\d{0,4})([mhdw])", text.strip())
     if not match:
         raise ValueError(f"{text!r}: expected a time such as 90m, 12h, 7d or 2w")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    lifetime = timedelta(**{_UNITS[match[2]]: int(match[1])})
+    if lifetime > _LONGEST:
+        raise ValueError(f"{text!r}: more than 100 years")
+    return lifetime
 
 
 def _lifetime(given: Any) -> Any:

@@ -52,6 +52,11 @@ def test_paths_start_at_the_folder_of_the_file(tmp_path: Path, monkeypatch: pyte
         ("[recognition]\nlateness_ms = inf\n", "recognition.lateness_ms"),
         ("[recognition]\nlateness_ms = 60000\n", "recognition.lateness_ms"),
         ("[recognition]\nthreads = 0\n", "recognition.threads"),
+        ("[recognition]\nthreads = 100000\n", "recognition.threads"),  # the engine would start them all
+        ("[episodes]\ngap_s = 1e300\n", "episodes.gap_s"),
+        ("[episodes]\noff_s = 86401\n", "episodes.off_s"),
+        ("[episodes.activities.walk]\non_s = 1e300\n", "episodes.activities.walk.on_s"),
+        ("[episodes]\nkeep = '99999w'\n", "episodes.keep"),
         ("[imu]\nrate_hz = 33\n", "imu.rate_hz"),
         ("[episodes]\nkeep = 90\n", "episodes.keep"),  # not 90 s
         ("[clips]\nkeep = 30.5\n", "clips.keep"),

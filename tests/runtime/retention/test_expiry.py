@@ -43,7 +43,7 @@ def fate_of(path: Path, now: datetime = NOW) -> Fate:
 
 
 @pytest.mark.parametrize(
-    "text, hours", [("90m", 1.5), ("12h", 12), ("7d", 168), ("2w", 336), (" 7d ", 168), ("99999w", 99999 * 168)]
+    "text, hours", [("90m", 1.5), ("12h", 12), ("7d", 168), ("2w", 336), (" 7d ", 168), ("5217w", 5217 * 168)]
 )
 def test_lifetimes(text: str, hours: float) -> None:
     assert parse_lifetime(text) == timedelta(hours=hours)
@@ -53,6 +53,11 @@ def test_lifetimes(text: str, hours: float) -> None:
 def test_other_lifetimes_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected a time such as 90m, 12h, 7d or 2w"):
         parse_lifetime(text)
+
+
+def test_a_lifetime_that_no_calendar_has_is_refused() -> None:
+    with pytest.raises(ValueError, match="'99999w': more than 100 years"):
+        parse_lifetime("99999w")
 
 
 def test_a_recording_expires_when_its_lifetime_has_passed(record: Record) -> None:
