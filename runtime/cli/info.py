@@ -61,7 +61,8 @@ def _state(facts: Mapping[str, Any]) -> str:
         return f"damaged: {', '.join(facts['damaged'])}, and nothing behind that is read"
     if not facts["whole"]:
         return "cut short: the run was killed, the disk was full, or it is still being written"
-    return f"whole, but {counted(dropped, 'event was', 'events were')} dropped" if dropped else "whole"
+    but = f", but {counted(dropped, 'event was', 'events were')} dropped" if dropped else ""
+    return f"written to its end{but}"  # its content is not read
 
 
 def _describe(recording: Recording) -> Dict[str, Any]:

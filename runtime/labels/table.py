@@ -243,7 +243,10 @@ class _Checker:
             try:
                 self._recordings[path] = Recording(path)
             except RecordingError as error:
-                self.problems.append((line, str(error)))
+                missing = isinstance(error.__cause__, FileNotFoundError)
+                guessed = self._session is None and SESSION not in self._table.columns
+                beside = f"there is no {path.name} beside the table: name its recording with --session"
+                self.problems.append((line, beside if missing and guessed else str(error)))
         return self._recordings[path]
 
     def _span(self, row: TableRow, recording: Optional[Recording]) -> Optional[Span]:

@@ -69,6 +69,10 @@ class Part:
                 self._scan(file)
         except NoMcap as error:
             raise RecordingError(f"{path} is not an MCAP file") from error
+        except IsADirectoryError as error:
+            raise RecordingError(
+                f"{path} is a folder, and no recording of segments: name one of the recordings in it"
+            ) from error
         except OSError as error:
             raise RecordingError(f"{path} cannot be read: {error.strerror}") from error
 

@@ -46,7 +46,7 @@ def test_a_recording_says_whom_it_shows_and_with_what_it_was_made(cosmo: Run, re
     assert told["whole"]
     out = cosmo("info", recording).out
     assert "P 17" in out
-    assert [line.split(maxsplit=1)[1] for line in out.splitlines()[4:6]] == ["whole", "no labels"]
+    assert [line.split(maxsplit=1)[1] for line in out.splitlines()[4:6]] == ["written to its end", "no labels"]
     content, half = recording.read_bytes(), recording.stat().st_size // 2
     with recording.open("rb") as file:
         hole = make_reader(file).get_summary().chunk_indexes[-1].chunk_start_offset

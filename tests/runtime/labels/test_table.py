@@ -243,6 +243,9 @@ def test_a_recording_that_is_not_there_is_named_once(table: Callable[[str], Path
         f"line 2: {tmp_path}/sunday.mcap cannot be read: No such file or directory",
         "line 3: end 3 is not after start 4",
     ]
+    path = table("start,end,activity\n1,2,wave\n3,4,wave\n")
+    path = path.rename(path.with_name("alone.csv"))
+    assert problems(path) == ["line 2: there is no alone.mcap beside the table: name its recording with --session"]
     assert problems(tmp_path / "none.csv") == ["the file cannot be read: No such file or directory"]
 
 

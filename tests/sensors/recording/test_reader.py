@@ -94,6 +94,11 @@ def test_a_run_of_several_chunks_keeps_its_order(recorded: Path, run: List[Event
             assert_same(got, expected)
 
 
+def test_a_folder_that_is_no_recording_is_told(recorded: Path) -> None:
+    with pytest.raises(RecordingError, match=f"{recorded.parent} is a folder, .*: name one of the recordings in it"):
+        Recording(recorded.parent)
+
+
 def test_what_is_known_of_the_run(recorded: Path, infos: Dict[str, SensorInfo], run: List[Event]) -> None:
     recording = Recording(recorded)
     assert recording.infos == infos
