@@ -61,7 +61,7 @@ class PageFeed(Sink):
         self._corrected_ms: Mapping[str, float] = {}
         self._traces: Dict[str, List[np.ndarray]] = {name: [] for name in infos}
         self._frames: Dict[str, Sample] = {}
-        self._skip = {name: max(1, round(info.rate_hz / _IMU_HZ)) for name, info in infos.items()}
+        self._skip = {name: samples_a_point(info) for name, info in infos.items()}
         self._seen = dict.fromkeys(infos, 0)
         self._rates: Dict[str, float] = dict.fromkeys(infos, 0.0)
         self._counted = dict.fromkeys(infos, 0)
@@ -157,6 +157,11 @@ class PageFeed(Sink):
 
     def _tell(self, kind: str, **content: Any) -> None:
         self._send(kind, json.dumps({"kind": kind, **content}))
+
+
+def samples_a_point(info: SensorInfo) -> int:
+    """Of how many samples of an IMU the page's curve draws one."""
+    return max(1, round(info.rate_hz / _IMU_HZ))
 
 
 def frame_message(sample: Sample, info: SensorInfo, at_s: Optional[float] = None) -> bytes:

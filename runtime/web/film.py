@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 import numpy as np
 
 from cosmo_runtime.runtime.sinks.view.traces import SIGNALS
-from cosmo_runtime.runtime.web.feed import frame_message
+from cosmo_runtime.runtime.web.feed import frame_message, samples_a_point
 from cosmo_runtime.sensors.events import Sample
 from cosmo_runtime.sensors.recording import Recording, RecordingError
 from cosmo_runtime.sensors.recording.index import RecordingIndex
@@ -19,7 +19,6 @@ from cosmo_runtime.sensors.recording.spelling import EventReader
 
 _DETAILS = "/predictions/details"
 _CACHE_BYTES = 48 << 20  # for one recording
-_IMU_HZ = 50  # of the curve on the page
 _REACH_NS = 2 * 10**9  # how far back the last image before a moment is searched for
 _COLUMNS = 1500  # in the survey
 _MOST_DAMAGED = 100  # parts that the survey tells
@@ -66,7 +65,7 @@ class Film:
         self.index = RecordingIndex(recording)
         self._infos = self.recording.infos
         self._start_ns = self.recording.start_ns
-        self._every = {name: max(1, round(info.rate_hz / _IMU_HZ)) for name, info in self._infos.items()}
+        self._every = {name: samples_a_point(info) for name, info in self._infos.items()}
         self._parts: OrderedDict[int, Part] = OrderedDict()
         self._size = 0
         self._lock = threading.Lock()
