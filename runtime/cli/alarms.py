@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does it; returns the exit code."""
+    """Runs the command. Returns the exit code."""
     home = options.home or state_folder()
     alarms = list(entries(log_folder(home), kinds=(ALARM,)))
     if options.acknowledge is not None:

@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does it; returns the exit code."""
+    """Runs the command. Returns the exit code."""
     folder = log_folder(options.home or state_folder())
     one_day = options.day and options.what == "list"  # when nothing ran, only the days around can tell
     bounds = bounds_ns(options.day) if one_day else (0, 1 << 62)

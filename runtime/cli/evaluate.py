@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does it; returns the exit code."""
+    """Runs the command. Returns the exit code."""
     config = load_config(options.config)
     bundle = load_bundle(chosen_bundle(options, config)).at_hop(config.recognition.hop_s)
     pairs: List[Tuple[str, str]] = []

@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does it; returns the exit code."""
+    """Runs the command. Returns the exit code."""
     missing = [path for path in options.paths if not path.exists()]
     if missing:
         raise Failure(f"{', '.join(map(str, missing))}: no such file or folder; nothing was deleted")

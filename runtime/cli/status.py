@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does it; returns the exit code."""
+    """Runs the command. Returns the exit code."""
     status = _status(options.home or state_folder())
     if options.json:
         print(json.dumps(status, indent=2))

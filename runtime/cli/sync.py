@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does it; returns the exit code."""
+    """Runs the command. Returns the exit code."""
     if len({path.resolve() for path in options.recordings}) < len(options.recordings):
         raise UsageError("name each recording once: the same one twice tells nothing new, but would seem more certain")
     recordings = [Recording(path) for path in options.recordings]
