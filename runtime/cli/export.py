@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does it; returns the exit code."""
+    """Runs the command. Returns the exit code."""
     end_like_ctrl_c()
     recording = Recording(options.recording)
     sensors = options.sensors or list(recording.infos)

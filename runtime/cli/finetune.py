@@ -123,7 +123,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does it; returns the exit code."""
+    """Runs the command. Returns the exit code."""
     _refuse_nonsense(options)
     _try_outputs(options)
     labels = read_labels(options.labels, options.session)
