@@ -11,6 +11,7 @@ from typing import Any, Callable, Deque, Dict, Iterable, List, Mapping, NamedTup
 from cosmo_runtime.runtime.alarms.rules import AlarmRule, Watch
 from cosmo_runtime.runtime.episodes.listener import Listener
 from cosmo_runtime.runtime.episodes.rule import Episode
+from cosmo_runtime.runtime.recognition.loop import call_all
 
 RAISED, REPEATED, OVER, ACKNOWLEDGED = "raised", "repeated", "over", "acknowledged"
 
@@ -145,8 +146,7 @@ class AlarmBoard(Listener):
             alarm.notified_ns = self._at_ns
         stands = not alarm.acknowledged and (not alarm.over or rule.stands_until_acknowledged)
         news = News(rule, state, self._at_ns, quiet, stands, alarm.evidence)
-        for tell in self._tell:
-            tell(news)
+        call_all(self._tell, "__call__", news)
         if not quiet:
             level = logging.INFO if state in (OVER, ACKNOWLEDGED) else logging.WARNING
             _log.log(level, "alarm %s: %s (%s)", rule.name, state, _words(alarm.evidence))

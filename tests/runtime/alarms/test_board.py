@@ -3,6 +3,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, List, Tuple
 
+import pytest
+
 from cosmo_runtime.runtime.alarms.board import AlarmBoard, News
 from cosmo_runtime.runtime.alarms.rules import AlarmRule
 from cosmo_runtime.runtime.episodes.rule import Episode
@@ -178,3 +180,14 @@ def test_one_whose_rule_is_gone_stands_until_it_is_acknowledged() -> None:
     home.board.acknowledge("walking")
     home.does("walk", 11, 15)
     assert len(home.news) == 1
+
+
+def test_a_log_that_fails_keeps_no_broker_from_hearing() -> None:
+    def full(news: News) -> None:
+        raise OSError("no room")
+
+    heard: List[News] = []
+    board = AlarmBoard([_fall()], [full, heard.append], _local_time)
+    with pytest.raises(OSError, match="no room"):
+        board.now(Episode("fall", 0, 3 * 10**9, 0.9, ("imu",), 4, "person"))
+    assert [news.state for news in heard] == ["raised"]
