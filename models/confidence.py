@@ -18,7 +18,8 @@ MOST_EXPECTED = 20.0
 MIN_CONFIDENCE = 0.5
 """The threshold of a bundle without one."""
 
-_LEAST = 1e-8  # half precision turns smaller probabilities into 0
+LEAST = 1e-8
+"""The smallest probability that is believed. Half precision turns smaller ones into 0."""
 
 
 class Reading(BaseModel):
@@ -72,7 +73,7 @@ def tempered(probabilities: np.ndarray, temperature: float, added: Union[float, 
     """
     if temperature == 1 and not np.any(added):
         return probabilities
-    logits = (np.log(np.maximum(probabilities, _LEAST)) + added) / temperature
+    logits = (np.log(np.maximum(probabilities, LEAST)) + added) / temperature
     shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
     answer: np.ndarray = shares / shares.sum(axis=-1, keepdims=True)
     return answer.astype(probabilities.dtype)

@@ -13,7 +13,7 @@ from typing import Tuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-_LEAST = 1e-8  # half precision turns smaller probabilities into 0
+from cosmo_runtime.models.confidence import LEAST
 
 Matrix = Tuple[Tuple[float, ...], ...]
 
@@ -51,7 +51,7 @@ class Novelty(BaseModel):
 
 def centred(probabilities: np.ndarray) -> np.ndarray:
     """Logarithms of probabilities (N, classes), with mean 0 for each window."""
-    logarithms = np.log(np.maximum(np.asarray(probabilities, np.float64), _LEAST))
+    logarithms = np.log(np.maximum(np.asarray(probabilities, np.float64), LEAST))
     answer: np.ndarray = logarithms - logarithms.mean(axis=1, keepdims=True)
     return answer
 

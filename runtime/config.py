@@ -16,6 +16,7 @@ from cosmo_runtime.runtime.alarms.rules import AlarmRule
 from cosmo_runtime.runtime.engines.choose import Choice
 from cosmo_runtime.runtime.episodes.rule import EpisodeRule, Hold
 from cosmo_runtime.runtime.mqtt.config import MqttConfig
+from cosmo_runtime.runtime.mqtt.topics import slug
 from cosmo_runtime.runtime.retention.expiry import Lifetime
 from cosmo_runtime.runtime.selection.settings import SelectionConfig
 from cosmo_runtime.sensors.config import ConfigPath, RigConfig
@@ -121,9 +122,12 @@ class Config(RigConfig):
     @field_validator("alarms")
     @classmethod
     def _each_name_once(cls, alarms: Tuple[AlarmRule, ...]) -> Tuple[AlarmRule, ...]:
-        names = [rule.name for rule in alarms]
-        if len(set(names)) < len(names):
-            raise ValueError("give each alarm a name of its own")
+        names: Dict[str, str] = {}
+        for rule in alarms:
+            topic = slug(rule.name)
+            if topic in names:
+                raise ValueError(f"{names[topic]!r} and {rule.name!r}: give each alarm a name of its own")
+            names[topic] = rule.name
         return alarms
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +23,11 @@ from cosmo_runtime.runtime.labels.table import read_labels as read_table
 from cosmo_runtime.runtime.labels.table import write_labels as write_table
 from cosmo_runtime.runtime.labels.truth import Segment
 from cosmo_runtime.runtime.labels.whole import checked
+from cosmo_runtime.runtime.recognition.backlog import Backlog
 from cosmo_runtime.runtime.recognition.recognizer import Prediction, Recognizer
 from cosmo_runtime.runtime.run import open_live, open_replay, until
 from cosmo_runtime.runtime.windows.aligner import Aligner, Window
-from cosmo_runtime.sensors.events import Sample
+from cosmo_runtime.sensors.events import Correction, Sample
 from cosmo_runtime.sensors.recording import Recording as RecordedFile
 
 _UNITS = {"imu": "m/s², rad/s, µT", "depth": "m", "radar": "m, m, m, m/s, dB"}
@@ -44,12 +46,15 @@ class SensorArrays:
             camera (n, height, width) float32, 0 where nothing was measured. For a radar a list of n arrays (points, 5):
             x, y, z, radial speed, SNR.
         units: the units of the values.
+        taken_off_s: (n,) float64, what ``--auto-sync`` had taken off each stamp. It grows in mid-recording, and then
+            stamps may go back; ``stamps_s + taken_off_s`` never does.
     """
 
     kind: str
     stamps_s: np.ndarray
     values: Union[np.ndarray, List[np.ndarray]]
     units: str
+    taken_off_s: np.ndarray
 
 
 class Model:
@@ -75,8 +80,25 @@ class Model:
         return list(self.spec.classes)
 
     def predict(self, window: Window) -> Prediction:
-        """Recognises one window, independently of others."""
-        return self._recognizer.predict(window)
+        """Recognises one window, without smoothing.
+
+        Give the windows of a recording in their order. Whether anybody is there, and whether an IMU is worn, follows
+        from this window and those before it; a window that goes back in time starts over.
+
+        Raises:
+            ValueError: the window was cut for other sensors or rates.
+        """
+        return self._predict(window)
+
+    def _predict(self, window: Window, waited_ns: int = 0) -> Prediction:
+        for modality in self.spec.modalities:
+            array, wanted = window.arrays.get(modality.sensor), (self.spec.steps(modality), *modality.shape)
+            if array is not None and np.shape(array) != wanted:
+                raise ValueError(
+                    f"{modality.sensor} has the shape {np.shape(array)} in this window; {self.name} needs {wanted}: "
+                    "cut windows for this model: recording.windows(model)"
+                )
+        return self._recognizer.predict(window, waited_ns)
 
 
 class Recording:
@@ -104,17 +126,34 @@ class Recording:
         if name not in self._file.infos:
             raise KeyError(f"{self._file.path.name} has no sensor {name!r}; it has {', '.join(self._file.infos)}")
         info = self._file.infos[name]
-        samples = [event for event in self._file.events() if isinstance(event, Sample) and event.sensor == name]
+        samples: List[Sample] = []
+        taken_off_s, taken_off_now_s = [], 0.0
+        for event in self._file.events():
+            if isinstance(event, Sample) and event.sensor == name:
+                samples.append(event)
+                taken_off_s.append(taken_off_now_s)
+            elif isinstance(event, Correction) and event.sensor == name:
+                taken_off_now_s = event.taken_off_ns * 1e-9
         stamps_s = np.array([(sample.stamp_ns - self._file.start_ns) * 1e-9 for sample in samples])
         values: Union[np.ndarray, List[np.ndarray]] = [sample.data for sample in samples]
         if info.kind == "depth":
             values = np.array(values, np.float32) * np.float32(info.depth_scale_m)
         elif info.kind != "radar":
             values = np.array(values)
-        return SensorArrays(info.kind, stamps_s, values, _UNITS.get(info.kind, ""))
+        return SensorArrays(info.kind, stamps_s, values, _UNITS.get(info.kind, ""), np.array(taken_off_s))
 
     def windows(self, model: Model) -> Iterator[Window]:
-        """The windows that a live run of this model would have seen."""
+        """The windows that a live run of this model would have seen.
+
+        Raises:
+            ValueError: the recording has none of the model's sensors.
+        """
+        if not set(model.spec.sensors) & set(self._file.infos):
+            held, known = ", ".join(self._file.infos) or "none", ", ".join(model.spec.sensors)
+            raise ValueError(f"{self._file.path.name} has none of the sensors of {model.name}, {known}; it has {held}")
+        return self._windows(model)
+
+    def _windows(self, model: Model) -> Iterator[Window]:
         run = open_replay(self._file, model.spec.sensors, model.spec, 300.0, paced=False)
         yield from Aligner(model.spec, run.infos).windows(run.events)
 
@@ -169,10 +208,11 @@ def recognise(
         seconds: how long to recognise, more than 0. By default until the iteration stops.
 
     Returns:
-        A prediction for each hop.
+        A prediction for each hop. Like a live run, it leaves out windows that are more than five seconds late, and logs
+        how many, if you take predictions too slowly.
 
     Raises:
-        ValueError: ``seconds`` is no such number.
+        ValueError: ``seconds`` is no such number; while iterating: the model does not know one of the sensors.
         SensorError: a sensor cannot be used; while iterating.
     """
     if seconds is not None and not 0 < seconds < math.inf:
@@ -189,8 +229,20 @@ def _recognised(
 ) -> Iterator[Prediction]:
     if not isinstance(model, Model):
         model = load_model(model) if model else Model(Shelf(motion=emulate).in_use)
+    unknown = [name for name in sensors if name not in model.spec.sensors]
+    if unknown:
+        raise ValueError(
+            f"the model {model.name} knows no sensor {', '.join(unknown)}; it knows {', '.join(model.spec.sensors)}"
+        )
     with ExitStack() as stack:
         run = open_live(sensors, load_config(Path(config) if config else None), stack, emulate=emulate)
-        events = until(run.events, run.stop, seconds)
-        for window in Aligner(model.spec, run.infos).windows(events):
-            yield model.predict(window)
+        for name, info in run.infos.items():
+            if info.kind != model.spec.kinds[name]:
+                raise ValueError(
+                    f"{name} is of kind {info.kind} here, and {model.name} knows it as {model.spec.kinds[name]}"
+                )
+        aligner = Aligner(model.spec, run.infos)
+        backlog = Backlog(aligner.lateness_ns)
+        for window in aligner.windows(until(run.events, run.stop, seconds)):
+            if not backlog.drops(window.end_ns):
+                yield model._predict(window, time.monotonic_ns() - window.complete_ns)

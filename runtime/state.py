@@ -36,21 +36,38 @@ def clips_folder(state: Path) -> Path:
 
 
 def acknowledge(state: Path, name: str) -> None:
-    """Tells the run that somebody has acknowledged an alarm.
+    """Tells the run that somebody has acknowledged an alarm. Root tells the run of the folder's owner.
 
     Raises:
         OSError: the message to the run cannot be written.
     """
-    folder = state / "acknowledged"
+    folder = _acknowledged(state)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    (folder / quote(name, safe=" ")).touch(mode=0o600)
+    message = folder / quote(name, safe=" ")
+    message.touch(mode=0o600)
+    if os.geteuid() == 0:
+        owner = state.stat()
+        for made in folder, message:
+            os.chown(made, owner.st_uid, owner.st_gid)
 
 
 def take_acknowledgements(state: Path) -> List[str]:
-    """Names of the alarms that somebody has acknowledged since the last call."""
+    """Names of the alarms that somebody has acknowledged since the last call, as far as they can be read."""
     taken: List[str] = []
-    with suppress(FileNotFoundError):
-        for path in (state / "acknowledged").iterdir():
+    with suppress(OSError):  # see deaf_to_acknowledgements
+        for path in _acknowledged(state).iterdir():
             path.unlink()
             taken.append(unquote(path.name))
     return taken
+
+
+def deaf_to_acknowledgements(state: Path) -> str:
+    """Why acknowledgements cannot be taken; empty if they can."""
+    folder = _acknowledged(state)
+    if not folder.exists() or os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        return ""
+    return f"{folder} cannot be read and written, so no alarm can be acknowledged: give it to the user of the run"
+
+
+def _acknowledged(state: Path) -> Path:
+    return state / "acknowledged"

@@ -17,10 +17,10 @@ class Sample:
     """One measurement of one sensor.
 
     Attributes:
-        sensor: the sensor's name in the rig: ``imu``, ``depth`` or ``radar``.
+        sensor: the sensor's name in the rig, such as ``wrist``.
         stamp_ns: when it was measured, by the device's clock mapped to the host's; the arrival if it has no clock.
         arrival_ns: when its first bytes (serial) or its frame (camera) reached the host.
-        data: by sensor:
+        data: by the sensor's kind:
             ``imu``: (9,) float32: acceleration x, y, z in m/s², angular rate x, y, z in rad/s, magnetic field
             x, y, z in µT. Values that the device does not send are NaN.
             ``radar``: (n, 5) float32, n >= 0 points: x, y, z in m (y away from the radar, z up), radial speed in

@@ -11,6 +11,7 @@ from typing import Any, Callable, Deque, Dict, Iterable, List, Mapping, NamedTup
 from cosmo_runtime.runtime.alarms.rules import AlarmRule, Watch
 from cosmo_runtime.runtime.episodes.listener import Listener
 from cosmo_runtime.runtime.episodes.rule import Episode
+from cosmo_runtime.runtime.recognition.loop import call_all
 
 RAISED, REPEATED, OVER, ACKNOWLEDGED = "raised", "repeated", "over", "acknowledged"
 
@@ -54,7 +55,8 @@ class AlarmBoard(Listener):
         rules: the alarms' rules.
         tell: callbacks for changes. The first one must store them.
         local_time: the local time at a time of the host's monotonic clock.
-        standing: the evidence, by name, of alarms that an earlier run left standing.
+        standing: the evidence, by name, of alarms that an earlier run left standing. Those without a rule stand until
+            somebody acknowledges them.
         acknowledged: names of alarms that somebody has acknowledged. It is called after every window.
     """
 
@@ -73,11 +75,20 @@ class AlarmBoard(Listener):
         self._asked: Deque[str] = deque()
         self._at_ns = 0
         left = standing or {}
+        # one that stands only while it lasts is over, unless it goes on; that is told with the first window
         self._standing: Dict[str, _Standing] = {
-            watch.rule.name: _Standing(left[watch.rule.name], None, over=True)
+            watch.rule.name: _Standing(left[watch.rule.name], None, over=watch.rule.stands_until_acknowledged)
             for watch in self._watches
             if watch.rule.name in left
         }
+        self._without_rule = [
+            AlarmRule.model_construct(name=name, activity=evidence["activity"])
+            for name, evidence in left.items()
+            if name not in self._standing
+        ]
+        for rule in self._without_rule:
+            self._standing[rule.name] = _Standing(left[rule.name], None, over=True)
+            _log.warning("alarm %s stands, but the configuration has it no more: acknowledge it", rule.name)
 
     @property
     def standing(self) -> Dict[str, Mapping[str, Any]]:
@@ -94,6 +105,11 @@ class AlarmBoard(Listener):
         asked = {*self._acknowledged(), *(self._asked.popleft() for _ in range(len(self._asked)))}
         for watch in self._watches:
             self._look(watch, episode, watch.rule.name in asked)
+        for rule in self._without_rule:
+            if rule.name in asked and rule.name in self._standing:
+                self._standing[rule.name].acknowledged = True
+                self._say(rule, ACKNOWLEDGED)
+                del self._standing[rule.name]
 
     def _look(self, watch: Watch, episode: Episode, acknowledged: bool) -> None:
         rule = watch.rule
@@ -130,8 +146,7 @@ class AlarmBoard(Listener):
             alarm.notified_ns = self._at_ns
         stands = not alarm.acknowledged and (not alarm.over or rule.stands_until_acknowledged)
         news = News(rule, state, self._at_ns, quiet, stands, alarm.evidence)
-        for tell in self._tell:
-            tell(news)
+        call_all(self._tell, "__call__", news)
         if not quiet:
             level = logging.INFO if state in (OVER, ACKNOWLEDGED) else logging.WARNING
             _log.log(level, "alarm %s: %s (%s)", rule.name, state, _words(alarm.evidence))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any, Dict
 
-from rich.console import Console
 from rich.table import Table
 
-from cosmo_runtime.runtime.cli.common import DONE, TERMINAL, UsageError, say
+from cosmo_runtime.runtime.cli.common import DONE, UsageError, say, show_table
+from cosmo_runtime.runtime.cli.options import add_home_folder
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.episodes.entries import ALARM, entries
 from cosmo_runtime.runtime.state import acknowledge, log_folder, state_folder
@@ -32,14 +31,12 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--acknowledge", metavar="NAME", help="say that somebody has seen to this alarm")
     command.add_argument("--json", action="store_true", help="print one JSON object per line")
-    command.add_argument(
-        "--home", type=Path, metavar="FOLDER", help="folder that the run was given with --home (default: this user's)"
-    )
+    add_home_folder(command)
     return command
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does it; returns the exit code."""
+    """Runs the command. Returns the exit code."""
     home = options.home or state_folder()
     alarms = list(entries(log_folder(home), kinds=(ALARM,)))
     if options.acknowledge is not None:
@@ -65,4 +62,4 @@ def _show(alarms: list[Dict[str, Any]]) -> None:
         time = entry["time"][:19].replace("T", " ")
         sensors = " ".join(evidence.get("sensors", ()))
         table.add_row(time, entry["name"], state, evidence["activity"], sure, sensors, entry.get("clip", ""))
-    Console(width=None if TERMINAL.is_terminal else 200).print(table)
+    show_table(table)

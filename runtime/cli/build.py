@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does it; returns the exit code."""
+    """Runs the command. Returns the exit code."""
     bundle = load_bundle(options.bundle)
     ensure_tried(bundle)
     key = key_here(options.engine, options.precision)

@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does it; returns the exit code."""
+    """Runs the command. Returns the exit code."""
     shelf = Shelf()
     if options.action == "list":
         _list(shelf, options.json)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from cosmo_runtime.runtime.config import Config
 
 DONE, FAILED, USAGE = 0, 1, 2
@@ -70,3 +72,8 @@ def counted(count: int, one: str, many: str) -> str:
 def say(text: str) -> None:
     """Prints a message for the person on standard error, because standard output is for machines."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
+
+
+def show_table(table: Table) -> None:
+    """Prints a table on standard output, as wide as the terminal, or up to 250 columns in a file or a pipe."""
+    Console(width=None if TERMINAL.is_terminal else 250).print(table)

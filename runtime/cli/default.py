@@ -86,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does it; returns the exit code. What it needs takes longer to import than its help to show."""
+    """Runs the command. Returns the exit code. What it needs takes longer to import than its help to show."""
     from cosmo_runtime.runtime.cli import recognise
 
     return recognise.run(options)

@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does it; returns the exit code."""
+    """Runs the command. Returns the exit code."""
     config = load_config(options.config)
     given = {"--config": options.config, "--bundle": options.bundle}
     words = [word for name, path in given.items() if path for word in (name, str(path))]

@@ -7,13 +7,12 @@ import csv
 import json
 import sys
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import Any, Dict, List
 
-from rich.console import Console
 from rich.table import Table
 
-from cosmo_runtime.runtime.cli.common import DONE, TERMINAL
+from cosmo_runtime.runtime.cli.common import DONE, show_table
+from cosmo_runtime.runtime.cli.options import add_home_folder
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.episodes.days import bounds_ns, minutes_by_day
 from cosmo_runtime.runtime.episodes.entries import EPISODE, entries
@@ -48,14 +47,12 @@ def parser() -> argparse.ArgumentParser:
     form = command.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="print a table for spreadsheets and other programs")
     form.add_argument("--json", action="store_true", help="print one JSON object per line")
-    command.add_argument(
-        "--home", type=Path, metavar="FOLDER", help="folder that the run was given with --home (default: this user's)"
-    )
+    add_home_folder(command)
     return command
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does it; returns the exit code."""
+    """Runs the command. Returns the exit code."""
     folder = log_folder(options.home or state_folder())
     one_day = options.day and options.what == "list"  # when nothing ran, only the days around can tell
     bounds = bounds_ns(options.day) if one_day else (0, 1 << 62)
@@ -90,7 +87,7 @@ def _print(rows: List[Dict[str, Any]], columns: tuple[str, ...], options: argpar
     table = Table(*shown, box=None, header_style="dim")
     for row in rows:
         table.add_row(*(_cell(name, row.get(name, "")) for name in shown))
-    Console(width=None if TERMINAL.is_terminal else 200).print(table)
+    show_table(table)
 
 
 def _cell(name: str, value: Any) -> str:

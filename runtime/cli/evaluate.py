@@ -7,13 +7,12 @@ import json
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
-from rich.console import Console
 from rich.table import Table
 
 from cosmo_runtime.models.activity_names import as_known
 from cosmo_runtime.models.bundle import Bundle, load_bundle
 from cosmo_runtime.names import NOBODY
-from cosmo_runtime.runtime.cli.common import DONE, TERMINAL, Failure, chosen_bundle, counted, say
+from cosmo_runtime.runtime.cli.common import DONE, Failure, chosen_bundle, counted, say, show_table
 from cosmo_runtime.runtime.cli.options import add_bundle
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.config import RecognitionConfig, load_config
@@ -45,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does it; returns the exit code."""
+    """Runs the command. Returns the exit code."""
     config = load_config(options.config)
     bundle = load_bundle(chosen_bundle(options, config)).at_hop(config.recognition.hop_s)
     pairs: List[Tuple[str, str]] = []
@@ -169,6 +168,5 @@ def _show(figures: Dict[str, Any]) -> None:
         windows = sum(sum(row.values()) for row in figures["unnamed"].values())
         left_out = counted(windows, "window is", "windows are")
         print(f"{left_out} not counted, because the model has no name for {', '.join(figures['unnamed'])}")
-    console = Console(width=None if TERMINAL.is_terminal else 250)
-    console.print(activities)
-    console.print(confusion)
+    show_table(activities)
+    show_table(confusion)

@@ -9,7 +9,7 @@ from cosmo_runtime.runtime.cli.common import DONE, UsageError, say
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.cli.signals import end_like_ctrl_c
 from cosmo_runtime.runtime.cli.values import sensor_names
-from cosmo_runtime.runtime.exchange.export import FORMS, export
+from cosmo_runtime.runtime.exchange.export import FORMS, corrected_sensors, export
 from cosmo_runtime.sensors.recording import Recording
 
 _HELP = """\
@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does it; returns the exit code."""
+    """Runs the command. Returns the exit code."""
     end_like_ctrl_c()
     recording = Recording(options.recording)
     sensors = options.sensors or list(recording.infos)
@@ -56,5 +56,8 @@ def run(options: argparse.Namespace) -> int:
     samples = export(recording, sensors, options.to, folder)
     if recording.cut:
         say(f"{recording.path}: was cut short by a kill or a full disk; the tables end there")
+    corrected = [name for name in sensors if name in corrected_sensors(recording)]
+    if corrected:
+        say(f"{', '.join(corrected)}: --auto-sync corrected the times; taken_off_ms is what it took off each")
     say(f"{folder}: samples: " + ", ".join(f"{name} {number}" for name, number in samples.items()))
     return DONE

@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does it; returns the exit code."""
+    """Runs the command. Returns the exit code."""
     if options.name:
         print(FILES[options.name][0] / options.name)
         return DONE

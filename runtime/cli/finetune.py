@@ -10,7 +10,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from rich.console import Console
 from rich.progress import Progress
@@ -123,7 +123,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does it; returns the exit code."""
+    """Runs the command. Returns the exit code."""
     _refuse_nonsense(options)
     _try_outputs(options)
     labels = read_labels(options.labels, options.session)
@@ -137,13 +137,7 @@ def run(options: argparse.Namespace) -> int:
         say(f"reading {counted(len(labels), 'recording', 'recordings')}")
         tell = _progress_printer() if options.progress else lambda step, share: None
         learned = learn.learn(start, labels, options.keep, options.seed, tell)
-        out = options.out or Shelf().new_path(learned.base.path.resolve().name)
-        try:
-            command = shlex.join(["cosmo-runtime", *sys.argv[1:]])
-            bundle = learn.write(out, learned, seed=options.seed, command=command)
-        finally:
-            with suppress(OSError):  # it is gone, or holds the bundle
-                out.rmdir()
+        bundle = _written(options, learned)
     except learn.FAILURES as error:
         raise Failure(str(error)) from error
     except KeyboardInterrupt:
@@ -168,25 +162,39 @@ def run(options: argparse.Namespace) -> int:
         what = "deleted" if in_use else "kept, for the new model is not in use"
         say(f"{what}: {', '.join(map(str, personal))}")
     if options.json:
-        _write_figures(
-            options.json,
-            {
-                "bundle": str(bundle.path),
-                "base": str(start),
-                "in_use": in_use,
-                "engine": engine,
-                "learned_windows": int(learned.windows.sum()),
-                "way": "nearest examples" if learned.model.compares else "trained",
-                "seed": options.seed,
-                **learned.comparison._asdict(),
-                "losses": learned.comparison.regressions,
-                "seconds": round(time.monotonic() - began, 1),
-                "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-            },
-        )
+        about = {
+            "bundle": str(bundle.path),
+            "base": str(start),
+            "in_use": in_use,
+            "engine": engine,
+            "seed": options.seed,
+        }
+        _write_figures(options.json, {**about, **_figures(learned), "seconds": round(time.monotonic() - began, 1)})
     if undeleted:
         raise Failure(undeleted)
     return FAILED if options.delete_after and not in_use else DONE
+
+
+def _written(options: argparse.Namespace, learned: Learned) -> Bundle:
+    """Writes what was learned as a new bundle, whole or not at all."""
+    from cosmo_runtime.training.adapt import learn
+
+    out = options.out or Shelf().new_path(learned.base.path.resolve().name)
+    try:
+        return learn.write(out, learned, seed=options.seed, command=shlex.join(["cosmo-runtime", *sys.argv[1:]]))
+    finally:
+        with suppress(OSError):  # it is gone, or holds the bundle
+            out.rmdir()
+
+
+def _figures(learned: Learned) -> Dict[str, Any]:
+    return {
+        "learned_windows": int(learned.windows.sum()),
+        "way": "nearest examples" if learned.model.compares else "trained",
+        **learned.comparison._asdict(),
+        "losses": learned.comparison.regressions,
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+    }
 
 
 def _lost(before: Path, bundle: Bundle) -> List[str]:

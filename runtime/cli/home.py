@@ -29,7 +29,13 @@ from cosmo_runtime.runtime.recognition.loop import Sink, Together
 from cosmo_runtime.runtime.run import Run
 from cosmo_runtime.runtime.sinks.episodes import Episodes
 from cosmo_runtime.runtime.sinks.queued import QueuedSink
-from cosmo_runtime.runtime.state import clips_folder, log_folder, state_folder, take_acknowledgements
+from cosmo_runtime.runtime.state import (
+    clips_folder,
+    deaf_to_acknowledgements,
+    log_folder,
+    state_folder,
+    take_acknowledgements,
+)
 from cosmo_runtime.sensors.recording import Recording
 
 _log = logging.getLogger(__name__)
@@ -130,8 +136,8 @@ def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: 
         sinks.append(mqtt)
 
     def troubles() -> List[Trouble]:
-        broker = publisher.trouble if publisher else ""
-        return [*name_watch.troubles, *([Trouble(broker, grave=True)] if broker else [])]
+        grave = [deaf_to_acknowledgements(folder), publisher.trouble if publisher else ""]
+        return [*name_watch.troubles, *(Trouble(words, grave=True) for words in grave if words)]
 
     clips = ring if any(alarm.clip for alarm in config.alarms) else None
     if clips:

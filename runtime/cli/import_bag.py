@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does it; returns the exit code."""
+    """Runs the command. Returns the exit code."""
     end_like_ctrl_c()
     topics = dict(options.map)
     if not topics:

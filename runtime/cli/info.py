@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does it; returns the exit code."""
+    """Runs the command. Returns the exit code."""
     facts = _describe(Recording(options.recording))
     if options.json:
         print(json.dumps(facts, indent=2))

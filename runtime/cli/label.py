@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does it; returns the exit code."""
+    """Runs the command. Returns the exit code."""
     out = options.out or labels_beside(options.file)
     refuse_existing(out)
     config = load_config(options.config)

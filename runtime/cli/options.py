@@ -109,3 +109,10 @@ def add_home(parser: argparse.ArgumentParser) -> None:
         help="keep a log of what is done and when (`cosmo-runtime episodes` shows it), and raise the alarms and tell "
         "the MQTT broker of the configuration",
     )
+
+
+def add_home_folder(parser: argparse.ArgumentParser) -> None:
+    """The option of every command that reads what a run in a home has left in its folder."""
+    parser.add_argument(
+        "--home", type=Path, metavar="FOLDER", help="folder that the run was given with --home (default: this user's)"
+    )

@@ -83,7 +83,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does it; returns the exit code."""
+    """Runs the command. Returns the exit code."""
     if len(options.data) > 1 and not all(source.kind == "recording" for source in options.data):
         raise UsageError("give one data set, or any number of recordings")
     try:

@@ -12,7 +12,7 @@ from typing import Set, Tuple
 from cosmo_runtime.models.bundle import BundleError
 from cosmo_runtime.models.shelf import SHIPPED_BUNDLE, Shelf
 from cosmo_runtime.places import cache_folder
-from cosmo_runtime.runtime.cli.common import DONE, FAILED, Failure, say
+from cosmo_runtime.runtime.cli.common import DONE, FAILED, Failure, counted, say
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.cli.values import line
 from cosmo_runtime.runtime.retention.cached_windows import forget, windows_in_caches
@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does it; returns the exit code."""
+    """Runs the command. Returns the exit code."""
     missing = [path for path in options.paths if not path.exists()]
     if missing:
         raise Failure(f"{', '.join(map(str, missing))}: no such file or folder; nothing was deleted")
@@ -86,12 +86,12 @@ def run(options: argparse.Namespace) -> int:
     failed += not_swept
     verb = "would be deleted" if options.dry_run else "deleted"
     if swept:
-        _tell(f"{swept} {'folder' if swept == 1 else 'folders'} of windows {verb}")
-    print(f"{gone} {'recording' if gone == 1 else 'recordings'} {verb} ({size / 1e6:.1f} MB), {staying} kept")
+        _tell(f"{counted(swept, 'folder', 'folders')} of windows {verb}")
+    print(f"{counted(gone, 'recording', 'recordings')} {verb} ({size / 1e6:.1f} MB), {staying} kept")
     if options.participant:
         failed += _tell_who_learned(began, options.participant)
     if options.participant and unread:
-        these = "1 recording or folder was" if unread == 1 else f"{unread} recordings or folders were"
+        these = counted(unread, "recording or folder was", "recordings or folders were")
         say(f"{these} not read, so nobody knows whether {options.participant} is in it: see above, and look")
         failed += unread
     if options.participant and not any(same_person(who, options.participant) for who in people):

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does it; returns the exit code."""
+    """Runs the command. Returns the exit code."""
     config = load_config(options.config)
     settings = config.recognition
     bundle = load_bundle(chosen_bundle(options, config)).at_hop(settings.hop_s)

@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does it; returns the exit code."""
+    """Runs the command. Returns the exit code."""
     config = load_config(options.config)
     asked, options.file = options.file, free_recording(options.file)
     prompter = _prompter(options)

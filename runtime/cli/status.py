@@ -13,6 +13,7 @@ from typing import Any, Dict
 from cosmo_runtime.models.bundle import BundleError
 from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.runtime.cli.common import DONE, FAILED, Failure, version
+from cosmo_runtime.runtime.cli.options import add_home_folder
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.episodes.entries import ALARM, LogError, entries
 from cosmo_runtime.runtime.health.heartbeat import EVERY_S, FILE, in_words
@@ -30,14 +31,12 @@ def parser() -> argparse.ArgumentParser:
         "well, or starting, for up to a minute; 1: it is not, or does not run.",
     )
     command.add_argument("--json", action="store_true", help="print JSON")
-    command.add_argument(
-        "--home", type=Path, metavar="FOLDER", help="folder that the run was given with --home (default: this user's)"
-    )
+    add_home_folder(command)
     return command
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does it; returns the exit code."""
+    """Runs the command. Returns the exit code."""
     status = _status(options.home or state_folder())
     if options.json:
         print(json.dumps(status, indent=2))

@@ -9,10 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from rich.console import Console
 from rich.table import Table
 
-from cosmo_runtime.runtime.cli.common import DONE, FAILED, TERMINAL, Failure, UsageError, say
+from cosmo_runtime.runtime.cli.common import DONE, FAILED, Failure, UsageError, say, show_table
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.config import load_config
 from cosmo_runtime.runtime.sync.configuration import write_latencies
@@ -44,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does it; returns the exit code."""
+    """Runs the command. Returns the exit code."""
     if len({path.resolve() for path in options.recordings}) < len(options.recordings):
         raise UsageError("name each recording once: the same one twice tells nothing new, but would seem more certain")
     recordings = [Recording(path) for path in options.recordings]
@@ -178,7 +177,7 @@ def _show(figures: Mapping[str, Any]) -> None:
         risk = f"{row['risk']:.1%}"
         table.add_row(name, delay, drift, f"{row['agreement']:.2f}", risk, f"{latency['now']:g}", in_step)
     print(f"{figures['seconds']:g} s of {', '.join(figures['recordings'])}")
-    Console(width=None if TERMINAL.is_terminal else 120).print(table)
+    show_table(table)
     for name, row in figures["sensors"].items():
         if row["refusal"]:
             say(f"{name}: no delay found: {row['refusal']}")

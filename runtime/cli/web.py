@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does it; returns the exit code."""
+    """Runs the command. Returns the exit code."""
     if options.sensors:
         from cosmo_runtime.runtime.config import load_config
 

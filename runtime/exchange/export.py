@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import struct
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
 from cosmo_runtime.runtime.exchange.tables import rows_of
-from cosmo_runtime.sensors.events import Sample
+from cosmo_runtime.sensors.events import Correction, Sample
 from cosmo_runtime.sensors.recording import Recording, RecordingError
 from cosmo_runtime.sensors.sensor import SensorInfo
 
@@ -56,13 +56,16 @@ def export(recording: Recording, sensors: Sequence[str], form: str, folder: Path
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
         with ExitStack() as stack:
-            tables = {name: _Table(fresh, name, recording, form) for name in sensors}
+            corrected = corrected_sensors(recording)
+            tables = {name: _Table(fresh, name, recording, form, name in corrected) for name in sensors}
             for table in tables.values():
                 stack.callback(table.close)
             try:
                 for event in recording.events():
                     if isinstance(event, Sample) and event.sensor in tables:
                         tables[event.sensor].add(event)
+                    elif isinstance(event, Correction) and event.sensor in tables:
+                        tables[event.sensor].taken_off_ns = event.taken_off_ns
             except RecordingError as error:
                 damage = error
             for table in tables.values():
@@ -77,19 +80,32 @@ def export(recording: Recording, sensors: Sequence[str], form: str, folder: Path
     return {name: table.samples for name, table in tables.items()}
 
 
+def corrected_sensors(recording: Recording) -> Set[str]:
+    """The sensors whose times ``--auto-sync`` corrected while the recording was made."""
+    sensors: Set[str] = set()
+    with suppress(RecordingError):  # what is behind damage is not exported
+        for _, content in recording.messages("/corrections"):
+            sensors.add(str(content["sensor"]))
+    return sensors
+
+
 class _Table:
     """The table of one sensor, which is written as samples come.
 
     Attributes:
         samples: the number of samples so far.
+        taken_off_ns: what the run took off the stamps of the next samples to put them in step.
     """
 
-    def __init__(self, folder: Path, name: str, recording: Recording, form: str) -> None:
+    def __init__(self, folder: Path, name: str, recording: Recording, form: str, corrected: bool) -> None:
         self.samples = 0
+        self.taken_off_ns = 0
+        self._corrected = corrected
         self._path = folder / f"{name}.{form}"
         self._recording = recording
         self._info: SensorInfo = recording.infos[name]
         self._waiting: List[Sample] = []
+        self._taken_off_ns: List[int] = []  # of these samples
         self._bytes = 0
         self._file: Any = None
         self._writer: Any = None
@@ -98,6 +114,7 @@ class _Table:
     def add(self, sample: Sample) -> None:
         """Adds the next sample."""
         self._waiting.append(sample)
+        self._taken_off_ns.append(self.taken_off_ns)
         self._bytes += sample.data.nbytes
         if len(self._waiting) >= _MOST_SAMPLES or self._bytes >= _MOST_BYTES:
             self.write()
@@ -107,12 +124,14 @@ class _Table:
         if not self._waiting and self._writer:
             return
         samples, self._waiting, self._bytes = self._waiting, [], 0
+        taken_off_ms, self._taken_off_ns = np.array(self._taken_off_ns, np.int64) * 1e-6, []
         rows = rows_of([sample.data for sample in samples], self._info)
         stamps_ns = np.array([sample.stamp_ns for sample in samples], np.int64)
         columns: Dict[str, np.ndarray] = {
             "sample": np.repeat(np.arange(self.samples, self.samples + len(samples)), rows.counts),
             "stamp_s": np.repeat((stamps_ns - self._recording.start_ns) * 1e-9, rows.counts),
             "time": np.repeat(np.array(list(map(self._recording.wall_ns, stamps_ns.tolist())), np.int64), rows.counts),
+            **({"taken_off_ms": np.repeat(taken_off_ms, rows.counts)} if self._corrected else {}),
             **rows.columns,
         }
         if self._path.suffix == ".csv":

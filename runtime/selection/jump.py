@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-_GRAVITY = 9.81
-_FORCE_PER_RATE = 3.0  # m/s² that correspond to one rad/s, for a moving wrist
+from cosmo_runtime.runtime.sync.motion import FORCE_PER_RATE, GRAVITY
+
 _NEWEST = 4  # the newest quarter of a window is compared with the rest
 _LEAST_MOTION = 1.5  # rad/s: the arm of somebody who walks slowly
 _TIMES = 2.0
@@ -17,7 +17,7 @@ def jumps(window: np.ndarray) -> bool:
     Args:
         window: (steps, channels) of an IMU, in m/s², rad/s, µT.
     """
-    motion = np.abs(np.linalg.norm(window[:, :3], axis=1) - _GRAVITY) / _FORCE_PER_RATE
+    motion = np.abs(np.linalg.norm(window[:, :3], axis=1) - GRAVITY) / FORCE_PER_RATE
     if window.shape[1] >= 6:
         motion = motion + np.linalg.norm(window[:, 3:6], axis=1)
     newest = len(motion) - len(motion) // _NEWEST

@@ -6,7 +6,7 @@ from typing import List, Sequence
 
 from cosmo_runtime.runtime.episodes.listener import Listener
 from cosmo_runtime.runtime.episodes.rule import Episode, EpisodeRule, Observation
-from cosmo_runtime.runtime.recognition.loop import Outcome, Sink
+from cosmo_runtime.runtime.recognition.loop import Outcome, Sink, call_all
 from cosmo_runtime.runtime.recognition.silence import Silence
 
 
@@ -40,14 +40,11 @@ class Episodes(Sink):
     def close(self) -> None:
         """Ends the last episode."""
         for episode in self._rule.finish():
-            for listener in self._listeners:
-                listener.ended(episode)
-        for listener in self._listeners:
-            listener.close()
+            call_all(self._listeners, "ended", episode)
+        call_all(self._listeners, "close")
 
     def _tell(self, ended: List[Episode]) -> None:
-        for listener in self._listeners:
-            for episode in ended:
-                listener.ended(episode)
-            if self._rule.current:
-                listener.now(self._rule.current)
+        for episode in ended:
+            call_all(self._listeners, "ended", episode)
+        if self._rule.current:
+            call_all(self._listeners, "now", self._rule.current)

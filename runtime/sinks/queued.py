@@ -79,9 +79,6 @@ class QueuedSink(Sink):
 
     def event(self, event: Event) -> None:
         """Queues one event."""
-        if "event" not in self._methods:  # hundreds a second that nobody wants need neither size nor lock
-            self._raise_end()
-            return
         size = event.data.nbytes + len(event.raw) if isinstance(event, Sample) else 0
         self._put("event", event, size)
 
@@ -137,6 +134,10 @@ class QueuedSink(Sink):
                         self.dropped[call.method] += call.weight
                 self._calls.clear()
                 _log.error("%s is still busy %g s after the end of the run; the rest is dropped", self.name, DRAIN_S)
+
+    def defines(self, method: str) -> bool:
+        """Whether the sink behind the queue does anything when this method is called."""
+        return method in self._methods
 
     @property
     def waiting(self) -> int:

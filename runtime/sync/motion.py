@@ -17,8 +17,12 @@ from cosmo_runtime.models.features import depth_features
 from cosmo_runtime.sensors.events import Sample
 from cosmo_runtime.sensors.sensor import SensorInfo
 
-_GRAVITY = 9.81
-_FORCE_PER_RATE = 3.0  # m/s² that correspond to one rad/s, for a moving wrist
+GRAVITY = 9.81
+"""m/s²"""
+
+FORCE_PER_RATE = 3.0
+"""m/s² that correspond to one rad/s, for a moving wrist."""
+
 _BLOCKS = (18, 32)  # blocks of a raw depth image: rows, columns
 _NEARNESS_NOISE = 0.008  # 1/m: a stereo camera's noise is the same at every distance in this unit; most of such a block
 _NEARNESS_MOST = 0.1  # 1/m: an arm in front of a wall; what comes into view changes by more
@@ -46,7 +50,7 @@ def _meter_of_imu(_: SensorInfo) -> Meter:
     def measure(stamps_ns: List[int], data: np.ndarray) -> List[Moment]:
         ax, ay, az, wx, wy, wz = data[:, :6].T.astype(np.float64)
         rate = np.sqrt(wx * wx + wy * wy + wz * wz)
-        force = np.abs(np.sqrt(ax * ax + ay * ay + az * az) - _GRAVITY) / _FORCE_PER_RATE
+        force = np.abs(np.sqrt(ax * ax + ay * ay + az * az) - GRAVITY) / FORCE_PER_RATE
         told = np.isfinite(rate), np.isfinite(force)
         motion = np.where(told[0], rate, 0) + np.where(told[1], force, 0)
         return [moment for moment, tells in zip(_moments(stamps_ns, motion), (told[0] | told[1]).tolist()) if tells]

@@ -160,7 +160,7 @@ class PageFeed(Sink):
 
 
 def samples_a_point(info: SensorInfo) -> int:
-    """How many samples of an IMU the page's curve draws as one."""
+    """Of how many samples of an IMU the page's curve draws one."""
     return max(1, round(info.rate_hz / _IMU_HZ))
 
 

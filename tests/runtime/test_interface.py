@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 
 import cosmo_runtime as cosmo
 from cosmo_runtime.runtime.labels.table import LabelsError
-from cosmo_runtime.sensors.recording import Recording
+from cosmo_runtime.sensors.events import Correction, Sample
+from cosmo_runtime.sensors.recording import Recording, RecordingWriter
+from cosmo_runtime.sensors.sensor import SensorInfo
 
 _ROOT = Path(__file__).parents[2]
 _RECORDING = _ROOT / "tests" / "data" / "format-1.mcap"
@@ -40,6 +43,49 @@ def test_a_model_answers_the_windows_of_a_recording() -> None:
     assert [prediction.window_end_ns for prediction in predictions] == [window.end_ns for window in windows]
     assert all(sum(prediction.probabilities.values()) == pytest.approx(1, abs=1e-4) for prediction in predictions)
     assert set(predictions[0].probabilities) == set(model.activities)
+
+
+def test_a_window_of_another_model_is_refused_in_words() -> None:
+    window = next(cosmo.read_recording(_RECORDING).windows(cosmo.load_model("everyday")))
+    with pytest.raises(ValueError, match="cut windows for this model"):
+        cosmo.load_model("person").predict(window)
+
+
+def test_a_recording_without_a_sensor_of_the_model_has_no_windows_in_words(tmp_path: Path) -> None:
+    with RecordingWriter(tmp_path / "a.mcap", {"thigh": SensorInfo("thigh", "none", 100, kind="imu")}) as writer:
+        writer.write(Sample("thigh", 0, 0, np.zeros(9, np.float32)))
+    with pytest.raises(ValueError, match=r"a\.mcap has none of the sensors of person, imu, depth, radar; it has thigh"):
+        cosmo.read_recording(tmp_path / "a.mcap").windows(cosmo.load_model("person"))
+
+
+def test_a_sensor_that_the_model_does_not_know_is_refused() -> None:
+    with pytest.raises(ValueError, match="the model person knows no sensor wrist; it knows imu, depth, radar"):
+        next(cosmo.recognise(["wrist"], emulate="person", model="person"))
+
+
+@pytest.mark.slow
+def test_a_loop_that_takes_predictions_too_slowly_gets_no_old_ones() -> None:
+    ends = []
+    for prediction in cosmo.recognise(["imu"], emulate="person", seconds=9):
+        ends.append(prediction.window_end_ns)
+        if len(ends) == 1:
+            time.sleep(6.5)
+    gaps = np.diff(ends)
+    assert gaps.max() > 5e9, "what came while nobody looked is left out"
+    assert gaps[-1] <= 1e9
+
+
+def test_what_a_correction_took_off_is_told_with_each_stamp(tmp_path: Path) -> None:
+    with RecordingWriter(tmp_path / "a.mcap", {"imu": SensorInfo("imu", "none", 100)}) as writer:
+        for number in range(100):
+            if number == 50:
+                writer.write(Correction("imu", 5 * 10**8, 3 * 10**8))
+            taken_off_ns = 3 * 10**8 if number >= 50 else 0
+            at_ns = 10**9 + number * 10**7
+            writer.write(Sample("imu", at_ns - taken_off_ns, at_ns, np.zeros(9, np.float32)))
+    imu = cosmo.read_recording(tmp_path / "a.mcap")["imu"]
+    assert np.diff(imu.stamps_s).min() < -0.2
+    assert np.diff(imu.stamps_s + imu.taken_off_s) == pytest.approx(0.01)
 
 
 def test_labels_come_back_as_they_were_written(tmp_path: Path) -> None:

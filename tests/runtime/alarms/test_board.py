@@ -3,6 +3,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, List, Tuple
 
+import pytest
+
 from cosmo_runtime.runtime.alarms.board import AlarmBoard, News
 from cosmo_runtime.runtime.alarms.rules import AlarmRule
 from cosmo_runtime.runtime.episodes.rule import Episode
@@ -156,3 +158,36 @@ def test_what_a_run_before_left_standing_is_told_again_and_can_be_acknowledged()
     seen.append("fall")
     home.does("walk", 10, 20)
     assert home.told[1:] == [("acknowledged", 10.5)]
+
+
+def test_one_that_stands_only_while_it_lasts_is_over_after_a_restart_and_that_is_told() -> None:
+    rule = AlarmRule(name="no data", no_data=True, held_s=60)
+    home = Home(rule, standing={"no data": {"activity": "gap", "seconds": 60}})
+    home.does("walk", 0, 10)
+    assert home.told == [("over", 0.5)]
+    assert not home.news[0].stands
+    assert home.board.standing == {}
+
+
+def test_one_whose_rule_is_gone_stands_until_it_is_acknowledged() -> None:
+    home = Home(_fall(), standing={"walking": {"activity": "walk", "seconds": 2}})
+    home.does("sit", 0, 10)
+    assert (home.told, list(home.board.standing)) == ([], ["walking"])
+    home.board.acknowledge("walking")
+    home.does("sit", 10, 11)
+    assert [(news.rule.name, news.state, news.stands) for news in home.news] == [("walking", "acknowledged", False)]
+    assert home.board.standing == {}
+    home.board.acknowledge("walking")
+    home.does("walk", 11, 15)
+    assert len(home.news) == 1
+
+
+def test_a_log_that_fails_keeps_no_broker_from_hearing() -> None:
+    def full(news: News) -> None:
+        raise OSError("no room")
+
+    heard: List[News] = []
+    board = AlarmBoard([_fall()], [full, heard.append], _local_time)
+    with pytest.raises(OSError, match="no room"):
+        board.now(Episode("fall", 0, 3 * 10**9, 0.9, ("imu",), 4, "person"))
+    assert [news.state for news in heard] == ["raised"]

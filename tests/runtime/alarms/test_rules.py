@@ -59,6 +59,9 @@ def test_the_configuration_has_alarms(tmp_path: Path) -> None:
     path.write_text(fall * 2)
     with pytest.raises(ConfigError, match="a name of its own"):
         load_config(path)
+    path.write_text("".join(f'[[alarms]]\nname = "{name}"\nno_data = true\n' for name in ("no data", "no_data")))
+    with pytest.raises(ConfigError, match="'no data' and 'no_data': give each alarm a name of its own"):
+        load_config(path)  # both would have one topic
 
 
 def test_a_name_is_the_same_where_a_person_sees_no_difference() -> None:

@@ -45,8 +45,10 @@ def test_a_command_imports_no_other(tmp_path: Path) -> None:
     assert {name[len(_OURS) :] for name in names if name.startswith(_OURS)} == {
         "common",
         "episodes",
+        "options",
         "parser",
         "streams",
+        "values",
     }
     assert not names & {"numpy", "pydantic", "onnxruntime"}
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import cosmo_runtime as cosmo_python
-from cosmo_runtime.sensors.events import Event, Sample, StateChange
+from cosmo_runtime.sensors.events import Correction, Event, Sample, StateChange
 from cosmo_runtime.sensors.recording import Recording, RecordingWriter
 from cosmo_runtime.sensors.sensor import SensorInfo
 from tests.sensors.recording.flushed import wait_until_flushed
@@ -45,6 +45,22 @@ def _tables(folder: Path, form: str) -> Dict[str, Any]:
 
 def _numbers(table: Any, *names: str) -> np.ndarray:
     return np.stack([table[name].to_numpy() for name in names], axis=1)
+
+
+def test_tables_say_what_auto_sync_took_off_each_time(
+    cosmo: Run, tmp_path: Path, infos: Dict[str, SensorInfo], samples: Samples
+) -> None:
+    with RecordingWriter(tmp_path / "session.mcap", infos) as writer:
+        for sample in samples("imu", 0, 1):
+            writer.write(sample)
+        writer.write(Correction("imu", 10**9, 3 * 10**8))
+        for sample in [*samples("imu", 1, 2), *samples("radar", 1, 2)]:
+            writer.write(sample)
+    done = cosmo("export", tmp_path / "session.mcap", "--to", "csv")
+    assert "imu: --auto-sync corrected the times; taken_off_ms is what it took off each" in done.err
+    tables = _tables(tmp_path / "session-csv", "csv")
+    assert tables["imu"]["taken_off_ms"].to_pylist() == [0.0] * 100 + [300.0] * 100
+    assert "taken_off_ms" not in tables["radar"].column_names
 
 
 @pytest.mark.parametrize("form", ["parquet", "csv"])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import List
 
 from cosmo_runtime.runtime.episodes.listener import Listener
@@ -53,6 +54,21 @@ def test_a_window_speaks_for_a_hop_about_its_middle() -> None:
         ("gap", 7.75, 30.0, ()),
     ]
     assert notebook.at_present[1:] == ["walk"] * 4 + ["wave"] * 3 + ["gap"] * 2
+    assert notebook.closed
+
+
+def test_a_listener_that_fails_silences_no_other() -> None:
+    class Full(Notebook):
+        def now(self, episode: Episode) -> None:
+            raise PermissionError("the disk")
+
+    notebook = Notebook()
+    sink = Episodes(EpisodeRule(lambda _: Hold(1, 1.5, 1), 3), [Full(), notebook])
+    for step in range(10, 14):
+        with suppress(PermissionError):
+            sink.outcome(_outcome(step * _HOP, "walk"))
+    assert notebook.at_present[-1] == "walk"
+    sink.close()
     assert notebook.closed
 
 
