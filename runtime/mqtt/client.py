@@ -32,7 +32,7 @@ def make_client(config: MqttConfig, name: str) -> Any:
     client = Client(CallbackAPIVersion.VERSION2, client_id=name)
     try:
         if config.username is not None:
-            password = config.password_file.read_text("utf-8").splitlines() if config.password_file else []
+            password = config.password_file.read_text("utf-8-sig").splitlines() if config.password_file else []
             client.username_pw_set(config.username, password[0] if password else None)
         if config.tls:
             client.tls_set(str(config.ca_file) if config.ca_file else None)
