@@ -169,13 +169,18 @@ class EpisodeLog(Listener):
             _log.error("%s: episodes cannot be written: %s; they wait for room", self.folder, reason)
         self._failing = True
 
-    def _write(self, entry: _Entry, run: str = "", wall_ns: Optional[Tuple[int, int]] = None) -> None:
+    def _write(
+        self, entry: _Entry, run: str = "", wall_ns: Optional[Tuple[int, int]] = None, before: str = "", *values: object
+    ) -> None:
+        """Writes an entry to both places or none. ``before`` is a statement that takes effect only together with it."""
         start_ns, end_ns = entry.start_ns, entry.end_ns
         wall_start_ns, wall_end_ns = wall_ns or self._wall(start_ns, end_ns)
         details = json.dumps(entry.details)
         row = (entry.kind, entry.name, run or self._run, start_ns, end_ns, wall_start_ns, wall_end_ns, details)
         self._base.execute("BEGIN")
         try:
+            if before:
+                self._base.execute(before, values)
             number = self._base.execute(
                 f"INSERT INTO entries ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row
             ).lastrowid
@@ -205,11 +210,9 @@ class EpisodeLog(Listener):
         offset_ns, slept = self._wall_offset_ns(at_ns), self._slept_ns()
         set_by_ns = 0 if self._offset_ns is None else offset_ns - self._offset_ns - (slept - self._slept)
         if abs(set_by_ns) >= _STEP_NS:
-            self._base.execute(
-                "UPDATE entries SET wall_start_ns = wall_start_ns + ?, wall_end_ns = wall_end_ns + ? WHERE run = ?",
-                (set_by_ns, set_by_ns, self._run),
-            )
-            self._write(_Entry(CLOCK, "set", at_ns, at_ns, {"set_by_s": round(set_by_ns / 1e9, 3)}))
+            entry = _Entry(CLOCK, "set", at_ns, at_ns, {"set_by_s": round(set_by_ns / 1e9, 3)})
+            shift = "UPDATE entries SET wall_start_ns = wall_start_ns + ?, wall_end_ns = wall_end_ns + ? WHERE run = ?"
+            self._write(entry, "", None, shift, set_by_ns, set_by_ns, self._run)
         self._offset_ns, self._slept = offset_ns, slept
 
     def _forget(self, now: datetime) -> None:

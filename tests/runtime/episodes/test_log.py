@@ -80,6 +80,24 @@ def test_a_clock_that_is_set_later_mends_the_times_of_this_run_and_of_no_other(t
     assert (step["kind"], step["set_by_s"], walk["activity"]) == ("clock", _START / _S, "walk")
 
 
+def test_a_clock_that_is_set_while_the_log_cannot_be_written_mends_the_times_once(tmp_path: Path) -> None:
+    offset_ns = _START
+    log = EpisodeLog(tmp_path, lambda _: offset_ns, slept_ns=lambda: 0)
+    log.ended(_walk(10, 20))
+    offset_ns += 4 * 3600 * _S
+    in_the_way = tmp_path / "2026-03-29.jsonl"
+    in_the_way.mkdir()
+    for start in (30, 50, 70):
+        log.ended(_walk(start, start + 10))
+    in_the_way.rmdir()
+    log.ended(_walk(90, 100))
+    log.close()
+    found = [entry["start_utc"][11:19] for entry in entries(tmp_path, kinds=(EPISODE,))]
+    assert found == ["00:00:10", "00:00:30", "00:00:50", "00:01:10", "00:01:30"]
+    step, *walks = _lines(in_the_way)
+    assert (step["set_by_s"], len(walks)) == (4 * 3600, 4)
+
+
 def test_a_computer_that_slept_had_its_clock_right_before(tmp_path: Path) -> None:
     slept_ns = 0
     log = EpisodeLog(tmp_path, lambda _: _START + slept_ns, slept_ns=lambda: slept_ns)
