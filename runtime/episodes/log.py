@@ -177,6 +177,7 @@ class EpisodeLog(Listener):
         wall_start_ns, wall_end_ns = wall_ns or self._wall(start_ns, end_ns)
         details = json.dumps(entry.details)
         row = (entry.kind, entry.name, run or self._run, start_ns, end_ns, wall_start_ns, wall_end_ns, details)
+        written: Optional[LineFile] = None
         self._base.execute("BEGIN")
         try:
             if before:
@@ -184,11 +185,15 @@ class EpisodeLog(Listener):
             number = self._base.execute(
                 f"INSERT INTO entries ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row
             ).lastrowid
-            self._line_file(wall_end_ns).write(json.dumps(as_json(number, *row)))
+            lines = self._line_file(wall_end_ns)
+            lines.write(json.dumps(as_json(number, *row)))
+            written = lines
             self._base.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):
                 self._base.execute("ROLLBACK")
+            if written:
+                written.take_back()
             raise
 
     def _wall(self, start_ns: int, end_ns: int) -> Tuple[int, int]:

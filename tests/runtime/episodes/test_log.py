@@ -13,6 +13,7 @@ import pytest
 from cosmo_runtime.runtime.episodes.entries import DATABASE, EPISODE, LogError, entries, local
 from cosmo_runtime.runtime.episodes.log import EpisodeLog
 from cosmo_runtime.runtime.episodes.rule import Episode
+from tests.full_disk import full_at
 
 _S = 10**9
 _START = round(datetime.fromisoformat("2026-03-28T20:00:00+00:00").timestamp()) * _S
@@ -160,6 +161,18 @@ def test_entries_that_find_no_room_wait_and_none_is_lost(
     assert len(said) == 2
     assert "No space left on device; they wait for room" in said[0]
     assert "nothing is missing" in said[1]
+
+
+def test_an_entry_for_which_only_the_file_has_room_stands_there_once_in_the_end(tmp_path: Path) -> None:
+    log = EpisodeLog(tmp_path, lambda _: _START)
+    log.ended(_walk(0, 10))
+    with full_at((tmp_path / f"{DATABASE}-wal").stat().st_size):
+        for start in (10, 20, 30):
+            log.ended(_walk(start, start + 10))
+        assert len(_lines(tmp_path / "2026-03-28.jsonl")) == 1
+    log.close()
+    for found in entries(tmp_path), _lines(tmp_path / "2026-03-28.jsonl"):
+        assert [entry["end_ns"] // _S for entry in found] == [10, 20, 30, 40]
 
 
 def test_what_is_older_than_what_is_kept_goes_but_not_by_a_clock_that_was_never_set(tmp_path: Path) -> None:
