@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import sqlite3
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Sequence
 
 DATABASE = "episodes.sqlite"
+LOCK = ".lock"  # whoever writes the log holds it
 EPISODE, ALARM, CLOCK = "episode", "alarm", "clock"
 
 COLUMNS = "kind, name, run, start_ns, end_ns, wall_start_ns, wall_end_ns, details"
@@ -61,6 +63,18 @@ def entries(
             raise LogError(f"{folder / DATABASE} is damaged ({error}); the daily files beside it are not") from error
     for row in rows:
         yield as_json(*row)
+
+
+def is_written(folder: Path) -> Optional[bool]:
+    """Whether a process writes a log at this moment; None if nobody can tell."""
+    try:
+        with (folder / LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    except OSError:  # there is none, it is another user's, or this file system has no locks
+        return None
 
 
 def after(base: sqlite3.Connection, number: int, most: int = 100) -> Iterator[Dict[str, Any]]:

@@ -32,6 +32,7 @@ from cosmo_runtime.runtime.episodes.entries import (
     COLUMNS,
     DATABASE,
     EPISODE,
+    LOCK,
     PRESENT_COLUMNS,
     LogError,
     as_json,
@@ -45,6 +46,7 @@ from cosmo_runtime.runtime.sinks.line_file import LineFile
 
 _STEP_NS = 10**9
 _PRESENT_NS = 60 * 10**9
+_LOCK_S = 1.0  # `status` takes the lock for an instant
 _UNSAVED_KEPT = 5000  # entries of a day, while the disk is full
 _log = logging.getLogger(__name__)
 
@@ -60,6 +62,14 @@ class _Entry(NamedTuple):
 def slept_ns() -> int:
     """How long this computer has slept since it started. Its monotonic clock is behind by this."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
+
+
+def _is_locked(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 class EpisodeLog(Listener):
@@ -95,15 +105,15 @@ class EpisodeLog(Listener):
         self._lines: Optional[LineFile] = None
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+            self._lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise LogError(f"{error.filename or folder}: the log cannot be written there: {error.strerror}") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._lock)
-            words = f"{folder}: another run keeps its episodes there; give each run a folder of its own"
-            raise LogError(words) from error
+        end = time.monotonic() + _LOCK_S
+        while not _is_locked(self._lock):
+            if time.monotonic() > end:
+                os.close(self._lock)
+                raise LogError(f"{folder}: another run keeps its episodes there; give each run a folder of its own")
+            time.sleep(_LOCK_S / 20)
         self._base = open_database(folder / DATABASE)
         self._take_over()
 

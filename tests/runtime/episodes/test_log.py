@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import sqlite3
 import subprocess
 import sys
+import threading
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import List
 
 import pytest
 
-from cosmo_runtime.runtime.episodes.entries import DATABASE, EPISODE, LogError, entries, local
+from cosmo_runtime.runtime.episodes.entries import DATABASE, EPISODE, LOCK, LogError, entries, is_written, local
 from cosmo_runtime.runtime.episodes.log import EpisodeLog
 from cosmo_runtime.runtime.episodes.rule import Episode
 from tests.full_disk import full_at
@@ -116,6 +118,19 @@ def test_one_process_writes_a_log_at_a_time(tmp_path: Path) -> None:
         EpisodeLog(tmp_path, lambda _: _START)
     log.close()
     EpisodeLog(tmp_path, lambda _: _START).close()
+
+
+def test_who_looks_whether_a_log_is_written_keeps_no_run_from_it(tmp_path: Path) -> None:
+    assert is_written(tmp_path) is None
+    log = EpisodeLog(tmp_path, lambda _: _START)
+    assert is_written(tmp_path)
+    log.close()
+    assert is_written(tmp_path) is False
+    with (tmp_path / LOCK).open() as look:
+        fcntl.flock(look, fcntl.LOCK_SH)
+        assert is_written(tmp_path) is False  # somebody else may look, too
+        threading.Timer(0.2, fcntl.flock, (look, fcntl.LOCK_UN)).start()
+        EpisodeLog(tmp_path, lambda _: _START).close()
 
 
 def test_what_a_killed_run_was_in_is_ended_where_it_was_last_known(tmp_path: Path) -> None:
