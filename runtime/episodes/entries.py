@@ -19,6 +19,7 @@ EPISODE, ALARM, CLOCK = "episode", "alarm", "clock"
 COLUMNS = "kind, name, run, start_ns, end_ns, wall_start_ns, wall_end_ns, details"
 PRESENT_COLUMNS = COLUMNS[len("kind, ") :]
 _SCHEMA = """
+BEGIN;
 CREATE TABLE IF NOT EXISTS entries (
     id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, name TEXT NOT NULL, run TEXT NOT NULL,
     start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL,
@@ -28,6 +29,7 @@ CREATE TABLE IF NOT EXISTS present (
     one INTEGER PRIMARY KEY CHECK (one = 1), name TEXT NOT NULL, run TEXT NOT NULL,
     start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL,
     wall_start_ns INTEGER NOT NULL, wall_end_ns INTEGER NOT NULL, details TEXT NOT NULL);
+COMMIT;
 """
 
 _log = logging.getLogger(__name__)
@@ -43,7 +45,7 @@ def entries(
     """Reads a log's entries in a stretch of wall time, including the present one, in order of time.
 
     Raises:
-        LogError: there is no log, or it is damaged.
+        LogError: there is no log, or it cannot be read.
     """
     marks = ", ".join("?" * len(kinds))
     with closing(read_database(folder)) as base:
@@ -60,7 +62,7 @@ def entries(
                     (from_ns, to_ns),
                 ).fetchall()
         except sqlite3.Error as error:
-            raise LogError(f"{folder / DATABASE} is damaged ({error}); the daily files beside it are not") from error
+            raise _unreadable(folder / DATABASE, error) from error
     for row in rows:
         yield as_json(*row)
 
@@ -90,15 +92,53 @@ def last_id(base: sqlite3.Connection) -> int:
 
 
 def read_database(folder: Path) -> sqlite3.Connection:
-    """Opens a log for reading, even while a run writes it.
+    """Opens a log for reading, even while a run writes it, on a full disk, or where nothing may be written.
 
     Raises:
-        LogError: there is none.
+        LogError: there is none, or it cannot be read.
     """
     path = folder / DATABASE
     if not path.exists():
-        raise LogError(f"{folder} holds no log of episodes; a run with --home keeps one")
-    return sqlite3.connect(path, timeout=5, check_same_thread=False)
+        raise _no_log(folder)
+    try:
+        try:
+            return _open_to_read(path, "?mode=rw")
+        except sqlite3.OperationalError:  # nothing may be written there, so the files that readers share are missing
+            if _is_ahead(path):
+                raise
+            return _open_to_read(path, "?immutable=1")
+    except sqlite3.Error as error:
+        raise _unreadable(path, error) from error
+
+
+def _open_to_read(path: Path, how: str) -> sqlite3.Connection:
+    base = sqlite3.connect(path.absolute().as_uri() + how, timeout=5, check_same_thread=False, uri=True)
+    try:
+        if base.execute("SELECT name FROM sqlite_master WHERE name = 'entries'").fetchone():
+            return base
+    except sqlite3.Error:
+        base.close()
+        raise
+    base.close()
+    raise _no_log(path.parent)  # the disk was full when it was made
+
+
+def _no_log(folder: Path) -> LogError:
+    return LogError(f"{folder} holds no log of episodes; a run with --home keeps one")
+
+
+def _is_ahead(path: Path) -> bool:
+    """Whether the file beside the database holds what the database lacks."""
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _unreadable(path: Path, error: sqlite3.Error) -> LogError:
+    if isinstance(error, sqlite3.OperationalError):
+        return LogError(f"{path} cannot be read: {error}")
+    return LogError(f"{path} is damaged ({error}); the daily files beside it are not")
 
 
 def open_database(path: Path) -> sqlite3.Connection:

@@ -232,6 +232,23 @@ def test_a_log_can_be_read_while_it_is_written(tmp_path: Path) -> None:
     assert len(list(entries(tmp_path))) == 2
 
 
+def test_a_log_can_be_read_where_nothing_can_be_written_and_is_not_called_damaged(tmp_path: Path) -> None:
+    log = EpisodeLog(tmp_path, lambda _: _START)
+    log.ended(_walk(0, 10))
+    log.close()
+    with full_at(0):
+        assert len(list(entries(tmp_path))) == 1
+    (tmp_path / f"{DATABASE}-wal").write_bytes(b"what a killed run has left")
+    with full_at(0), pytest.raises(LogError, match="episodes.sqlite cannot be read: disk I/O error"):
+        list(entries(tmp_path))
+
+
+def test_a_database_that_was_never_made_whole_holds_no_log(tmp_path: Path) -> None:
+    (tmp_path / DATABASE).touch()
+    with pytest.raises(LogError, match="holds no log of episodes"):
+        list(entries(tmp_path))
+
+
 def test_entries_of_a_stretch_are_those_that_overlap_it(tmp_path: Path) -> None:
     log = EpisodeLog(tmp_path, lambda _: _START)
     for start in (0, 10, 20):
