@@ -10,7 +10,7 @@ import time
 from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 DATABASE = "episodes.sqlite"
 LOCK = ".lock"  # whoever writes the log holds it
@@ -37,6 +37,10 @@ _log = logging.getLogger(__name__)
 
 class LogError(Exception):
     """The log cannot be used. The message names the folder and says what to do."""
+
+
+class NoLog(LogError):
+    """There is none yet."""
 
 
 def entries(
@@ -79,15 +83,29 @@ def is_written(folder: Path) -> Optional[bool]:
         return None
 
 
-def after(base: sqlite3.Connection, number: int, most: int = 100) -> Iterator[Dict[str, Any]]:
-    """Reads the entries after the one with a number, in the order in which they came."""
-    for row in base.execute(f"SELECT id, {COLUMNS} FROM entries WHERE id > ? ORDER BY id LIMIT ?", (number, most)):
-        yield as_json(*row)
+def after(folder: Path, number: int, most: int) -> List[Dict[str, Any]]:
+    """Reads the entries after the one with a number, in the order in which they came.
+
+    Raises:
+        LogError: there is no log, or it cannot be read.
+    """
+    with closing(read_database(folder)) as base:
+        try:
+            query = f"SELECT id, {COLUMNS} FROM entries WHERE id > ? ORDER BY id LIMIT ?"
+            return [as_json(*row) for row in base.execute(query, (number, most))]
+        except sqlite3.Error as error:
+            raise _unreadable(folder / DATABASE, error) from error
 
 
-def last_id(base: sqlite3.Connection) -> int:
-    """The number of the last entry, even if it was deleted since."""
-    last = base.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
+def last_id(folder: Path) -> Optional[int]:
+    """The number of the last entry, even if it was deleted since; None if it cannot be read now."""
+    try:
+        with closing(read_database(folder)) as base:
+            last = base.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
+    except NoLog:
+        return 0
+    except (LogError, sqlite3.Error):
+        return None
     return int(last[0]) if last else 0
 
 
@@ -95,7 +113,8 @@ def read_database(folder: Path) -> sqlite3.Connection:
     """Opens a log for reading, even while a run writes it, on a full disk, or where nothing may be written.
 
     Raises:
-        LogError: there is none, or it cannot be read.
+        LogError: it cannot be read.
+        NoLog: there is none.
     """
     path = folder / DATABASE
     if not path.exists():
@@ -123,8 +142,8 @@ def _open_to_read(path: Path, how: str) -> sqlite3.Connection:
     raise _no_log(path.parent)  # the disk was full when it was made
 
 
-def _no_log(folder: Path) -> LogError:
-    return LogError(f"{folder} holds no log of episodes; a run with --home keeps one")
+def _no_log(folder: Path) -> NoLog:
+    return NoLog(f"{folder} holds no log of episodes; a run with --home keeps one")
 
 
 def _is_ahead(path: Path) -> bool:
@@ -142,7 +161,11 @@ def _unreadable(path: Path, error: sqlite3.Error) -> LogError:
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """Opens the database. A damaged one is moved aside, because the daily files hold the same."""
+    """Opens the database. A damaged one is moved aside, because the daily files hold the same.
+
+    Raises:
+        OSError, sqlite3.Error: it cannot be written.
+    """
     for _ in range(2):
         base = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
         try:
@@ -151,15 +174,15 @@ def open_database(path: Path) -> sqlite3.Connection:
             base.executescript(_SCHEMA)
             base.execute("SELECT COUNT(*) FROM entries").fetchone()
             return base
-        except sqlite3.OperationalError as error:
+        except sqlite3.OperationalError:
             base.close()
-            raise LogError(f"{path} cannot be written: {error}") from error
+            raise
         except sqlite3.DatabaseError as error:
             base.close()
             aside = path.with_suffix(f".damaged-{int(time.time())}")
             path.replace(aside)
             _log.error("%s is damaged (%s): it is now %s, and a new one begins", path, error, aside.name)
-    raise LogError(f"{path} cannot be made")
+    raise sqlite3.OperationalError(f"{path} cannot be made")
 
 
 def as_json(

@@ -174,8 +174,58 @@ def test_entries_that_find_no_room_wait_and_none_is_lost(
     assert [line["end_ns"] // _S for line in _lines(tmp_path / "2026-03-28.jsonl")] == [10, 20, 30, 40]
     said = [record.message for record in caplog.records]
     assert len(said) == 2
-    assert "No space left on device; they wait for room" in said[0]
+    assert "No space left on device; they wait in memory" in said[0]
     assert "nothing is missing" in said[1]
+
+
+def test_a_run_starts_on_a_full_disk_knows_what_stands_and_writes_when_there_is_room(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = EpisodeLog(tmp_path, lambda _: _START)
+    log.alarm("fall", 10 * _S, {"state": "raised", "stands": True})
+    log.now(_walk(20, 30))
+    log.close()  # as if it was killed, the present episode has not ended
+    changes: List[str] = []
+    with full_at(0):
+        log = EpisodeLog(tmp_path, lambda _: _START, on_change=lambda: changes.append("changed"))
+        assert log.last_alarms() == {"fall": {"state": "raised", "stands": True}}
+        log.ended(_walk(40, 50))
+        log.now(_walk(50, 60))
+        assert log.trouble.endswith("episodes cannot be written: disk I/O error; they wait in memory")
+        with pytest.raises(LogError, match="another run keeps its episodes there"):
+            EpisodeLog(tmp_path, lambda _: _START)
+    log.now(_walk(50, 100))
+    assert len(list(entries(tmp_path))) == 2  # a minute has not passed
+    log.now(_walk(50, 130))
+    assert (log.trouble, len(changes)) == ("", 2)
+    found = [(entry["end_ns"] // _S, entry.get("cut"), entry.get("open")) for entry in entries(tmp_path)]
+    assert found == [(10, None, None), (30, True, None), (50, None, None), (130, None, True)]
+    log.close()
+    assert [record.message.partition(": ")[2] or "written" for record in caplog.records] == [
+        "episodes cannot be written: disk I/O error; they wait in memory", "written",
+    ]  # fmt: skip
+
+
+def test_a_folder_that_cannot_be_made_is_made_later(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("in the way")
+    log = EpisodeLog(tmp_path / "home" / "log", lambda _: _START)
+    assert log.last_alarms() == {}
+    log.ended(_walk(0, 10))
+    assert "episodes cannot be written" in log.trouble
+    (tmp_path / "home").unlink()
+    log.now(_walk(10, 20))
+    assert [entry.get("open") for entry in entries(tmp_path / "home" / "log")] == [None, True]
+    log.close()
+
+
+def test_an_episode_that_has_ended_is_not_the_present_one_too(tmp_path: Path) -> None:
+    log = EpisodeLog(tmp_path, lambda _: _START)
+    log.now(_walk(0, 10))
+    log.alarm("fall", 10 * _S, {})
+    assert [entry.get("open") for entry in entries(tmp_path, kinds=(EPISODE,))] == [True]
+    log.ended(_walk(0, 20))
+    assert [entry.get("open") for entry in entries(tmp_path, kinds=(EPISODE,))] == [None]
+    log.close()
 
 
 def test_an_entry_for_which_only_the_file_has_room_stands_there_once_in_the_end(tmp_path: Path) -> None:
@@ -239,7 +289,7 @@ def test_a_log_can_be_read_where_nothing_can_be_written_and_is_not_called_damage
     with full_at(0):
         assert len(list(entries(tmp_path))) == 1
     (tmp_path / f"{DATABASE}-wal").write_bytes(b"what a killed run has left")
-    with full_at(0), pytest.raises(LogError, match="episodes.sqlite cannot be read: disk I/O error"):
+    with full_at(0), pytest.raises(LogError, match="cannot be read: disk I/O error"):
         list(entries(tmp_path))
 
 
