@@ -84,7 +84,7 @@ def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: 
     """Opens the parts that ``--home`` and the configuration ask for.
 
     Raises:
-        LogError: the log cannot be written.
+        LogError: another run writes this home's log.
         UsageError: a replay must not write there.
     """
     if options.replay and options.home == DEFAULT_HOME:
@@ -101,7 +101,8 @@ def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: 
         return local(at_ns + run.wall_offset_ns(at_ns))
 
     slept = (lambda: 0) if options.replay else slept_ns
-    log = EpisodeLog(log_folder(folder), run.wall_offset_ns, config.episodes.keep, slept)
+    changed = threading.Event()
+    log = EpisodeLog(log_folder(folder), run.wall_offset_ns, config.episodes.keep, slept, changed.set)
     last_alarms = log.last_alarms()
     ring = ClipRing(clips_folder(folder), run.infos, config.clips, local_time, {"source": run.title})
 
@@ -117,7 +118,6 @@ def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: 
     rule = config.episodes.rule()
     name_watch = NameWatch(config, bundle.path.name, bundle.spec.classes)
     sinks: List[Sink] = [Episodes(rule, [log, board]), name_watch]
-    changed = threading.Event()
     mqtt: Optional[MqttSink] = None
     publisher: Optional[Publisher] = None
     if config.mqtt:
@@ -136,7 +136,7 @@ def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: 
         sinks.append(mqtt)
 
     def troubles() -> List[Trouble]:
-        grave = [deaf_to_acknowledgements(folder), publisher.trouble if publisher else ""]
+        grave = [log.trouble, deaf_to_acknowledgements(folder), publisher.trouble if publisher else ""]
         return [*name_watch.troubles, *(Trouble(words, grave=True) for words in grave if words)]
 
     clips = ring if any(alarm.clip for alarm in config.alarms) else None

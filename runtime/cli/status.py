@@ -15,7 +15,7 @@ from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.runtime.cli.common import DONE, FAILED, Failure, version
 from cosmo_runtime.runtime.cli.options import add_home_folder
 from cosmo_runtime.runtime.cli.parser import Parser
-from cosmo_runtime.runtime.episodes.entries import ALARM, LogError, entries
+from cosmo_runtime.runtime.episodes.entries import ALARM, LogError, entries, is_written
 from cosmo_runtime.runtime.health.heartbeat import EVERY_S, FILE, in_words
 from cosmo_runtime.runtime.state import log_folder, state_folder
 
@@ -54,11 +54,14 @@ def _status(home: Path) -> Dict[str, Any]:
         status, age_s = {"troubles": []}, None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Failure(f"{home / FILE} cannot be read: {error}") from error
-    running = age_s is not None and -_LATE_S < age_s < _LATE_S and status.get("running", False)
-    if not running:
-        last = f"; its last heartbeat was {age_s:.0f} s ago" if age_s is not None else ""
-        status["troubles"] = [f"no run with --home is running{last}"]
-        if age_s is not None and disk_usage(home).free < _FULL_BYTES:
+    beats = age_s is not None and -_LATE_S < age_s < _LATE_S and status.get("running", False)
+    held = is_written(log_folder(home))  # a run that was killed leaves its heartbeat, but no lock
+    running = beats if held is None else held
+    if not (beats and running):
+        last = "" if age_s is None else f"; its last heartbeat {_when(age_s)}"
+        what = "a run is there, but has no heartbeat now" if held else "no run with --home is running"
+        status["troubles"] = [what + last]
+        if held is not False and age_s is not None and disk_usage(home).free < _FULL_BYTES:
             status["troubles"] = [f"the disk of {home} is full, so that no heartbeat can be kept{last}"]
     try:
         in_use = Shelf().in_use.name
@@ -70,11 +73,17 @@ def _status(home: Path) -> Dict[str, Any]:
     return {
         **status,
         "running": running,
-        "well": running and status.get("well", False),
+        "well": beats and running and status.get("well", False),
         "version_installed": version(),
         "bundle_in_use": in_use,
         "last_alarm": {key: alarms[-1][key] for key in ("name", "state", "time")} if alarms else None,
     }
+
+
+def _when(age_s: float) -> str:
+    if age_s < 0:
+        return f"is of a time {-age_s:.0f} s from now, so the clock was set back"
+    return f"was {age_s:.0f} s ago"
 
 
 def _words(status: Dict[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import sqlite3
@@ -9,14 +10,16 @@ import time
 from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 DATABASE = "episodes.sqlite"
+LOCK = ".lock"  # whoever writes the log holds it
 EPISODE, ALARM, CLOCK = "episode", "alarm", "clock"
 
 COLUMNS = "kind, name, run, start_ns, end_ns, wall_start_ns, wall_end_ns, details"
 PRESENT_COLUMNS = COLUMNS[len("kind, ") :]
 _SCHEMA = """
+BEGIN;
 CREATE TABLE IF NOT EXISTS entries (
     id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, name TEXT NOT NULL, run TEXT NOT NULL,
     start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL,
@@ -26,6 +29,7 @@ CREATE TABLE IF NOT EXISTS present (
     one INTEGER PRIMARY KEY CHECK (one = 1), name TEXT NOT NULL, run TEXT NOT NULL,
     start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL,
     wall_start_ns INTEGER NOT NULL, wall_end_ns INTEGER NOT NULL, details TEXT NOT NULL);
+COMMIT;
 """
 
 _log = logging.getLogger(__name__)
@@ -35,13 +39,17 @@ class LogError(Exception):
     """The log cannot be used. The message names the folder and says what to do."""
 
 
+class NoLog(LogError):
+    """There is none yet."""
+
+
 def entries(
     folder: Path, from_ns: int = 0, to_ns: int = 1 << 62, kinds: Sequence[str] = (EPISODE, ALARM, CLOCK)
 ) -> Iterator[Dict[str, Any]]:
     """Reads a log's entries in a stretch of wall time, including the present one, in order of time.
 
     Raises:
-        LogError: there is no log, or it is damaged.
+        LogError: there is no log, or it cannot be read.
     """
     marks = ", ".join("?" * len(kinds))
     with closing(read_database(folder)) as base:
@@ -58,37 +66,106 @@ def entries(
                     (from_ns, to_ns),
                 ).fetchall()
         except sqlite3.Error as error:
-            raise LogError(f"{folder / DATABASE} is damaged ({error}); the daily files beside it are not") from error
+            raise _unreadable(folder / DATABASE, error) from error
     for row in rows:
         yield as_json(*row)
 
 
-def after(base: sqlite3.Connection, number: int, most: int = 100) -> Iterator[Dict[str, Any]]:
-    """Reads the entries after the one with a number, in the order in which they came."""
-    for row in base.execute(f"SELECT id, {COLUMNS} FROM entries WHERE id > ? ORDER BY id LIMIT ?", (number, most)):
-        yield as_json(*row)
+def is_written(folder: Path) -> Optional[bool]:
+    """Whether a process writes a log at this moment; None if nobody can tell."""
+    try:
+        with (folder / LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    except OSError:  # there is none, it is another user's, or this file system has no locks
+        return None
 
 
-def last_id(base: sqlite3.Connection) -> int:
-    """The number of the last entry, even if it was deleted since."""
-    last = base.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
+def after(folder: Path, number: int, most: int) -> List[Dict[str, Any]]:
+    """Reads the entries after the one with a number, in the order in which they came.
+
+    Raises:
+        LogError: there is no log, or it cannot be read.
+    """
+    with closing(read_database(folder)) as base:
+        try:
+            query = f"SELECT id, {COLUMNS} FROM entries WHERE id > ? ORDER BY id LIMIT ?"
+            return [as_json(*row) for row in base.execute(query, (number, most))]
+        except sqlite3.Error as error:
+            raise _unreadable(folder / DATABASE, error) from error
+
+
+def last_id(folder: Path) -> Optional[int]:
+    """The number of the last entry, even if it was deleted since; None if it cannot be read now."""
+    try:
+        with closing(read_database(folder)) as base:
+            last = base.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
+    except NoLog:
+        return 0
+    except (LogError, sqlite3.Error):
+        return None
     return int(last[0]) if last else 0
 
 
 def read_database(folder: Path) -> sqlite3.Connection:
-    """Opens a log for reading, even while a run writes it.
+    """Opens a log for reading, even while a run writes it, on a full disk, or where nothing may be written.
 
     Raises:
-        LogError: there is none.
+        LogError: it cannot be read.
+        NoLog: there is none.
     """
     path = folder / DATABASE
     if not path.exists():
-        raise LogError(f"{folder} holds no log of episodes; a run with --home keeps one")
-    return sqlite3.connect(path, timeout=5, check_same_thread=False)
+        raise _no_log(folder)
+    try:
+        try:
+            return _open_to_read(path, "?mode=rw")
+        except sqlite3.OperationalError:  # nothing may be written there, so the files that readers share are missing
+            if _is_ahead(path):
+                raise
+            return _open_to_read(path, "?immutable=1")
+    except sqlite3.Error as error:
+        raise _unreadable(path, error) from error
+
+
+def _open_to_read(path: Path, how: str) -> sqlite3.Connection:
+    base = sqlite3.connect(path.absolute().as_uri() + how, timeout=5, check_same_thread=False, uri=True)
+    try:
+        if base.execute("SELECT name FROM sqlite_master WHERE name = 'entries'").fetchone():
+            return base
+    except sqlite3.Error:
+        base.close()
+        raise
+    base.close()
+    raise _no_log(path.parent)  # the disk was full when it was made
+
+
+def _no_log(folder: Path) -> NoLog:
+    return NoLog(f"{folder} holds no log of episodes; a run with --home keeps one")
+
+
+def _is_ahead(path: Path) -> bool:
+    """Whether the file beside the database holds what the database lacks."""
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _unreadable(path: Path, error: sqlite3.Error) -> LogError:
+    if isinstance(error, sqlite3.OperationalError):
+        return LogError(f"{path} cannot be read: {error}")
+    return LogError(f"{path} is damaged ({error}); the daily files beside it are not")
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """Opens the database. A damaged one is moved aside, because the daily files hold the same."""
+    """Opens the database. A damaged one is moved aside, because the daily files hold the same.
+
+    Raises:
+        OSError, sqlite3.Error: it cannot be written.
+    """
     for _ in range(2):
         base = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
         try:
@@ -97,15 +174,15 @@ def open_database(path: Path) -> sqlite3.Connection:
             base.executescript(_SCHEMA)
             base.execute("SELECT COUNT(*) FROM entries").fetchone()
             return base
-        except sqlite3.OperationalError as error:
+        except sqlite3.OperationalError:
             base.close()
-            raise LogError(f"{path} cannot be written: {error}") from error
+            raise
         except sqlite3.DatabaseError as error:
             base.close()
             aside = path.with_suffix(f".damaged-{int(time.time())}")
             path.replace(aside)
             _log.error("%s is damaged (%s): it is now %s, and a new one begins", path, error, aside.name)
-    raise LogError(f"{path} cannot be made")
+    raise sqlite3.OperationalError(f"{path} cannot be made")
 
 
 def as_json(

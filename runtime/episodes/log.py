@@ -8,7 +8,8 @@ long after it has started. When the wall clock is set, this run's entries get co
 a line of kind ``clock`` records this in the file, whose earlier lines stay unchanged. Sleep needs no correction:
 a sleeping computer's wall clock stays right.
 
-Only one process writes at a time. If the disk is full or gone, entries wait in memory until there is room.
+Only one process writes at a time. If the disk is full or gone, even at the start, entries wait in memory until there is
+room. It is tried with each entry, and once a minute.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import sqlite3
 import time
 import uuid
 from collections import deque
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Callable, Deque, Dict, NamedTuple, Optional, Tuple
@@ -32,11 +33,13 @@ from cosmo_runtime.runtime.episodes.entries import (
     COLUMNS,
     DATABASE,
     EPISODE,
+    LOCK,
     PRESENT_COLUMNS,
     LogError,
     as_json,
     local,
     open_database,
+    read_database,
 )
 from cosmo_runtime.runtime.episodes.listener import Listener
 from cosmo_runtime.runtime.episodes.rule import Episode
@@ -45,6 +48,8 @@ from cosmo_runtime.runtime.sinks.line_file import LineFile
 
 _STEP_NS = 10**9
 _PRESENT_NS = 60 * 10**9
+_LOCK_S = 1.0  # `status` takes the lock for an instant
+_FORGET_PRESENT = "DELETE FROM present"
 _UNSAVED_KEPT = 5000  # entries of a day, while the disk is full
 _log = logging.getLogger(__name__)
 
@@ -62,6 +67,23 @@ def slept_ns() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
 
 
+def _open_lock(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError:
+        if not path.exists():
+            raise
+        return os.open(path, os.O_RDONLY)  # where nothing may be written, a lock can still be held
+
+
+def _is_locked(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 class EpisodeLog(Listener):
     """Writes the log. Only one process can.
 
@@ -70,9 +92,13 @@ class EpisodeLog(Listener):
         wall_offset_ns: the wall clock minus the host's monotonic clock, at a time of the latter.
         keep: how long entries are stored; None for ever.
         slept_ns: how far the monotonic clock is behind because of sleep.
+        on_change: called when ``trouble`` comes or goes.
+
+    Attributes:
+        trouble: why nothing can be written now; empty if it can.
 
     Raises:
-        LogError: another process writes the log, or it cannot be written.
+        LogError: another process writes the log.
     """
 
     def __init__(
@@ -81,6 +107,7 @@ class EpisodeLog(Listener):
         wall_offset_ns: Callable[[int], int],
         keep: Optional[timedelta] = None,
         slept_ns: Callable[[], int] = slept_ns,
+        on_change: Callable[[], object] = lambda: None,
     ) -> None:
         self.folder = folder
         self._wall_offset_ns = wall_offset_ns
@@ -88,24 +115,17 @@ class EpisodeLog(Listener):
         self._slept_ns = slept_ns
         self._run = uuid.uuid4().hex[:12]
         self._unsaved: Deque[_Entry] = deque(maxlen=_UNSAVED_KEPT)
-        self._failing = False
+        self._on_change = on_change
+        self.trouble = ""
+        self._lock: Optional[int] = None
+        self._base: Optional[sqlite3.Connection] = None
         self._offset_ns: Optional[int] = None
         self._slept = self._next_present_ns = 0
         self._day: Optional[date] = None
         self._lines: Optional[LineFile] = None
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise LogError(f"{error.filename or folder}: the log cannot be written there: {error.strerror}") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._lock)
-            words = f"{folder}: another run keeps its episodes there; give each run a folder of its own"
-            raise LogError(words) from error
-        self._base = open_database(folder / DATABASE)
-        self._take_over()
+        with suppress(OSError):  # which the next line meets again, and tells
+            self._hold()
+        self._save()
 
     def ended(self, episode: Episode) -> None:
         """Logs an episode that has ended."""
@@ -119,29 +139,28 @@ class EpisodeLog(Listener):
     def last_alarms(self) -> Dict[str, Dict[str, Any]]:
         """The last entry of each alarm, by name."""
         query = "SELECT name, details, MAX(id) FROM entries WHERE kind = ? GROUP BY name"
-        return {name: json.loads(details) for name, details, _ in self._base.execute(query, (ALARM,))}
+        try:
+            with closing(read_database(self.folder)) as base:
+                return {name: json.loads(details) for name, details, _ in base.execute(query, (ALARM,))}
+        except (LogError, sqlite3.Error):
+            return {}
 
     def now(self, episode: Episode) -> None:
         """Stores the present episode once a minute, so that a kill loses at most a minute."""
         if episode.end_ns < self._next_present_ns:
             return
         self._next_present_ns = episode.end_ns + _PRESENT_NS
-        try:
-            times = (episode.start_ns, episode.end_ns)
-            row = (episode.activity, self._run, *times, *self._wall(*times), json.dumps(episode.details()))
-            self._base.execute("INSERT OR REPLACE INTO present VALUES (1, ?, ?, ?, ?, ?, ?, ?)", row)
-        except sqlite3.Error as error:
-            self._complain(str(error))
+        self._save(episode)
 
     def close(self) -> None:
         """Closes the log. The present episode must have ended before."""
         self._save()
-        with suppress(sqlite3.Error):
-            self._base.execute("DELETE FROM present")
         if self._lines:
             self._lines.close()
-        self._base.close()
-        os.close(self._lock)
+        if self._base:
+            self._base.close()
+        if self._lock is not None:
+            os.close(self._lock)
 
     def _add(self, entry: _Entry) -> None:
         if len(self._unsaved) == _UNSAVED_KEPT:
@@ -149,88 +168,146 @@ class EpisodeLog(Listener):
         self._unsaved.append(entry)
         self._save()
 
-    def _save(self) -> None:
-        """Writes all waiting entries, each to both places or none."""
-        while self._unsaved:
-            entry = self._unsaved[0]
-            try:
-                self._look_at_clock(entry.end_ns)
-                self._write(entry)
-            except (OSError, sqlite3.Error) as error:
-                self._complain(getattr(error, "strerror", None) or str(error))
-                return
-            self._unsaved.popleft()
-            if self._failing:
-                self._failing = False
-                _log.warning("%s can be written again; nothing is missing", self.folder)
+    def _save(self, present: Optional[Episode] = None) -> None:
+        """Writes all waiting entries, each to both places or none, and the present episode to the database."""
+        try:
+            base = self._open()
+            while self._unsaved:
+                entry = self._unsaved[0]
+                self._look_at_clock(base, entry.end_ns)
+                self._write(base, entry, _FORGET_PRESENT if entry.kind == EPISODE else "")
+                self._unsaved.popleft()
+            if present:
+                times = (present.start_ns, present.end_ns)
+                row = (present.activity, self._run, *times, *self._wall(*times), json.dumps(present.details()))
+                base.execute("INSERT OR REPLACE INTO present VALUES (1, ?, ?, ?, ?, ?, ?, ?)", row)
+        except (OSError, sqlite3.Error, LogError) as error:
+            self._complain(getattr(error, "strerror", None) or str(error))
+            return
+        if self.trouble:
+            self.trouble = ""
+            _log.warning("%s can be written again; nothing is missing", self.folder)
+            self._on_change()
 
     def _complain(self, reason: str) -> None:
-        if not self._failing:
-            _log.error("%s: episodes cannot be written: %s; they wait for room", self.folder, reason)
-        self._failing = True
+        if not self.trouble:
+            self.trouble = f"{self.folder}: episodes cannot be written: {reason}; they wait in memory"
+            _log.error("%s", self.trouble)
+            self._on_change()
 
-    def _write(self, entry: _Entry, run: str = "", wall_ns: Optional[Tuple[int, int]] = None) -> None:
+    def _hold(self) -> None:
+        """Makes the folder and takes its lock.
+
+        Raises:
+            LogError: another process has it.
+            OSError: the folder cannot be written.
+        """
+        if self._lock is not None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = _open_lock(self.folder / LOCK)
+        end = time.monotonic() + _LOCK_S
+        while not _is_locked(lock):
+            if time.monotonic() > end:
+                os.close(lock)
+                words = f"{self.folder}: another run keeps its episodes there; give each run a folder of its own"
+                raise LogError(words)
+            time.sleep(_LOCK_S / 20)
+        self._lock = lock
+
+    def _open(self) -> sqlite3.Connection:
+        """The database, opened when it can be."""
+        self._hold()
+        if self._base is None:
+            base = open_database(self.folder / DATABASE)
+            try:
+                self._take_over(base)
+            except BaseException:
+                base.close()
+                raise
+            self._base = base
+        return self._base
+
+    def _write(
+        self,
+        base: sqlite3.Connection,
+        entry: _Entry,
+        before: str = "",
+        values: Tuple[Any, ...] = (),
+        run: str = "",
+        wall_ns: Optional[Tuple[int, int]] = None,
+    ) -> None:
+        """Writes an entry to both places or none.
+
+        Args:
+            base: the database.
+            entry: the entry.
+            before: a statement that takes effect only together with the entry.
+            values: the statement's values.
+            run: the entry's run, if it is another one.
+            wall_ns: the entry's wall times, if they are known.
+        """
         start_ns, end_ns = entry.start_ns, entry.end_ns
         wall_start_ns, wall_end_ns = wall_ns or self._wall(start_ns, end_ns)
         details = json.dumps(entry.details)
         row = (entry.kind, entry.name, run or self._run, start_ns, end_ns, wall_start_ns, wall_end_ns, details)
-        self._base.execute("BEGIN")
+        written: Optional[LineFile] = None
+        base.execute("BEGIN")
         try:
-            number = self._base.execute(
-                f"INSERT INTO entries ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row
-            ).lastrowid
-            self._line_file(wall_end_ns).write(json.dumps(as_json(number, *row)))
-            self._base.execute("COMMIT")
+            if before:
+                base.execute(before, values)
+            number = base.execute(f"INSERT INTO entries ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row).lastrowid
+            lines = self._line_file(base, wall_end_ns)
+            lines.write(json.dumps(as_json(number, *row)))
+            written = lines
+            base.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):
-                self._base.execute("ROLLBACK")
+                base.execute("ROLLBACK")
+            if written:
+                written.take_back()
             raise
 
     def _wall(self, start_ns: int, end_ns: int) -> Tuple[int, int]:
         offset_ns = self._wall_offset_ns(end_ns)
         return start_ns + offset_ns, end_ns + offset_ns
 
-    def _line_file(self, wall_ns: int) -> LineFile:
+    def _line_file(self, base: sqlite3.Connection, wall_ns: int) -> LineFile:
         """The day's file. A new day deletes entries that are too old."""
         day = local(wall_ns).date()
         if self._lines is None or day != self._day:
             if self._lines:
                 self._lines.close()
+                self._lines = None
             self._lines, self._day = LineFile.append(self.folder / f"{day.isoformat()}.jsonl"), day
-            self._forget(local(wall_ns))
+            self._forget(base, local(wall_ns))
         return self._lines
 
-    def _look_at_clock(self, at_ns: int) -> None:
+    def _look_at_clock(self, base: sqlite3.Connection, at_ns: int) -> None:
         """Corrects this run's wall times if the wall clock was set since the previous entry, and logs that."""
         offset_ns, slept = self._wall_offset_ns(at_ns), self._slept_ns()
         set_by_ns = 0 if self._offset_ns is None else offset_ns - self._offset_ns - (slept - self._slept)
         if abs(set_by_ns) >= _STEP_NS:
-            self._base.execute(
-                "UPDATE entries SET wall_start_ns = wall_start_ns + ?, wall_end_ns = wall_end_ns + ? WHERE run = ?",
-                (set_by_ns, set_by_ns, self._run),
-            )
-            self._write(_Entry(CLOCK, "set", at_ns, at_ns, {"set_by_s": round(set_by_ns / 1e9, 3)}))
+            entry = _Entry(CLOCK, "set", at_ns, at_ns, {"set_by_s": round(set_by_ns / 1e9, 3)})
+            shift = "UPDATE entries SET wall_start_ns = wall_start_ns + ?, wall_end_ns = wall_end_ns + ? WHERE run = ?"
+            self._write(base, entry, shift, (set_by_ns, set_by_ns, self._run))
         self._offset_ns, self._slept = offset_ns, slept
 
-    def _forget(self, now: datetime) -> None:
+    def _forget(self, base: sqlite3.Connection, now: datetime) -> None:
         """Deletes entries that are too old, unless the clock has not been set yet."""
         if self._keep is None or now < CLOCK_IS_SET:
             return
         oldest = now - self._keep
-        self._base.execute("DELETE FROM entries WHERE wall_end_ns < ?", (round(oldest.timestamp() * 1e9),))
+        base.execute("DELETE FROM entries WHERE wall_end_ns < ?", (round(oldest.timestamp() * 1e9),))
         for path in self.folder.glob("????-??-??.jsonl"):
             with suppress(ValueError):
                 if datetime.strptime(path.stem, "%Y-%m-%d").date() < oldest.date():
                     path.unlink()
 
-    def _take_over(self) -> None:
+    def _take_over(self, base: sqlite3.Connection) -> None:
         """Ends the present episode of a run that was killed, at the time when it was last stored."""
-        try:
-            left = self._base.execute(f"SELECT {PRESENT_COLUMNS} FROM present").fetchone()
-            if left:
-                name, run, start_ns, end_ns, wall_start_ns, wall_end_ns, details = left
-                entry = _Entry(EPISODE, name, start_ns, end_ns, {**json.loads(details), "cut": True})
-                self._write(entry, run, (wall_start_ns, wall_end_ns))
-                self._base.execute("DELETE FROM present")
-        except (OSError, sqlite3.Error) as error:
-            self._complain(str(error))
+        left = base.execute(f"SELECT {PRESENT_COLUMNS} FROM present").fetchone()
+        if left:
+            name, run, start_ns, end_ns, wall_start_ns, wall_end_ns, details = left
+            entry = _Entry(EPISODE, name, start_ns, end_ns, {**json.loads(details), "cut": True})
+            self._write(base, entry, _FORGET_PRESENT, (), run, (wall_start_ns, wall_end_ns))

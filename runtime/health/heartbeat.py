@@ -124,7 +124,7 @@ class Heartbeat:
             _log.log(level, "%s cannot be written: %s", self._folder / FILE, error.strerror)
 
     def _message(self) -> Dict[str, Any]:
-        disk = shutil.disk_usage(self._folder if self._folder.exists() else self._folder.parent)
+        disk = shutil.disk_usage(next(path for path in (self._folder, *self._folder.parents) if path.exists()))
         return {
             "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "device": platform.node(),

@@ -12,12 +12,12 @@ import logging
 import threading
 import time
 from collections import deque
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Callable, Deque, Dict, NamedTuple, Optional, Set
+from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Set
 
 from cosmo_runtime.models.files import write_whole
-from cosmo_runtime.runtime.episodes.entries import after, last_id, read_database
+from cosmo_runtime.runtime.episodes.entries import LogError, after, last_id
 from cosmo_runtime.runtime.mqtt.client import NO_BROKER, make_client, refusal, unreachable
 from cosmo_runtime.runtime.mqtt.config import MqttConfig
 from cosmo_runtime.runtime.mqtt.topics import OFFLINE, ONLINE, Topics, event_of
@@ -53,7 +53,6 @@ class Publisher:
 
     Raises:
         MqttError: paho-mqtt is not installed, or the password or certificates cannot be read.
-        LogError: there is no log.
     """
 
     def __init__(
@@ -83,8 +82,8 @@ class Publisher:
         self._where = config.where
         self._client = make_client(config, f"{topics.device}-{id(self):x}"[:23])
         self._prepare()
-        with closing(read_database(log)) as base:  # now, for an entry that comes before the thread runs is a new one
-            self._sent_before = self._read_cursor(last_id(base))
+        # now, for an entry that comes before the thread runs is a new one
+        self._sent_before = self._read_cursor(last_id(log))
         self._client.connect_async(config.host, config.broker_port, _KEEP_ALIVE_S)
         self._client.loop_start()
         self._thread = threading.Thread(target=self._run, name="MQTT", daemon=True)
@@ -195,7 +194,6 @@ class Publisher:
     # in this class's thread
 
     def _run(self) -> None:
-        base = read_database(self._log_folder)
         sent = self._sent_before
         try:
             while True:
@@ -203,7 +201,7 @@ class Publisher:
                 if self._connected and time.monotonic() >= self._settled_at:
                     self._send_states()
                     if stopping or time.monotonic() >= self._listened_at:
-                        sent = self._send_entries(base, sent)
+                        sent = self._send_entries(sent)
                 if stopping and not (self._connected and self._sent):
                     return
                 self._wake.wait(0.05 if self._sent else _LOOK_S)
@@ -212,8 +210,6 @@ class Publisher:
             self._failure = f"nothing is sent any more: {error}"
             _log.exception("MQTT %s: %s", self._where, self._failure)
             self._on_change()
-        finally:
-            base.close()
 
     def _send_states(self) -> None:
         with self._lock:
@@ -222,9 +218,12 @@ class Publisher:
         for topic, payload in waiting.items():
             self._client.publish(topic, payload, qos=1, retain=True)
 
-    def _send_entries(self, base: Any, sent: int) -> int:
+    def _send_entries(self, sent: int) -> int:
         """Sends the next entries, and notes which have arrived. Returns the last one sent."""
-        for entry in after(base, sent, _IN_FLIGHT - len(self._sent)):
+        entries: List[Dict[str, Any]] = []
+        with suppress(LogError):  # whoever writes it complains, and its entries come later
+            entries = after(self._log_folder, sent, _IN_FLIGHT - len(self._sent))
+        for entry in entries:
             topic, payload = event_of(self._topics, entry)
             message = self._client.publish(topic, payload, qos=1).mid if topic else None
             self._sent.append(_Sent(entry["id"], message))
@@ -238,14 +237,14 @@ class Publisher:
             self._write_cursor(arrived.id)
         return sent
 
-    def _read_cursor(self, newest: int) -> int:
+    def _read_cursor(self, newest: Optional[int]) -> int:
         """What was sent before; all that there is when nothing ever was, or when the log is another one."""
         try:
             number = int(json.loads(self._cursor_file.read_text("utf-8"))["sent"])
         except (OSError, ValueError, KeyError, TypeError):
-            number = newest
-            self._write_cursor(newest)
-        return number if number <= newest else 0
+            number = newest or 0
+            self._write_cursor(number)
+        return number if newest is None or number <= newest else 0
 
     def _write_cursor(self, number: int) -> None:
         try:

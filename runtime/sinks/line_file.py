@@ -33,6 +33,7 @@ class LineFile:
         self.name = name
         self._file = file
         self._path: Optional[Path] = None
+        self._written = 0  # bytes of the last line
 
     @classmethod
     def append(cls, path: Path) -> LineFile:
@@ -56,14 +57,24 @@ class LineFile:
         if self._path:
             self._follow(self._path)
         data = line.encode() + b"\n"
-        written = 0
+        self._written = 0
         try:
-            while written < len(data):  # a disk that fills up takes a part, and reports only then that it is full
-                written += self._file.write(data[written:]) or 0
+            while self._written < len(data):  # a disk that fills up takes a part, and reports only then that it is full
+                self._written += self._file.write(data[self._written :]) or 0
         except OSError:
-            if written and self._path:
-                self._take_back(written)
+            self.take_back()
             raise
+
+    def take_back(self) -> None:
+        """Cuts the last line off a regular file. Nobody wrote after it, because we hold the lock.
+
+        Raises:
+            OSError: the disk fails.
+        """
+        if self._written and self._path:
+            descriptor = self._file.fileno()
+            os.ftruncate(descriptor, os.fstat(descriptor).st_size - self._written)
+        self._written = 0
 
     def close(self) -> None:
         """Closes the file."""
@@ -79,11 +90,6 @@ class LineFile:
         self.close()
         self._file = new
         _log.warning("%s was moved or deleted; further lines go to a new file of this name", path)
-
-    def _take_back(self, count: int) -> None:
-        """Cuts off our unfinished line. Nobody wrote after it, because we hold the lock."""
-        descriptor = self._file.fileno()
-        os.ftruncate(descriptor, os.fstat(descriptor).st_size - count)
 
 
 def _open(path: Path) -> BinaryIO:

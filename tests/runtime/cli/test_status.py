@@ -7,7 +7,9 @@ import sys
 import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
+
+import pytest
 
 from cosmo_runtime.models.bundle import Bundle
 from cosmo_runtime.runtime.health.heartbeat import Heartbeat
@@ -15,6 +17,73 @@ from cosmo_runtime.runtime.health.vitals import Trouble, Vitals
 from tests.runtime.health.test_vitals import infos, outcome
 
 Run = Callable[..., Any]
+
+
+_BEATING = """
+import sys, time
+from pathlib import Path
+from cosmo_runtime.runtime.episodes.log import EpisodeLog
+from cosmo_runtime.runtime.health.heartbeat import Heartbeat
+from cosmo_runtime.runtime.health.vitals import Vitals
+from cosmo_runtime.runtime.state import log_folder
+
+home = Path(sys.argv[1])
+log = EpisodeLog(log_folder(home), lambda _: 0)
+with Heartbeat(home, Vitals({}), "1"):
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def beating(tmp_path: Path) -> Iterator[subprocess.Popen]:
+    """A process that does of a run what status looks at."""
+    process = subprocess.Popen([sys.executable, "-c", _BEATING, str(tmp_path)])
+    end = time.monotonic() + 60
+    while not (tmp_path / "health.json").exists():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def _beat_at(home: Path, moment: datetime) -> None:
+    beat = json.loads((home / "health.json").read_text())
+    (home / "health.json").write_text(json.dumps({**beat, "time": moment.isoformat(timespec="seconds")}))
+
+
+def test_a_run_that_was_killed_is_missed_at_once(cosmo: Run, tmp_path: Path, beating: subprocess.Popen) -> None:
+    assert cosmo("status", "--home", tmp_path).code == 0
+    beating.kill()
+    beating.wait()
+    done = cosmo("status", "--home", tmp_path)
+    assert done.code == 1
+    assert done.out.startswith("not well: no run with --home is running; its last heartbeat was ")
+
+
+def test_a_run_whose_heartbeat_stands_still_or_is_of_the_future_is_there_but_not_well(
+    cosmo: Run, tmp_path: Path, beating: subprocess.Popen
+) -> None:
+    _beat_at(tmp_path, datetime.now(timezone.utc) - timedelta(minutes=10))
+    told = json.loads(cosmo("status", "--home", tmp_path, "--json").out)
+    assert (told["running"], told["well"]) == (True, False)
+    assert told["troubles"][0].startswith("a run is there, but has no heartbeat now; its last heartbeat was 60")
+    _beat_at(tmp_path, datetime.now(timezone.utc) + timedelta(hours=1))
+    done = cosmo("status", "--home", tmp_path)
+    assert done.code == 1
+    assert re.search("is of a time 3[56][0-9][0-9] s from now, so the clock was set back", done.out)
+
+
+def test_where_nobody_may_look_at_the_lock_the_heartbeat_tells(
+    cosmo: Run, tmp_path: Path, beating: subprocess.Popen
+) -> None:
+    lock = tmp_path / "episodes" / ".lock"
+    lock.unlink()
+    lock.symlink_to(lock)  # it cannot be opened, not even by root
+    assert cosmo("status", "--home", tmp_path).code == 0
+    _beat_at(tmp_path, datetime.now(timezone.utc) - timedelta(minutes=10))
+    done = cosmo("status", "--home", tmp_path)
+    assert (done.code, "no run with --home is running; its last heartbeat was 60" in done.out) == (1, True)
 
 
 def test_without_a_run_it_says_so_and_fails(cosmo: Run, tmp_path: Path) -> None:

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import sqlite3
 import subprocess
 import sys
+import threading
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import List
 
 import pytest
 
-from cosmo_runtime.runtime.episodes.entries import DATABASE, EPISODE, LogError, entries, local
+from cosmo_runtime.runtime.episodes.entries import DATABASE, EPISODE, LOCK, LogError, entries, is_written, local
 from cosmo_runtime.runtime.episodes.log import EpisodeLog
 from cosmo_runtime.runtime.episodes.rule import Episode
+from tests.full_disk import full_at
 
 _S = 10**9
 _START = round(datetime.fromisoformat("2026-03-28T20:00:00+00:00").timestamp()) * _S
@@ -80,6 +83,24 @@ def test_a_clock_that_is_set_later_mends_the_times_of_this_run_and_of_no_other(t
     assert (step["kind"], step["set_by_s"], walk["activity"]) == ("clock", _START / _S, "walk")
 
 
+def test_a_clock_that_is_set_while_the_log_cannot_be_written_mends_the_times_once(tmp_path: Path) -> None:
+    offset_ns = _START
+    log = EpisodeLog(tmp_path, lambda _: offset_ns, slept_ns=lambda: 0)
+    log.ended(_walk(10, 20))
+    offset_ns += 4 * 3600 * _S
+    in_the_way = tmp_path / "2026-03-29.jsonl"
+    in_the_way.mkdir()
+    for start in (30, 50, 70):
+        log.ended(_walk(start, start + 10))
+    in_the_way.rmdir()
+    log.ended(_walk(90, 100))
+    log.close()
+    found = [entry["start_utc"][11:19] for entry in entries(tmp_path, kinds=(EPISODE,))]
+    assert found == ["00:00:10", "00:00:30", "00:00:50", "00:01:10", "00:01:30"]
+    step, *walks = _lines(in_the_way)
+    assert (step["set_by_s"], len(walks)) == (4 * 3600, 4)
+
+
 def test_a_computer_that_slept_had_its_clock_right_before(tmp_path: Path) -> None:
     slept_ns = 0
     log = EpisodeLog(tmp_path, lambda _: _START + slept_ns, slept_ns=lambda: slept_ns)
@@ -97,6 +118,19 @@ def test_one_process_writes_a_log_at_a_time(tmp_path: Path) -> None:
         EpisodeLog(tmp_path, lambda _: _START)
     log.close()
     EpisodeLog(tmp_path, lambda _: _START).close()
+
+
+def test_who_looks_whether_a_log_is_written_keeps_no_run_from_it(tmp_path: Path) -> None:
+    assert is_written(tmp_path) is None
+    log = EpisodeLog(tmp_path, lambda _: _START)
+    assert is_written(tmp_path)
+    log.close()
+    assert is_written(tmp_path) is False
+    with (tmp_path / LOCK).open() as look:
+        fcntl.flock(look, fcntl.LOCK_SH)
+        assert is_written(tmp_path) is False  # somebody else may look, too
+        threading.Timer(0.2, fcntl.flock, (look, fcntl.LOCK_UN)).start()
+        EpisodeLog(tmp_path, lambda _: _START).close()
 
 
 def test_what_a_killed_run_was_in_is_ended_where_it_was_last_known(tmp_path: Path) -> None:
@@ -140,8 +174,70 @@ def test_entries_that_find_no_room_wait_and_none_is_lost(
     assert [line["end_ns"] // _S for line in _lines(tmp_path / "2026-03-28.jsonl")] == [10, 20, 30, 40]
     said = [record.message for record in caplog.records]
     assert len(said) == 2
-    assert "No space left on device; they wait for room" in said[0]
+    assert "No space left on device; they wait in memory" in said[0]
     assert "nothing is missing" in said[1]
+
+
+def test_a_run_starts_on_a_full_disk_knows_what_stands_and_writes_when_there_is_room(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = EpisodeLog(tmp_path, lambda _: _START)
+    log.alarm("fall", 10 * _S, {"state": "raised", "stands": True})
+    log.now(_walk(20, 30))
+    log.close()  # as if it was killed, the present episode has not ended
+    changes: List[str] = []
+    with full_at(0):
+        log = EpisodeLog(tmp_path, lambda _: _START, on_change=lambda: changes.append("changed"))
+        assert log.last_alarms() == {"fall": {"state": "raised", "stands": True}}
+        log.ended(_walk(40, 50))
+        log.now(_walk(50, 60))
+        assert log.trouble.endswith("episodes cannot be written: disk I/O error; they wait in memory")
+        with pytest.raises(LogError, match="another run keeps its episodes there"):
+            EpisodeLog(tmp_path, lambda _: _START)
+    log.now(_walk(50, 100))
+    assert len(list(entries(tmp_path))) == 2  # a minute has not passed
+    log.now(_walk(50, 130))
+    assert (log.trouble, len(changes)) == ("", 2)
+    found = [(entry["end_ns"] // _S, entry.get("cut"), entry.get("open")) for entry in entries(tmp_path)]
+    assert found == [(10, None, None), (30, True, None), (50, None, None), (130, None, True)]
+    log.close()
+    assert [record.message.partition(": ")[2] or "written" for record in caplog.records] == [
+        "episodes cannot be written: disk I/O error; they wait in memory", "written",
+    ]  # fmt: skip
+
+
+def test_a_folder_that_cannot_be_made_is_made_later(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("in the way")
+    log = EpisodeLog(tmp_path / "home" / "log", lambda _: _START)
+    assert log.last_alarms() == {}
+    log.ended(_walk(0, 10))
+    assert "episodes cannot be written" in log.trouble
+    (tmp_path / "home").unlink()
+    log.now(_walk(10, 20))
+    assert [entry.get("open") for entry in entries(tmp_path / "home" / "log")] == [None, True]
+    log.close()
+
+
+def test_an_episode_that_has_ended_is_not_the_present_one_too(tmp_path: Path) -> None:
+    log = EpisodeLog(tmp_path, lambda _: _START)
+    log.now(_walk(0, 10))
+    log.alarm("fall", 10 * _S, {})
+    assert [entry.get("open") for entry in entries(tmp_path, kinds=(EPISODE,))] == [True]
+    log.ended(_walk(0, 20))
+    assert [entry.get("open") for entry in entries(tmp_path, kinds=(EPISODE,))] == [None]
+    log.close()
+
+
+def test_an_entry_for_which_only_the_file_has_room_stands_there_once_in_the_end(tmp_path: Path) -> None:
+    log = EpisodeLog(tmp_path, lambda _: _START)
+    log.ended(_walk(0, 10))
+    with full_at((tmp_path / f"{DATABASE}-wal").stat().st_size):
+        for start in (10, 20, 30):
+            log.ended(_walk(start, start + 10))
+        assert len(_lines(tmp_path / "2026-03-28.jsonl")) == 1
+    log.close()
+    for found in entries(tmp_path), _lines(tmp_path / "2026-03-28.jsonl"):
+        assert [entry["end_ns"] // _S for entry in found] == [10, 20, 30, 40]
 
 
 def test_what_is_older_than_what_is_kept_goes_but_not_by_a_clock_that_was_never_set(tmp_path: Path) -> None:
@@ -184,6 +280,23 @@ def test_a_log_can_be_read_while_it_is_written(tmp_path: Path) -> None:
     reader.close()
     log.close()
     assert len(list(entries(tmp_path))) == 2
+
+
+def test_a_log_can_be_read_where_nothing_can_be_written_and_is_not_called_damaged(tmp_path: Path) -> None:
+    log = EpisodeLog(tmp_path, lambda _: _START)
+    log.ended(_walk(0, 10))
+    log.close()
+    with full_at(0):
+        assert len(list(entries(tmp_path))) == 1
+    (tmp_path / f"{DATABASE}-wal").write_bytes(b"what a killed run has left")
+    with full_at(0), pytest.raises(LogError, match="cannot be read: disk I/O error"):
+        list(entries(tmp_path))
+
+
+def test_a_database_that_was_never_made_whole_holds_no_log(tmp_path: Path) -> None:
+    (tmp_path / DATABASE).touch()
+    with pytest.raises(LogError, match="holds no log of episodes"):
+        list(entries(tmp_path))
 
 
 def test_entries_of_a_stretch_are_those_that_overlap_it(tmp_path: Path) -> None:

@@ -28,6 +28,14 @@ def test_where_it_cannot_be_kept_it_is_told_all_the_same(tmp_path: Path, caplog:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_home_that_cannot_be_made_has_a_heartbeat_too(tmp_path: Path) -> None:
+    (tmp_path / "user").write_text("in the way")
+    told: List[str] = []
+    with Heartbeat(tmp_path / "user" / "state" / "home", Vitals(infos()), "1", tell=told.append):
+        pass
+    assert json.loads(told[-1])["disk_free_bytes"] > 0
+
+
 def test_a_run_starts_and_is_well_with_its_first_window_not_a_minute_later(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,4 +1,4 @@
-"""A disk that fills up ends the recording and not the run; log, heartbeat, broker and summary say so."""
+"""A full disk ends a recording, and never the recognition and its alarms; log, heartbeat, broker and summary say so."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ import functools, resource, sys
 from cosmo_runtime.runtime.cli import home, main
 
 home.Heartbeat = functools.partial(home.Heartbeat, every_s=0.5)  # a minute is long for a test
-resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
-sys.exit(main(sys.argv[1:]))
+most = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+sys.exit(main(sys.argv[2:]))
 """
 
 
@@ -31,7 +32,7 @@ def test_it_is_said_wherever_somebody_may_look(
     words = ["--sensors", "imu,radar", "--emulate", "person", "--bundle", tiny_bundle.path, "--duration", 10]
     words += ["--config", "cosmo.toml", "--home", "home", "--output", "lines.jsonl", "--record", "run"]
     done = subprocess.run(
-        [sys.executable, "-c", _RUN, *map(str, words), "--summary", "figures.json"],
+        [sys.executable, "-c", _RUN, "40000", *map(str, words), "--summary", "figures.json"],
         cwd=tmp_path, capture_output=True, text=True, timeout=250,
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
@@ -50,3 +51,32 @@ def test_it_is_said_wherever_somebody_may_look(
     assert full
     assert not any(message["well"] for message in full)
     assert full[-1]["windows"]["answered"] > full[0]["windows"]["answered"]  # recognition went on
+
+
+@pytest.mark.slow
+def test_a_run_that_starts_on_it_recognises_and_raises_alarms(
+    tmp_path: Path, tiny_bundle: Bundle, broker: Any, make_home: Any
+) -> None:
+    home = make_home(broker)
+    (tmp_path / "cosmo.toml").write_text(f"""
+[recognition]
+min_confidence = 0
+[mqtt]
+host = "127.0.0.1"
+port = {broker.port}
+device = "box"
+[[alarms]]
+name = "any"
+nothing_but = ["walk", "wave", "none"]
+held_s = 1
+""")
+    words = ["--sensors", "imu,radar", "--emulate", "person", "--bundle", tiny_bundle.path, "--duration", 8]
+    words += ["--config", "cosmo.toml", "--home", "home", "--output", "-"]
+    done = subprocess.run(
+        [sys.executable, "-c", _RUN, "0", *map(str, words)], cwd=tmp_path, capture_output=True, text=True, timeout=250
+    )
+    assert len(done.stdout.splitlines()) > 5, done.stderr
+    health = [json.loads(payload) for payload in home.payloads("cosmo/box/health")]
+    assert not any(message["well"] for message in health)
+    assert all("episodes cannot be written" in message["troubles"][0] for message in health)
+    assert [json.loads(payload)["state"] for payload in home.payloads("cosmo/box/alarm/any")][:2] == ["OFF", "ON"]

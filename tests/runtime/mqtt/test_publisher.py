@@ -13,6 +13,7 @@ from typing import Any, Callable, Iterator, List, Tuple
 
 import pytest
 
+from cosmo_runtime.runtime.episodes.entries import DATABASE
 from cosmo_runtime.runtime.episodes.log import EpisodeLog
 from cosmo_runtime.runtime.episodes.rule import Episode
 from cosmo_runtime.runtime.mqtt.client import MqttError, why_no_broker
@@ -22,6 +23,7 @@ from cosmo_runtime.runtime.mqtt.sink import MqttSink
 from cosmo_runtime.runtime.mqtt.topics import Device as Described
 from cosmo_runtime.runtime.mqtt.topics import Topics
 from cosmo_runtime.runtime.recognition.silence import Silence
+from tests.full_disk import full_at
 
 _TOPICS = Topics("cosmo-test", "homeassistant")
 
@@ -152,6 +154,36 @@ def test_a_log_from_before_there_was_a_broker_is_not_poured_out(
     device.does("new")
     home.wait_for(lambda: _activities(home))
     assert _activities(home) == ["new"]
+
+
+def test_a_log_that_is_only_made_later_is_sent_then(
+    broker: Any, make_home: Any, make_device: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "log").write_text("in the way")
+    home, device = make_home(broker), make_device(broker.port)
+    device.does("a")
+    device.publisher.state(_TOPICS.health, "{}")
+    home.wait_for(lambda: home.payloads(_TOPICS.health))
+    (tmp_path / "log").unlink()
+    device.does("b")
+    home.wait_for(lambda: _activities(home) == ["a", "b"])
+    assert device.publisher.trouble == ""
+
+
+def test_a_log_that_cannot_be_read_at_the_start_is_not_sent_again(
+    broker: Any, make_home: Any, make_device: Any, tmp_path: Path
+) -> None:
+    home, device = make_home(broker), make_device(broker.port)
+    device.does("a")
+    home.wait_for(lambda: _activities(home))
+    _wait(lambda: json.loads((tmp_path / "mqtt.json").read_text()) == {"sent": 1})
+    device.close()
+    (tmp_path / "log" / f"{DATABASE}-wal").write_bytes(b"what a killed run has left")
+    with full_at(0):
+        device = make_device(broker.port)
+    device.does("b")
+    home.wait_for(lambda: "b" in _activities(home))
+    assert _activities(home) == ["a", "b"]
 
 
 def test_a_broker_that_answers_nothing_holds_nobody_up_and_gets_all_later(
