@@ -52,6 +52,7 @@ class Home(NamedTuple):
         tell: receive the heartbeat.
         troubles: what is wrong now.
         changed: set when a trouble comes or goes that the heartbeat tells at once.
+        waiting: how many entries the log could not write yet.
     """
 
     queue: QueuedSink
@@ -61,6 +62,7 @@ class Home(NamedTuple):
     tell: Optional[Callable[[str], None]]
     troubles: Callable[[], List[Trouble]]
     changed: threading.Event
+    waiting: Callable[[], int]
 
     def heartbeat(self, vitals: Vitals) -> Heartbeat:
         """Contexts to enter when the run begins."""
@@ -143,7 +145,16 @@ def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: 
     if clips:
         sinks.append(clips)  # last: a clip is asked for when it holds what the alarm was raised for
     queue = QueuedSink(Together(sinks), "episodes", live=not options.replay)
-    return Home(queue, clips, folder, lambda: list(board.standing), mqtt.health if mqtt else None, troubles, changed)
+    return Home(
+        queue,
+        clips,
+        folder,
+        lambda: list(board.standing),
+        mqtt.health if mqtt else None,
+        troubles,
+        changed,
+        lambda: log.waiting,
+    )
 
 
 def _refuse_time_again(recording: Recording, home: Path) -> None:

@@ -118,12 +118,14 @@ class _Sinks(NamedTuple):
         recordings: those that record.
         summary: the closing summary.
         lines: the JSON lines, and the queue before them; None without.
+        home: what ``--home`` opened; None without.
     """
 
     all: List[Sink]
     recordings: List[RecordingSink]
     summary: Summary
     lines: Optional[Tuple[JsonLines, QueuedSink]]
+    home: Optional[Home]
 
 
 def _open_sinks(
@@ -171,7 +173,7 @@ def _open_sinks(
         sinks.append(recorder)  # likewise
     if run.check:
         sinks.append(run.check)  # no queue: it must see every window, and no device waits for a replay
-    return _Sinks([*sinks, *queues], recordings, summary, lines)
+    return _Sinks([*sinks, *queues], recordings, summary, lines, home)
 
 
 def _conclude(options: argparse.Namespace, run: Run, sinks: _Sinks, whole: bool) -> int:
@@ -191,6 +193,8 @@ def _conclude(options: argparse.Namespace, run: Run, sinks: _Sinks, whole: bool)
             raise Failure(lines.failure)
         if queue.abandoned:
             raise Failure("JSON lines: the last lines could not be written")
+    if sinks.home and sinks.home.waiting():
+        raise Failure(f"--home {sinks.home.folder}: {sinks.home.waiting()} entries of the log could not be written")
     if summary.last_silence and not summary.windows:
         raise Failure(f"{run.title}: no window could be recognised: {summary.last_silence.reason}")
     return DONE if written and not different else FAILED

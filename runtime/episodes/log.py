@@ -155,12 +155,14 @@ class EpisodeLog(Listener):
     def close(self) -> None:
         """Closes the log. The present episode must have ended before."""
         self._save()
-        if self._lines:
-            self._lines.close()
-        if self._base:
-            self._base.close()
-        if self._lock is not None:
-            os.close(self._lock)
+        self._let_go()
+        if self._unsaved:
+            _log.error("%s: %d entries are lost, because they could not be written", self.folder, len(self._unsaved))
+
+    @property
+    def waiting(self) -> int:
+        """How many entries could not be written yet."""
+        return len(self._unsaved)
 
     def _add(self, entry: _Entry) -> None:
         if len(self._unsaved) == _UNSAVED_KEPT:
@@ -216,7 +218,9 @@ class EpisodeLog(Listener):
         self._lock = lock
 
     def _open(self) -> sqlite3.Connection:
-        """The database, opened when it can be."""
+        """The database, opened when it can be, and again if somebody has deleted the log."""
+        if self._base is not None and not (self.folder / DATABASE).exists():
+            self._let_go()
         self._hold()
         if self._base is None:
             base = open_database(self.folder / DATABASE)
@@ -227,6 +231,15 @@ class EpisodeLog(Listener):
                 raise
             self._base = base
         return self._base
+
+    def _let_go(self) -> None:
+        if self._lines:
+            self._lines.close()
+        if self._base:
+            self._base.close()
+        if self._lock is not None:
+            os.close(self._lock)
+        self._lines, self._base, self._lock = None, None, None
 
     def _write(
         self,
@@ -298,7 +311,11 @@ class EpisodeLog(Listener):
         if self._keep is None or now < CLOCK_IS_SET:
             return
         oldest = now - self._keep
-        base.execute("DELETE FROM entries WHERE wall_end_ns < ?", (round(oldest.timestamp() * 1e9),))
+        base.execute(
+            "DELETE FROM entries WHERE wall_end_ns < ? AND NOT (details LIKE '%\"stands\": true%' AND id IN"
+            " (SELECT MAX(id) FROM entries WHERE kind = ? GROUP BY name))",  # such alarms wait for an acknowledgement
+            (round(oldest.timestamp() * 1e9), ALARM),
+        )
         for path in self.folder.glob("????-??-??.jsonl"):
             with suppress(ValueError):
                 if datetime.strptime(path.stem, "%Y-%m-%d").date() < oldest.date():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -218,6 +219,29 @@ def test_a_folder_that_cannot_be_made_is_made_later(tmp_path: Path) -> None:
     log.close()
 
 
+def test_a_log_that_is_deleted_during_a_run_is_made_again(tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    log = EpisodeLog(folder, lambda _: _START)
+    log.ended(_walk(0, 10))
+    shutil.rmtree(folder)
+    log.ended(_walk(10, 20))
+    log.now(_walk(20, 30))
+    assert [(entry["end_ns"] // _S, entry.get("open")) for entry in entries(folder)] == [(20, None), (30, True)]
+    with pytest.raises(LogError, match="another run keeps its episodes there"):
+        EpisodeLog(folder, lambda _: _START)
+    log.close()
+
+
+def test_entries_that_are_lost_at_the_end_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    log = EpisodeLog(tmp_path, lambda _: _START)
+    with full_at(0):
+        log.ended(_walk(0, 10))
+        log.ended(_walk(10, 20))
+        assert log.waiting == 2
+        log.close()
+    assert "2 entries are lost" in caplog.records[-1].message
+
+
 def test_an_episode_that_has_ended_is_not_the_present_one_too(tmp_path: Path) -> None:
     log = EpisodeLog(tmp_path, lambda _: _START)
     log.now(_walk(0, 10))
@@ -238,6 +262,18 @@ def test_an_entry_for_which_only_the_file_has_room_stands_there_once_in_the_end(
     log.close()
     for found in entries(tmp_path), _lines(tmp_path / "2026-03-28.jsonl"):
         assert [entry["end_ns"] // _S for entry in found] == [10, 20, 30, 40]
+
+
+def test_an_alarm_that_stands_is_kept_until_it_does_no_more(tmp_path: Path) -> None:
+    log = EpisodeLog(tmp_path, lambda _: _START, keep=timedelta(days=7))
+    log.alarm("fall", 10 * _S, {"state": "raised", "stands": True})
+    log.alarm("no data", 10 * _S, {"state": "raised", "stands": True})
+    log.alarm("no data", 20 * _S, {"state": "over", "stands": False})
+    log.close()
+    log = EpisodeLog(tmp_path, lambda _: _START + 30 * 86400 * _S, keep=timedelta(days=7))
+    log.ended(_walk(30, 40))
+    assert log.last_alarms() == {"fall": {"state": "raised", "stands": True}}
+    log.close()
 
 
 def test_what_is_older_than_what_is_kept_goes_but_not_by_a_clock_that_was_never_set(tmp_path: Path) -> None:

@@ -73,9 +73,10 @@ held_s = 1
     words = ["--sensors", "imu,radar", "--emulate", "person", "--bundle", tiny_bundle.path, "--duration", 8]
     words += ["--config", "cosmo.toml", "--home", "home", "--output", "-"]
     done = subprocess.run(
-        [sys.executable, "-c", _RUN, "0", *map(str, words)], cwd=tmp_path, capture_output=True, text=True, timeout=250
+        [sys.executable, "-c", _RUN, "100", *map(str, words)], cwd=tmp_path, capture_output=True, text=True, timeout=250
     )
     assert len(done.stdout.splitlines()) > 5, done.stderr
+    assert (done.returncode, "entries of the log could not be written" in done.stderr) == (1, True)
     health = [json.loads(payload) for payload in home.payloads("cosmo/box/health")]
     assert not any(message["well"] for message in health)
     assert all("episodes cannot be written" in message["troubles"][0] for message in health)
