@@ -92,8 +92,6 @@ def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: 
     if options.replay and options.home == DEFAULT_HOME:
         raise UsageError("--home with --replay: name a folder, or the replay would be mixed into this home's log")
     folder = state_folder() if options.home == DEFAULT_HOME else options.home
-    if options.replay:
-        _refuse_time_again(Recording(options.replay), folder)
 
     zone = _unknown_zone()
     if zone:
@@ -157,8 +155,12 @@ def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: 
     )
 
 
-def _refuse_time_again(recording: Recording, home: Path) -> None:
-    """Refuses a replay into a log that has entries of the recording's time: what was done then would count twice."""
+def refuse_time_again(recording: Recording, home: Path) -> None:
+    """Refuses a replay into a log that has entries of the recording's time: what was done then would count twice.
+
+    Raises:
+        UsageError: it has some.
+    """
     began_ns = recording.wall_ns(recording.start_ns)
     try:
         there = list(entries(log_folder(home), began_ns, began_ns + round(recording.duration_s * 1e9)))

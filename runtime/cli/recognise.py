@@ -18,6 +18,7 @@ from cosmo_runtime.models.files import write_whole
 from cosmo_runtime.models.outputs import refuse_other_content
 from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.runtime.cli.common import DONE, FAILED, TERMINAL, Failure, UsageError, chosen_bundle, say, version
+from cosmo_runtime.runtime.cli.options import DEFAULT_HOME
 from cosmo_runtime.runtime.cli.page import Opened, open_page
 from cosmo_runtime.runtime.cli.rig import check_recording, connect_rig, free_recording, open_writer, story
 from cosmo_runtime.runtime.cli.signals import stop_on_signals
@@ -256,6 +257,10 @@ def _open_replay(options: argparse.Namespace, bundle: Bundle, lateness_ms: float
     if not any(name in recording.infos for name in options.sensors):
         held = ", ".join(recording.infos) or "none"
         raise UsageError(f"--sensors: {options.replay} holds none of them; it holds {held}")
+    if options.home not in (None, DEFAULT_HOME):
+        from cosmo_runtime.runtime.cli.home import refuse_time_again
+
+        refuse_time_again(recording, options.home)
     lacking = [name for name in options.sensors if name not in recording.infos]
     if lacking:
         say(f"{recording.path}: holds no {', '.join(lacking)}; it plays without")
