@@ -52,7 +52,7 @@ class Home(NamedTuple):
         tell: receive the heartbeat.
         troubles: what is wrong now.
         changed: set when a trouble comes or goes that the heartbeat tells at once.
-        waiting: how many entries the log could not write yet.
+        unwritten: how many entries the log could not write, or not yet.
     """
 
     queue: QueuedSink
@@ -62,7 +62,7 @@ class Home(NamedTuple):
     tell: Optional[Callable[[str], None]]
     troubles: Callable[[], List[Trouble]]
     changed: threading.Event
-    waiting: Callable[[], int]
+    unwritten: Callable[[], int]
 
     def heartbeat(self, vitals: Vitals) -> Heartbeat:
         """Contexts to enter when the run begins."""
@@ -151,7 +151,7 @@ def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: 
         mqtt.health if mqtt else None,
         troubles,
         changed,
-        lambda: log.waiting,
+        lambda: log.unwritten,
     )
 
 

@@ -194,8 +194,8 @@ def _conclude(options: argparse.Namespace, run: Run, sinks: _Sinks, whole: bool)
             raise Failure(lines.failure)
         if queue.abandoned:
             raise Failure("JSON lines: the last lines could not be written")
-    if sinks.home and sinks.home.waiting():
-        raise Failure(f"--home {sinks.home.folder}: {sinks.home.waiting()} entries of the log could not be written")
+    if sinks.home and sinks.home.unwritten():
+        raise Failure(f"--home {sinks.home.folder}: {sinks.home.unwritten()} entries of the log could not be written")
     if summary.last_silence and not summary.windows:
         raise Failure(f"{run.title}: no window could be recognised: {summary.last_silence.reason}")
     return DONE if written and not different else FAILED

@@ -57,11 +57,12 @@ def _status(home: Path) -> Dict[str, Any]:
     beats = age_s is not None and -_LATE_S < age_s < _LATE_S and status.get("running", False)
     held = is_written(log_folder(home))  # a run that was killed leaves its heartbeat, but no lock
     running = beats if held is None else held
-    if not (beats and running):
+    full = age_s is not None and held is not False and disk_usage(home).free < _FULL_BYTES  # no heartbeat can be kept
+    if full or not (beats and running):
         last = "" if age_s is None else f"; its last heartbeat {_when(age_s)}"
         what = "a run is there, but has no heartbeat now" if held else "no run with --home is running"
         status["troubles"] = [what + last]
-        if held is not False and age_s is not None and disk_usage(home).free < _FULL_BYTES:
+        if full:
             status["troubles"] = [f"the disk of {home} is full, so that no heartbeat can be kept{last}"]
     try:
         in_use = Shelf().in_use.name
@@ -73,7 +74,7 @@ def _status(home: Path) -> Dict[str, Any]:
     return {
         **status,
         "running": running,
-        "well": beats and running and status.get("well", False),
+        "well": beats and running and not full and status.get("well", False),
         "version_installed": version(),
         "bundle_in_use": in_use,
         "last_alarm": {key: alarms[-1][key] for key in ("name", "state", "time")} if alarms else None,

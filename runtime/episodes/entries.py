@@ -185,6 +185,13 @@ def open_database(path: Path) -> sqlite3.Connection:
     raise sqlite3.OperationalError(f"{path} cannot be made")
 
 
+def count_on(base: sqlite3.Connection, number: int) -> None:
+    """Lets the next entry have a higher number than this one, as who reads a log that was deleted expects."""
+    if number and base.execute("SELECT 1 FROM sqlite_sequence WHERE seq >= ?", (number,)).fetchone() is None:
+        base.execute("DELETE FROM sqlite_sequence")
+        base.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('entries', ?)", (number,))
+
+
 def as_json(
     number: Optional[int], kind: str, name: str, run: str, start_ns: int, end_ns: int, wall_start_ns: int,
     wall_end_ns: int, details: str,

@@ -37,6 +37,7 @@ from cosmo_runtime.runtime.episodes.entries import (
     PRESENT_COLUMNS,
     LogError,
     as_json,
+    count_on,
     local,
     open_database,
     read_database,
@@ -115,6 +116,8 @@ class EpisodeLog(Listener):
         self._slept_ns = slept_ns
         self._run = uuid.uuid4().hex[:12]
         self._unsaved: Deque[_Entry] = deque(maxlen=_UNSAVED_KEPT)
+        self._lost = 0  # entries for which there was no room in memory, either
+        self._last_id = 0
         self._on_change = on_change
         self.trouble = ""
         self._lock: Optional[int] = None
@@ -156,17 +159,18 @@ class EpisodeLog(Listener):
         """Closes the log. The present episode must have ended before."""
         self._save()
         self._let_go()
-        if self._unsaved:
-            _log.error("%s: %d entries are lost, because they could not be written", self.folder, len(self._unsaved))
+        if self.unwritten:
+            _log.error("%s: %d entries are lost, because they could not be written", self.folder, self.unwritten)
 
     @property
-    def waiting(self) -> int:
-        """How many entries could not be written yet."""
-        return len(self._unsaved)
+    def unwritten(self) -> int:
+        """How many entries could not be written, or not yet."""
+        return len(self._unsaved) + self._lost
 
     def _add(self, entry: _Entry) -> None:
         if len(self._unsaved) == _UNSAVED_KEPT:
             _log.error("%s could not be written for too long: an entry is lost", self.folder)
+            self._lost += 1
         self._unsaved.append(entry)
         self._save()
 
@@ -188,7 +192,8 @@ class EpisodeLog(Listener):
             return
         if self.trouble:
             self.trouble = ""
-            _log.warning("%s can be written again; nothing is missing", self.folder)
+            missing = f"{self._lost} entries are" if self._lost else "nothing is"
+            _log.warning("%s can be written again; %s missing", self.folder, missing)
             self._on_change()
 
     def _complain(self, reason: str) -> None:
@@ -225,6 +230,7 @@ class EpisodeLog(Listener):
         if self._base is None:
             base = open_database(self.folder / DATABASE)
             try:
+                count_on(base, self._last_id)
                 self._take_over(base)
             except BaseException:
                 base.close()
@@ -274,6 +280,7 @@ class EpisodeLog(Listener):
             lines.write(json.dumps(as_json(number, *row)))
             written = lines
             base.execute("COMMIT")
+            self._last_id = number or self._last_id
         except BaseException:
             with suppress(sqlite3.Error):
                 base.execute("ROLLBACK")

@@ -7,6 +7,7 @@ import sys
 import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable, Iterator
 
 import pytest
@@ -22,6 +23,7 @@ Run = Callable[..., Any]
 _BEATING = """
 import sys, time
 from pathlib import Path
+from types import SimpleNamespace
 from cosmo_runtime.runtime.episodes.log import EpisodeLog
 from cosmo_runtime.runtime.health.heartbeat import Heartbeat
 from cosmo_runtime.runtime.health.vitals import Vitals
@@ -137,3 +139,12 @@ def test_what_does_not_make_a_run_ill_is_told_all_the_same(cosmo: Run, tmp_path:
         done = cosmo("status", "--home", tmp_path)
     assert done.code == 0
     assert done.out.startswith("well, but [episodes.activities]: no 'lie'\n")
+
+
+def test_a_run_on_a_full_disk_is_not_well_though_its_last_heartbeat_said_so(
+    cosmo: Run, tmp_path: Path, beating: subprocess.Popen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cosmo_runtime.runtime.cli.status.disk_usage", lambda path: SimpleNamespace(free=0))
+    done = cosmo("status", "--home", tmp_path)
+    assert done.code == 1
+    assert "is full, so that no heartbeat can be kept; its last heartbeat was " in done.out
