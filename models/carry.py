@@ -46,13 +46,14 @@ def export_bundle(bundle: Bundle, file: Path, key: Optional[bytes] = None) -> No
     """
     if file.exists():
         raise BundleError(f"{file} exists already: choose another name, or move it away")
-    parts = {path.name: path.read_bytes() for path in sorted(bundle.path.iterdir()) if path.is_file()}
+    files = [path for path in sorted(bundle.path.iterdir()) if path.is_file() and not path.name.startswith(".")]
+    parts = {path.name: path.read_bytes() for path in files}
     if key:
         parts[_SIGNATURE] = _sign(parts, key)
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as tar:
         for name, part in parts.items():
-            member = tarfile.TarInfo(f"{bundle.path.name}/{name}")
+            member = tarfile.TarInfo(f"{bundle.path.resolve().name}/{name}")
             member.size, member.mode = len(part), 0o600
             tar.addfile(member, io.BytesIO(part))
     try:

@@ -86,10 +86,12 @@ class Shelf:
     def find(self, asked: str) -> Path:
         """Returns the folder that a path, a name in ``bundles`` or a name of shipped encoders refers to."""
         path = Path(asked)
-        if path.exists():
-            return path
+        return path if path.exists() else self.named(asked) or path
+
+    def named(self, name: str) -> Optional[Path]:
+        """Returns the folder of a name in ``bundles`` or of shipped encoders; None if there is none."""
         encoders = {folder.name: folder for folder in SHIPPED_ENCODERS.iterdir()} if SHIPPED_ENCODERS.is_dir() else {}
-        return {**encoders, **self._paths()}.get(asked, path)
+        return {**encoders, **self._paths()}.get(name)
 
     def sweep(self) -> None:
         """Removes the leftovers of killed processes, and puts back what they had moved aside."""

@@ -92,12 +92,13 @@ class TeachingApi:
         shown = await beside(_shown, self._shelf)
         if base not in [model["name"] for model in shown["models"]] + shown["encoders"]:
             raise Refused(f"There is no model {base!r}.", 404)
+        folder = await beside(self._shelf.named, str(base))  # a folder beside the page may have the same name
         labels = await beside(self._labels_of, names)
         if not labels:
             raise Refused("Choose a session that has labels.")
         if self._job:  # checked last, because another page may have started meanwhile
             raise Refused("A model is being taught already.", 409)
-        words = ["--bundle", str(base), "--keep", "all" if content.get("keep", True) else "none"]
+        words = ["--bundle", str(folder or base), "--keep", "all" if content.get("keep", True) else "none"]
         self._stopped = False
         self._job = asyncio.ensure_future(self._teach(labels, words))
         return web.json_response({}, status=202)

@@ -45,6 +45,15 @@ def test_a_bundle_arrives_as_it_left(tmp_path: Path, shelf: Shelf) -> None:
     assert arrived.digest == load_bundle(SHIPPED_BUNDLE).digest
 
 
+def test_a_bundle_that_is_named_by_a_dot_and_holds_a_hidden_file_arrives(
+    tmp_path: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shutil.copytree(SHIPPED_BUNDLE, tmp_path / "mine"))
+    (tmp_path / "mine" / ".DS_Store").write_bytes(b"a file manager's")
+    export_bundle(load_bundle(Path()), tmp_path / "dot.tar")
+    assert import_bundle(tmp_path / "dot.tar", shelf).path.name == "mine"
+
+
 def test_what_ships_is_not_imported_and_another_one_of_its_name_does_not_hide_it(tmp_path: Path, shelf: Shelf) -> None:
     export_bundle(load_bundle(SHIPPED_BUNDLE), tmp_path / "shipped.tar")
     with pytest.raises(BundleError, match="holds everyday as it ships with this version; there is nothing to import"):

@@ -314,3 +314,15 @@ def test_a_user_without_a_home_has_the_shipped_bundles_and_is_told_why_no_other_
     assert "person" in [shelved.name for shelved in Shelf().bundles()]
     with pytest.raises(BundleError, match="no home folder; set HOME or XDG_DATA_HOME"):
         Shelf().use("person")
+
+
+def test_a_name_means_no_folder_of_the_same_name_where_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "person").mkdir()
+    shelf = Shelf(tmp_path / "bundles")
+    assert shelf.find("person") == Path("person")
+    named = shelf.named("person")
+    assert named is not None and named.is_absolute()
+    assert (named != tmp_path / "person", shelf.named("nothing")) == (True, None)
