@@ -28,7 +28,7 @@ from cosmo_runtime.runtime.health.metrics import MetricsServer
 from cosmo_runtime.runtime.health.notify import Notifier
 from cosmo_runtime.runtime.health.vitals import Vitals
 from cosmo_runtime.runtime.recognition.follow import Follower
-from cosmo_runtime.runtime.recognition.loop import EndOfRun, Sink, recognise
+from cosmo_runtime.runtime.recognition.loop import EndOfRun, Sink, call_all, recognise
 from cosmo_runtime.runtime.recognition.recognizer import Recognizer
 from cosmo_runtime.runtime.run import Run, open_replay, until
 from cosmo_runtime.runtime.selection.policy import Selection
@@ -93,8 +93,7 @@ def run(options: argparse.Namespace) -> int:
             whole = False
         finally:
             gc.unfreeze()
-            for sink in sinks.all:
-                sink.close()
+            call_all(sinks.all, "close")
     return _conclude(options, run, sinks, whole)
 
 
