@@ -40,13 +40,12 @@ from cosmo_runtime.sensors.events import Event, Sample, StateChange, Truth
 from cosmo_runtime.sensors.simulation.motion import Motion
 from cosmo_runtime.sensors.simulation.offline import events, infos_of
 from cosmo_runtime.sensors.simulation.person import HALF_CAMERA, SimulatedPerson
-from cosmo_runtime.sensors.simulation.utd import ACTIVITIES, Trial, UtdMotion
+from cosmo_runtime.sensors.simulation.utd import Trial, UtdMotion
 from cosmo_runtime.sources import parse_source
 from cosmo_runtime.training.benchmark.everyday import taught_by
 from cosmo_runtime.training.datasets.everyday import LIKE_NAMED
 
 STILL = "still"
-THIGH_ACTIONS = {ACTIVITIES[action] for action in range(22, 28)}
 FALL = AlarmRule(name="fall", activity="fall", held_s=1)
 SWEEP = {"on_s": (0.5, 1.0, 1.5, 2.0, 2.5), "off_s": (0.5, 1.0, 2.0, 3.0, 4.0, 5.0), "least_s": (1.0, 2.0, 3.0)}
 
@@ -134,7 +133,7 @@ def _on_the_wrist(stream: Iterator[Event], trials: Sequence[Trial]) -> Iterator[
     thigh = [
         (round(trial.start_s * 1e9) - half_ns, round(trial.end_s * 1e9) + half_ns)
         for trial in trials
-        if trial.action in THIGH_ACTIONS
+        if trial.place == "thigh"
     ]
     on_the_thigh = False
     for event in stream:

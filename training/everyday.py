@@ -25,8 +25,9 @@ MIX: Tuple[Tuple[Tuple[bool, bool, bool], float], ...] = (
     ((True, False, False), 0.2),
     ((False, False, True), 0.15),
 )
-"""Sets of IMU, depth and radar with which each window is answered, and each answer's weight in the loss. A further set is
-drawn at random for each minibatch."""
+"""The sets of IMU, depth and radar with which each window is answered, and the weight of each answer in the loss. A
+further set is drawn at random for each minibatch."""
+
 
 _FUSED = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 4)  # on a CPU
 

@@ -10,7 +10,7 @@ import scipy.io
 
 pytest.importorskip("torch")
 
-from cosmo_runtime.sensors.simulation.utd import trial_names
+from cosmo_runtime.sensors.simulation.utd import trial_names, trial_numbers
 from cosmo_runtime.training.datasets import utd
 from cosmo_runtime.training.datasets.store import DataSetError
 
@@ -95,7 +95,7 @@ def test_the_published_split_names_trials_that_are_there(folder: Path) -> None:
     for rate, times in {5: 1, 10: 2, 15: 3, 20: 4, 30: 6, 40: 8}.items():
         names = split.labelled[rate]
         assert set(names) <= training
-        actions = [int(name[1 : name.index("_")]) for name in names]
+        actions = [trial_numbers(name)[0] for name in names]
         np.testing.assert_array_equal(np.bincount(actions)[1:], times)
 
 
