@@ -20,7 +20,7 @@ from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.runtime.cli.common import DONE, FAILED, TERMINAL, Failure, UsageError, chosen_bundle, say, version
 from cosmo_runtime.runtime.cli.options import DEFAULT_HOME
 from cosmo_runtime.runtime.cli.page import Opened, open_page
-from cosmo_runtime.runtime.cli.rig import check_recording, connect_rig, free_recording, open_writer, story
+from cosmo_runtime.runtime.cli.rig import check_recording, connect_rig, free_recording, open_writer, run_metadata
 from cosmo_runtime.runtime.cli.signals import stop_on_signals
 from cosmo_runtime.runtime.config import Config, load_config
 from cosmo_runtime.runtime.engines.choose import open_engine
@@ -165,7 +165,7 @@ def _open_sinks(
         stack.enter_context(home.heartbeat(vitals))
     if options.record:
         windows = windows_key(bundle.spec, config.recognition.lateness_ms)
-        about = {"windows": windows, "bundle": bundle.path.name, "source": run.title, **story(options, config)}
+        about = {"windows": windows, "bundle": bundle.path.name, "source": run.title, **run_metadata(options, config)}
         writer = open_writer(options.record, free_recording(options.record), options, run.infos, about)
         stack.callback(writer.close)
         recordings.append(RecordingSink(writer))

@@ -1,4 +1,4 @@
-"""Personalisation as people meet it, on a small model of someone who sways."""
+"""Fine-tuning as people meet it, on a small model of someone who sways."""
 
 from __future__ import annotations
 

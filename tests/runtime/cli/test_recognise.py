@@ -101,8 +101,8 @@ def kept(tmp_path: Path, infos: Dict[str, SensorInfo], events: List[Event]) -> P
 def recognised(tmp_path: Path, infos: Dict[str, SensorInfo], events: List[Event], spec: ModelSpec) -> Path:
     """Those events, recorded by a run that also kept its windows."""
     aligner = Aligner(spec, rigs.infos(imu=100, radar=20))
-    story = {"windows": windows_key(spec, 300)}
-    with RecordingWriter(tmp_path / "run.mcap", {name: infos[name] for name in ("imu", "radar")}, story) as writer:
+    metadata = {"windows": windows_key(spec, 300)}
+    with RecordingWriter(tmp_path / "run.mcap", {name: infos[name] for name in ("imu", "radar")}, metadata) as writer:
         for event in events:
             writer.write(event)
             for window in aligner.feed(event):
