@@ -211,7 +211,7 @@ def test_a_replay_changes_to_the_bundle_put_in_use_and_loses_no_window(
     for line, same in zip(lines, alone.lines):
         assert list(line["probabilities"].values()) == list(same["probabilities"].values())
         assert next(iter(line["probabilities"])) == {"a": "walk", "b": "to walk"}[line["bundle"]]
-    assert "of which by a " in done.err
+    assert "answered by a " in done.err
 
 
 def test_other_windows_follow_without_a_gap_where_nothing_is_compared(
