@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
         failed += _tell_who_learned(began, options.participant)
     if options.participant and unread:
         these = counted(unread, "recording or folder was", "recordings or folders were")
-        say(f"{these} not read, so nobody knows whether {options.participant} is in it: see above, and look")
+        say(f"{these} not read and may show {options.participant}: see above, and look yourself")
         failed += unread
     if options.participant and not any(same_person(who, options.participant) for who in people):
         others = ", ".join(sorted(people - {""}))
@@ -118,7 +118,7 @@ def _tell_who_learned(began: Set[str], who: str) -> int:
     for shelved in shelf.bundles():
         if not shelved.bundle:
             unread += 1
-            say(f"the model {shelved.path} cannot be read, so nobody knows whether it learned from {who}")
+            say(f"the model {shelved.path} cannot be read, and may have learned from {who}")
             continue
         recordings = shelved.bundle.provenance.get("recordings")
         if isinstance(recordings, list) and not began.isdisjoint(map(str, recordings)):

@@ -207,6 +207,7 @@ def _selection(config: Config, run: Run) -> Selection:
 
 
 def _refuse_nonsense(options: argparse.Namespace, config: Config, bundle: Bundle) -> None:
+    """Refuses options that contradict each other, the model, or the configuration."""
     unknown = [name for name in options.sensors if name not in bundle.spec.sensors]
     if unknown:
         known = ", ".join(bundle.spec.sensors)
@@ -218,16 +219,8 @@ def _refuse_nonsense(options: argparse.Namespace, config: Config, bundle: Bundle
     for option in ("expires", "keep", "participant", "operator", "note", "consent_until"):
         if getattr(options, option) and not options.record:
             raise UsageError(f"--{option.replace('_', '-')} needs --record")
-    if options.summary and not options.summary.parent.is_dir():
-        raise Failure(f"--summary {options.summary}: there is no folder {options.summary.parent}")
-    is_file = options.summary and (options.summary.is_file() or not options.summary.exists())
-    if is_file and not os.access(options.summary.parent, os.W_OK):
-        raise Failure(f"--summary {options.summary}: the folder {options.summary.parent} cannot be written to")
     if options.summary:
-        try:
-            refuse_other_content(options.summary)
-        except OSError as error:
-            raise Failure(f"--summary {options.summary}: {error.strerror}") from error
+        _refuse_summary(options.summary)
     if not options.web and (options.listen or options.token or options.token_file or options.recordings):
         raise UsageError("--listen, --token, --token-file and --recordings need --web")
     if options.speed != "1" and not options.replay:
@@ -243,6 +236,18 @@ def _refuse_nonsense(options: argparse.Namespace, config: Config, bundle: Bundle
     elif not options.replay and (config.alarms or config.mqtt):
         what = " and ".join(["alarms"] * bool(config.alarms) + ["[mqtt]"] * bool(config.mqtt))
         say(f"{options.config}: {what} need --home; without it, nobody is alarmed or told")
+
+
+def _refuse_summary(path: Path) -> None:
+    """Refuses a summary that could not be written at the end."""
+    if not path.parent.is_dir():
+        raise Failure(f"--summary {path}: there is no folder {path.parent}")
+    if (path.is_file() or not path.exists()) and not os.access(path.parent, os.W_OK):
+        raise Failure(f"--summary {path}: the folder {path.parent} cannot be written to")
+    try:
+        refuse_other_content(path)
+    except OSError as error:
+        raise Failure(f"--summary {path}: {error.strerror}") from error
 
 
 def _refuse_other_kinds(run: Run, bundle: Bundle) -> None:

@@ -123,7 +123,8 @@ def _prompter(options: argparse.Namespace) -> Optional[Prompter]:
         beep=TERMINAL.bell if to_screen else lambda: None,
         on_done=keep_labels,
     )
-    say(f"{options.prompt}: {prompter.total} times an activity, {_minutes(prompter.seconds)} in all")
+    to_do = counted(prompter.total, "activity", "activities")
+    say(f"{options.prompt}: {to_do}, repetitions included, in {_minutes(prompter.seconds)}")
     times: Counter[str] = Counter()
     for activity in activities:
         times[activity.name] += activity.times

@@ -108,12 +108,7 @@ def read_session(base: Base, labels: Mapping[Path, Sequence[Segment]], keep: Opt
             of ``keep``, or has no memory of it; or the base was trained on one of the recordings, so that before and
             after cannot be compared.
     """
-    for path in labels:
-        if Recording(path).began in base.provenance.get("recordings", ()):
-            raise FinetuneError(
-                f"{base.path} has learned from {path.name} already; start from the model before it: "
-                f"cosmo-runtime bundle rollback, or --bundle {base.provenance.get('base', 'PATH')}"
-            )
+    _refuse_known(base, labels)
     names = _as_in(base, (segment.activity for segments in labels.values() for segment in segments))
     rows = [
         (path, row._replace(activity=names[row.activity]))
@@ -129,13 +124,7 @@ def read_session(base: Base, labels: Mapping[Path, Sequence[Segment]], keep: Opt
     if len(classes) < 2:
         raise FinetuneError(f"the new model would know {classes[0]!r} alone: label another activity, or keep some")
 
-    # While windows are cut, each example is its own class. So each window's example is known.
-    numbered = base.spec.model_copy(update={"classes": tuple(map(str, range(len(rows))))})
-    parts = []
-    for path in labels:
-        examples = [row._replace(activity=str(n)) for n, (of, row) in enumerate(rows) if of == path]
-        parts.append(recording.windows(path, numbered, None, examples, group="one person"))
-    windows = Windows.concatenate(parts)
+    windows = _windows_by_example(base.spec, list(labels), rows)
     of_example = np.array([classes.index(segment.activity) for _, segment in rows] + [UNLABELLED])  # -1 is the last one
     session = Session(
         base.spec.model_copy(update={"classes": tuple(classes)}),
@@ -143,17 +132,42 @@ def read_session(base: Base, labels: Mapping[Path, Sequence[Segment]], keep: Opt
         windows.labels,
         [began for path in labels for began in _beginnings(path)],
     )
-    for name in labelled:
-        usable = np.unique(session.examples[session.windows.labels == classes.index(name)])
-        if len(usable) < 2:
-            raise FinetuneError(
-                f"{name!r}: {len(usable)} of its examples can be learned from, and two are needed. A window ends every "
-                f"{base.spec.hop_s:g} s and is of the example that its middle lies in: label longer ones, or more"
-            )
+    _refuse_single_examples(session, labelled)
     if base.network is not None:
         return session
     spec, windows = without_absent(session.spec, session.windows)
     return replace(session, spec=spec, windows=windows)
+
+
+def _refuse_known(base: Base, paths: Iterable[Path]) -> None:
+    """Refuses recordings that have taught the base already."""
+    for path in paths:
+        if Recording(path).began in base.provenance.get("recordings", ()):
+            raise FinetuneError(
+                f"{base.path} has learned from {path.name} already; start from the model before it: "
+                f"cosmo-runtime bundle rollback, or --bundle {base.provenance.get('base', 'PATH')}"
+            )
+
+
+def _windows_by_example(spec: ModelSpec, paths: Sequence[Path], rows: Sequence[Tuple[Path, Segment]]) -> Windows:
+    """The windows of the recordings. The label of each is the number of the row whose example it shows."""
+    numbered = spec.model_copy(update={"classes": tuple(map(str, range(len(rows))))})
+    parts = []
+    for path in paths:
+        examples = [row._replace(activity=str(n)) for n, (of, row) in enumerate(rows) if of == path]
+        parts.append(recording.windows(path, numbered, None, examples, group="one person"))
+    return Windows.concatenate(parts)
+
+
+def _refuse_single_examples(session: Session, labelled: Iterable[str]) -> None:
+    """Refuses activities with fewer than two examples: one is learned from, another is held out."""
+    for name in labelled:
+        usable = np.unique(session.examples[session.windows.labels == session.spec.classes.index(name)])
+        if len(usable) < 2:
+            raise FinetuneError(
+                f"{name!r}: {len(usable)} of its examples can be learned from, and two are needed. A window ends every "
+                f"{session.spec.hop_s:g} s and is of the example that its middle lies in: label longer ones, or more"
+            )
 
 
 def _beginnings(path: Path) -> list[str]:
