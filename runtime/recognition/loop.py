@@ -259,7 +259,7 @@ def recognise(
             idling.run_soon()
             answered = True
         if isinstance(event, Sample):
-            steps.take(aligner.kept(event))  # only now, for a window is not to wait for it
+            steps.take(aligner.kept(event))  # only now, because no window may wait for it
         behind_ms = steps.look(now_ns) if windows or empty else None
         if behind_ms is not None:
             _log.warning("%s", in_words(behind_ms))

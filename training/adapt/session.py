@@ -64,7 +64,7 @@ class Session:
         if not test.any():
             length = f"{self.spec.window_s:g} s"
             raise FinetuneError(
-                "what is learned could not be measured, for all windows of the last examples overlap learned ones: "
+                "what is learned could not be measured, because all windows of the last examples overlap learned ones: "
                 f"label longer stretches, or more of them, with {length} between"
             )
         return training, test
