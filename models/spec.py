@@ -172,7 +172,7 @@ class ModelSpec(BaseModel):
             raise ValueError(f"readings must be of different sets of {self.sensors}, not of {named}")
         unknown = {name for reading in self.readings for name in reading.expected} - set(self.classes)
         if unknown:
-            raise ValueError(f"a reading expects {', '.join(sorted(unknown))}, which is no activity of this model")
+            raise ValueError(f"a reading expects {', '.join(sorted(unknown))}, which is not an activity of this model")
         return self
 
     @model_validator(mode="after")

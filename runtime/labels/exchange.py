@@ -107,7 +107,7 @@ def from_label_studio(content: bytes) -> List[Label]:
     """Reads the time series labels in an export of one task, of the long form or of JSON-MIN.
 
     Raises:
-        ValueError: it is none, it has labels of several tasks, or its times are no numbers of seconds.
+        ValueError: it is none, it has labels of several tasks, or its times are not numbers of seconds.
     """
     try:
         exported = json.loads(content)

@@ -106,7 +106,7 @@ def published_split(folder: Path) -> Split:
     except OSError as error:
         raise DataSetError(f"{path} cannot be read ({error.strerror}). Put it beside Inertial and Depth.") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataSetError(f"{path} is no list of labelled trials ({error!r}). Fetch it again.") from error
+        raise DataSetError(f"{path} is not a list of labelled trials ({error!r}). Fetch it again.") from error
 
 
 def trials(folder: Path, spec: ModelSpec, cache: Path, names: Optional[Sequence[str]] = None) -> Windows:

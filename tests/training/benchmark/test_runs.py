@@ -138,7 +138,7 @@ def test_a_damaged_stage_1_is_named(run, results, damage):
     (stage_1,) = (results.folder / "stage-1").iterdir()
     stage_1.write_bytes(damage(stage_1.read_bytes()))
     results.file(job.name).unlink()
-    with pytest.raises(ResultError, match=rf"{stage_1.name} is no whole stage 1 .* Delete it; it is learned again"):
+    with pytest.raises(ResultError, match=rf"{stage_1.name} is not a whole stage 1 .* Delete it to learn it again"):
         run([job])
 
 

@@ -121,14 +121,14 @@ def test_what_is_missing_or_broken_is_named(folder: Path, tmp_path: Path) -> Non
     with pytest.raises(DataSetError, match=r"label_splits.json cannot be read"):
         utd.published_split(tmp_path)
     (tmp_path / "label_splits.json").write_text('{"train_subjects": 5}')
-    with pytest.raises(DataSetError, match=r"label_splits.json is no list of labelled trials"):
+    with pytest.raises(DataSetError, match=r"label_splits.json is not a list of labelled trials"):
         utd.published_split(tmp_path)
     for split in (
         {"train_subjects": ["1"], "test_subjects": [7], "labelled_trials_by_rate_percent": {}},
         {"train_subjects": [1], "test_subjects": [7], "labelled_trials_by_rate_percent": {"5": "a1_s1_t1"}},
     ):
         (tmp_path / "label_splits.json").write_text(json.dumps(split))
-        with pytest.raises(DataSetError, match=r"label_splits.json is no list .*no trial or subject of UTD-MHAD: "):
+        with pytest.raises(DataSetError, match=r"label_splits.json is not a list .*no trial or subject of UTD-MHAD: "):
             utd.published_split(tmp_path)
     inertial = tmp_path / "Inertial" / f"{NAME}_inertial.mat"
     inertial.parent.mkdir()
