@@ -113,7 +113,7 @@ def key_here(engine: str, precision: str) -> EngineKey:
     else:
         version = onnxruntime.__version__
         if PROVIDERS[engine] not in onnxruntime.get_available_providers():
-            raise EngineError(f"{engine}: needs onnxruntime-gpu in the place of onnxruntime")
+            raise EngineError(f"{engine}: needs onnxruntime-gpu instead of onnxruntime")
     gpu = find_gpu()
     if gpu is None:
         raise EngineError(f"{engine}: no NVIDIA GPU, or no driver for it (libcuda.so.1), was found")

@@ -211,7 +211,7 @@ def test_an_engine_that_was_never_built_says_how_to_build_it(bundle: Bundle, ins
 @pytest.mark.parametrize("choice", ["onnxruntime-cuda", "onnxruntime-tensorrt"])
 def test_a_provider_that_is_not_installed_is_told(bundle: Bundle, choice: str, install_gpu: Any) -> None:
     install_gpu()
-    with pytest.raises(EngineError, match=f"{choice}: needs onnxruntime-gpu in the place of onnxruntime"):
+    with pytest.raises(EngineError, match=f"{choice}: needs onnxruntime-gpu instead of onnxruntime"):
         open_engine(bundle, choice)
 
 
