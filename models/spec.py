@@ -191,6 +191,11 @@ class ModelSpec(BaseModel):
         """Kind of each sensor, by name."""
         return {modality.sensor: modality.kind for modality in self.modalities}
 
+    def unknown(self, sensors: Iterable[str]) -> str:
+        """Says which of these sensors it does not know; empty if it knows all of them."""
+        unknown = [name for name in sensors if name not in self.sensors]
+        return f"knows no sensor {', '.join(unknown)}; it knows {', '.join(self.sensors)}" if unknown else ""
+
     def reading(self, presence: Iterable[Any]) -> Reading:
         """How to read the probabilities of windows, by whether each sensor takes part, in the order of ``sensors``."""
         sensors = tuple(name for name, there in zip(self.sensors, presence) if there)

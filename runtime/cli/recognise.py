@@ -208,12 +208,9 @@ def _selection(config: Config, run: Run) -> Selection:
 
 def _refuse_nonsense(options: argparse.Namespace, config: Config, bundle: Bundle) -> None:
     """Refuses options that contradict each other, the model, or the configuration."""
-    unknown = [name for name in options.sensors if name not in bundle.spec.sensors]
+    unknown = bundle.spec.unknown(options.sensors)
     if unknown:
-        known = ", ".join(bundle.spec.sensors)
-        raise UsageError(
-            f"--sensors: the model {bundle.path.name} knows no sensor {', '.join(unknown)}; it knows {known}"
-        )
+        raise UsageError(f"--sensors: the model {bundle.path.name} {unknown}")
     if options.replay and (options.emulate or options.record or options.auto_sync):
         raise UsageError("--replay cannot be used with --emulate, --record or --auto-sync")
     for option in ("expires", "keep", "participant", "operator", "note", "consent_until"):
