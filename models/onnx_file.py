@@ -37,7 +37,7 @@ def check_stands_alone(file: Path, but_for: Optional[str] = None) -> None:
 
     Args:
         file: the model.
-        but_for: the name of a file beside it that may hold weights, for a digest covers it, too.
+        but_for: the name of a file beside it that may hold weights, because a digest covers it.
 
     Raises:
         OnnxFileError: there are such weights, or the file is not an ONNX model.

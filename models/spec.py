@@ -172,7 +172,7 @@ class ModelSpec(BaseModel):
             raise ValueError(f"readings must be of different sets of {self.sensors}, not of {named}")
         unknown = {name for reading in self.readings for name in reading.expected} - set(self.classes)
         if unknown:
-            raise ValueError(f"a reading expects {', '.join(sorted(unknown))}, which is no activity of this model")
+            raise ValueError(f"a reading expects {', '.join(sorted(unknown))}, which is not an activity of this model")
         return self
 
     @model_validator(mode="after")
@@ -190,6 +190,11 @@ class ModelSpec(BaseModel):
     def kinds(self) -> Dict[str, str]:
         """Kind of each sensor, by name."""
         return {modality.sensor: modality.kind for modality in self.modalities}
+
+    def unknown(self, sensors: Iterable[str]) -> str:
+        """Says which of these sensors it does not know; empty if it knows all of them."""
+        unknown = [name for name in sensors if name not in self.sensors]
+        return f"knows no sensor {', '.join(unknown)}; it knows {', '.join(self.sensors)}" if unknown else ""
 
     def reading(self, presence: Iterable[Any]) -> Reading:
         """How to read the probabilities of windows, by whether each sensor takes part, in the order of ``sensors``."""

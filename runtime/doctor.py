@@ -90,11 +90,9 @@ def _model(names: Sequence[str], path: Path, config: Config) -> Tuple[List[Findi
     settings = config.recognition
     try:
         bundle = load_bundle(path).at_hop(settings.hop_s)
-        unknown = ", ".join(name for name in names if name not in bundle.spec.sensors)
+        unknown = bundle.spec.unknown(names)
         if unknown:
-            raise BundleError(
-                f"{path} knows no sensor {unknown}; it knows {', '.join(bundle.spec.sensors)}: see --sensors"
-            )
+            raise BundleError(f"{path} {unknown}: see --sensors")
         engine = open_engine(bundle, settings.engine, settings.threads)
         noise = random_inputs(bundle.spec, np.random.default_rng(0))
         window = {name: array[0] for name, array in noise.items()}

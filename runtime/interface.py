@@ -204,7 +204,7 @@ def recognise(
         sensors: names of the sensors.
         emulate: the motion of an emulated rig, for example ``person``. By default the sensors are real.
         model: a model, its name or its folder. By default the one in use; for a simulated person the one that knows it.
-        config: a ``cosmo.toml``, whose sensors count. How a model answers is the model's.
+        config: a ``cosmo.toml``. Only its sensors are used: how it answers is the model's own.
         seconds: how long to recognise, more than 0. By default until the iteration stops.
 
     Returns:
@@ -212,7 +212,7 @@ def recognise(
         how many, if you take predictions too slowly.
 
     Raises:
-        ValueError: ``seconds`` is no such number; while iterating: the model does not know one of the sensors.
+        ValueError: ``seconds`` is not above 0; while iterating: the model does not know one of the sensors.
         SensorError: a sensor cannot be used; while iterating.
     """
     if seconds is not None and not 0 < seconds < math.inf:
@@ -229,11 +229,9 @@ def _recognised(
 ) -> Iterator[Prediction]:
     if not isinstance(model, Model):
         model = load_model(model) if model else Model(Shelf(motion=emulate).in_use)
-    unknown = [name for name in sensors if name not in model.spec.sensors]
+    unknown = model.spec.unknown(sensors)
     if unknown:
-        raise ValueError(
-            f"the model {model.name} knows no sensor {', '.join(unknown)}; it knows {', '.join(model.spec.sensors)}"
-        )
+        raise ValueError(f"the model {model.name} {unknown}")
     with ExitStack() as stack:
         run = open_live(sensors, load_config(Path(config) if config else None), stack, emulate=emulate)
         for name, info in run.infos.items():

@@ -1,4 +1,4 @@
-"""Fixtures that every room's tests share."""
+"""Fixtures that the tests of all packages share."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def no_waiting_for_the_disk() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def tried_bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where it is kept which bundles were tried: all tests share it, for a trial takes a second."""
+    """Where it is kept which bundles were tried: all tests share it, because a trial takes a second."""
     return tmp_path_factory.mktemp("tried")
 
 

@@ -40,15 +40,25 @@ from cosmo_runtime.sensors.events import Event, Sample, StateChange, Truth
 from cosmo_runtime.sensors.simulation.motion import Motion
 from cosmo_runtime.sensors.simulation.offline import events, infos_of
 from cosmo_runtime.sensors.simulation.person import HALF_CAMERA, SimulatedPerson
-from cosmo_runtime.sensors.simulation.utd import ACTIVITIES, Trial, UtdMotion
+from cosmo_runtime.sensors.simulation.utd import Trial, UtdMotion
 from cosmo_runtime.sources import parse_source
 from cosmo_runtime.training.benchmark.everyday import taught_by
 from cosmo_runtime.training.datasets.everyday import LIKE_NAMED
 
 STILL = "still"
-THIGH_ACTIONS = {ACTIVITIES[action] for action in range(22, 28)}
 FALL = AlarmRule(name="fall", activity="fall", held_s=1)
+LATER_NS = 2 * 10**9
+"""How long after a fall its alarm is right: a window ends one second after its middle, and ``FALL`` holds for one."""
 SWEEP = {"on_s": (0.5, 1.0, 1.5, 2.0, 2.5), "off_s": (0.5, 1.0, 2.0, 3.0, 4.0, 5.0), "least_s": (1.0, 2.0, 3.0)}
+
+
+class Answer(NamedTuple):
+    """What a model says about one window."""
+
+    end_ns: int
+    middle_ns: int
+    activity: str
+    confidence: float
 
 
 class Stream(NamedTuple):
@@ -57,13 +67,13 @@ class Stream(NamedTuple):
     name: str
     hop_ns: int
     seconds: float
-    windows: List[Tuple[int, int, str, float]]  # end, middle, activity, confidence
+    windows: List[Answer]
     truths: List[Segment]
 
 
 class Answers(Sink):
     def __init__(self) -> None:
-        self.windows: List[Tuple[int, int, str, float]] = []
+        self.windows: List[Answer] = []
         self.truths = TruthLine()
         self.end_ns = 0
 
@@ -74,7 +84,7 @@ class Answers(Sink):
     def outcome(self, outcome: Outcome) -> None:
         prediction = outcome.prediction
         self.end_ns = prediction.window_end_ns
-        self.windows.append((self.end_ns, outcome.middle_ns, prediction.activity, prediction.confidence))
+        self.windows.append(Answer(self.end_ns, outcome.middle_ns, prediction.activity, prediction.confidence))
 
 
 def motions(source: str) -> Iterator[Tuple[str, Motion, int]]:
@@ -122,8 +132,8 @@ def streams(source: str, bundle_folder: Path, seconds: float, cache: Path) -> It
             file.write_text(json.dumps({"windows": answers.windows, "truths": truths, "hop_ns": bundle.spec.hop_ns}))
             print(f"{name}: {len(answers.windows)} windows", flush=True)
         kept = json.loads(file.read_text())
-        windows = [tuple(window) for window in kept["windows"]]
-        span_s = (windows[-1][0] - windows[0][0]) / 1e9
+        windows = [Answer(*window) for window in kept["windows"]]
+        span_s = (windows[-1].end_ns - windows[0].end_ns) / 1e9
         truths = [Segment(*item) for item in kept["truths"]]
         yield Stream(name, kept["hop_ns"], span_s, windows, [_named(truth, bundle.spec.classes) for truth in truths])
 
@@ -134,7 +144,7 @@ def _on_the_wrist(stream: Iterator[Event], trials: Sequence[Trial]) -> Iterator[
     thigh = [
         (round(trial.start_s * 1e9) - half_ns, round(trial.end_s * 1e9) + half_ns)
         for trial in trials
-        if trial.action in THIGH_ACTIONS
+        if trial.place == "thigh"
     ]
     on_the_thigh = False
     for event in stream:
@@ -155,19 +165,23 @@ def _named(truth: Segment, classes: Sequence[str]) -> Segment:
     return truth._replace(activity=known if known in classes else NONE)
 
 
-def episodes_of(stream: Stream, config: EpisodesConfig) -> Tuple[List[Episode], List[int]]:
-    """The stream's episodes, and the times at which the fall alarm was raised."""
-    rule, watch, alarms = config.rule(), Watch(FALL), []
+def episodes_of(
+    windows: Sequence[Answer], hop_ns: int, config: EpisodesConfig, alarm: AlarmRule
+) -> Tuple[List[Episode], List[bool]]:
+    """The episodes of a stream, and for each window whether what the alarm watches for is met."""
+    rule, watch, half_ns = config.rule(), Watch(alarm), hop_ns // 2
     ended: List[Episode] = []
-    raised = False
-    for end_ns, middle_ns, activity, confidence in stream.windows:
-        half_ns = stream.hop_ns // 2
-        ended += rule.feed(Observation(middle_ns - half_ns, middle_ns + half_ns, activity, confidence))
-        met = rule.current is not None and watch.met(rule.current)
-        if met and not raised:
-            alarms.append(end_ns)
-        raised = met
-    return ended + rule.finish(), alarms
+    met: List[bool] = []
+    for window in windows:
+        middle_ns = window.middle_ns
+        ended += rule.feed(Observation(middle_ns - half_ns, middle_ns + half_ns, window.activity, window.confidence))
+        met.append(rule.current is not None and watch.met(rule.current))
+    return ended + rule.finish(), met
+
+
+def raised_at(windows: Sequence[Answer], met: Sequence[bool]) -> List[int]:
+    """The ends of the windows that raised the alarm."""
+    return [window.end_ns for window, before, now in zip(windows, [False, *met], met) if now and not before]
 
 
 def joined(truths: Sequence[Segment], config: EpisodesConfig) -> List[Segment]:
@@ -208,7 +222,7 @@ def falls(stream: Stream, alarms: Sequence[int]) -> Dict[str, Any]:
     true = [truth for truth in stream.truths if truth.activity == "fall"]
     delays, right = [], set()
     for fall in true:
-        within = [at_ns for at_ns in alarms if fall.start_ns <= at_ns <= fall.end_ns + 2 * 10**9]
+        within = [at_ns for at_ns in alarms if fall.start_ns <= at_ns <= fall.end_ns + LATER_NS]
         right.update(within)
         if within:
             delays.append((within[0] - fall.start_ns) / 1e9)
@@ -220,7 +234,8 @@ def measure(all_streams: Sequence[Stream], config: EpisodesConfig) -> Dict[str, 
     total: Dict[str, Any] = {"true": 0, "found": 0, "extra": 0, "edges_s": [], "falls": 0, "delays_s": [], "false": 0}
     apart = {"true": 0, "found": 0, "extra": 0}
     for stream in all_streams:
-        episodes, alarms = episodes_of(stream, config)
+        episodes, met = episodes_of(stream.windows, stream.hop_ns, config, FALL)
+        alarms = raised_at(stream.windows, met)
         for key, value in {**compare(joined(stream.truths, config), episodes), **falls(stream, alarms)}.items():
             total[key] = total[key] + value
         each = compare(stream.truths, episodes)

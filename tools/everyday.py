@@ -37,6 +37,7 @@ from cosmo_runtime.training.datasets.store import DataSetError
 from cosmo_runtime.training.datasets.utd import SUBJECTS
 
 _COMMAND = "python tools/everyday.py --data PATH/utd-mhad --models PATH --json everyday.json --page everyday.md"
+_LAST_LINES = f"{_COMMAND}\n```"
 
 UNSEEN, SECONDS = range(904, 928), 150.0
 
@@ -48,14 +49,15 @@ def main() -> None:
     parser.add_argument("--test", type=numbers, default=(7, 8), help="subjects of UTD-MHAD")
     parser.add_argument("--cache", type=Path, default=cache_folder(), help="cache of windows")
     parser.add_argument("--json", type=Path, required=True, help="file for the figures")
-    parser.add_argument("--page", type=Path, help="file for the page")
+    parser.add_argument("--page", type=Path, help="file for the page; what people wrote below its commands stays")
     options = parser.parse_args()
     torch.set_num_threads(1)
     found = [path for path in sorted(options.models.iterdir()) if re.fullmatch(r".+-\d+", path.name)]
     figures = {path.name: measured(load_bundle(path), options.data, options.test, options.cache) for path in found}
     write_whole(options.json, (json.dumps(figures, indent=1) + "\n").encode())
     if options.page:
-        write_whole(options.page, page(figures).encode())
+        before = options.page.read_text(encoding="utf-8") if options.page.exists() else ""
+        write_whole(options.page, (page(figures) + below_the_commands(before)).encode())
 
 
 def measured(bundle: Bundle, data: Path, test: Sequence[int], cache: Path) -> Dict[str, Any]:
@@ -99,8 +101,8 @@ def page(figures: Mapping[str, Any]) -> str:
         [
             "# Everyday activities",
             "How well a model recognises two people whom it has never seen: subjects 7 and 8 of UTD-MHAD. Figures are "
-            f"means of {len(shipped)} seeds, lowest and highest in brackets. A window has two seconds and the activity "
-            "at its middle; two begin each second, and nothing is smoothed.",
+            f"means of {len(shipped)} seeds, with the lowest and the highest in brackets. A window lasts two seconds, "
+            "and its true activity is the one at its middle. Two windows begin each second, and nothing is smoothed.",
             "## Real people",
             _real(shipped),
             _by_activity(shipped),
@@ -108,9 +110,14 @@ def page(figures: Mapping[str, Any]) -> str:
             _falls(shipped),
             *(["## Learned from less", _less({"everyday": shipped, **others})] if others else []),
             "## Commands",
-            "\n".join(["```sh", *(found["command"] for found in figures.values()), _COMMAND, "```"]),
+            "\n".join(["```sh", *(found["command"] for found in figures.values()), _LAST_LINES]),
         ]
     )
+
+
+def below_the_commands(page: str) -> str:
+    """What people wrote on a page, below what this tool writes."""
+    return page.partition(_LAST_LINES)[2] or "\n"
 
 
 def _real(seeds: Sequence[Any]) -> str:

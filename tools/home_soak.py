@@ -46,6 +46,8 @@ activity = "fall"
 held_s = 2
 clip = true
 """
+_TOPICS = ("episodes", "alarms")
+_PICTURES = "Number(document.querySelector('[data-sensor=depth] canvas')?.dataset.pictures ?? -1)"
 _CYCLE_S = 600.0
 _LOOK_S = 10.0
 _CLIP_S = 150.0  # a clip of this age is complete; the tool deletes it, as `purge` does after days
@@ -171,9 +173,6 @@ class Box:
         return code
 
 
-_TOPICS = ("episodes", "alarms")
-
-
 def soak(box: Box, page: Any, minutes: float) -> Tuple[List[Dict[str, float]], List[Dict[str, Any]]]:
     """Breaks one thing after another. Returns what was seen every ten seconds, and the faults with their times."""
     pulls = [
@@ -222,9 +221,6 @@ def soak(box: Box, page: Any, minutes: float) -> Tuple[List[Dict[str, float]], L
                 print(json.dumps(looks[-1]), flush=True)
         page.wait_for_timeout(500)
     return looks, done
-
-
-_PICTURES = "Number(document.querySelector('[data-sensor=depth] canvas')?.dataset.pictures ?? -1)"
 
 
 def run_here(words: List[str]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Dict, List, Mapping, Sequence
 
 import numpy as np
 from rich.console import Console
@@ -50,22 +50,23 @@ def main() -> None:
         table.add_column(heading, justify="right")
     for activity, clips in _PAIRS.items():
         for clip in clips:
-            for figures in _of(real, [clip], real.duration_s, 0.0):
+            for figures in _of(real, clip, real.duration_s, 0.0):
                 table.add_row(f"{clip} (real)", *(f"{value:.2g}" for value in figures.values()))
-        simulated = [figures for person in people for figures in _of(person, [activity], 120.0, _SETTLING_S)]
+        settling_s = 0.0 if activity == "get up" else _SETTLING_S  # its start is what it is about
+        simulated = [figures for person in people for figures in _of(person, activity, 120.0, settling_s)]
         table.add_row(f"{activity} (simulated)", *_spread(simulated))
     Console(width=160).print(table)
 
 
-def _of(motion: Motion, names: Sequence[str], until_s: float, settling_s: float) -> List[Dict[str, float]]:
+def _of(motion: Motion, name: str, until_s: float, settling_s: float) -> List[Dict[str, float]]:
+    """The figures of each time the activity of this name is done."""
     starts = motion.activities(until_s)
-    ends_s = [after.start_s for after in starts[1:]]
-    spans: List[Tuple[float, float]] = [(s.start_s, end_s) for s, end_s in zip(starts, ends_s) if s.activity in names]
     found = []
-    for start_s, end_s in spans:
-        begin_s = start_s + (settling_s if names[0] not in ("get up",) else 0.0)
-        felt = motion.imu(np.arange(begin_s, end_s, 1 / _RATE_HZ), motion.imu_places[0])
-        found.append(_figures(felt, end_s - start_s))
+    for start, after in zip(starts, starts[1:]):
+        if start.activity == name:
+            times_s = np.arange(start.start_s + settling_s, after.start_s, 1 / _RATE_HZ)
+            felt = motion.imu(times_s, motion.imu_places[0])
+            found.append(_figures(felt, after.start_s - start.start_s))
     return found
 
 

@@ -40,7 +40,7 @@ from cosmo_runtime.sensors.simulation.motion import Motion
 from cosmo_runtime.sensors.simulation.nobody import EmptyRoom, Unworn
 from cosmo_runtime.sensors.simulation.offline import events, infos_of
 from cosmo_runtime.sensors.simulation.person import HALF_CAMERA
-from cosmo_runtime.sensors.simulation.utd import ACTIVITIES
+from cosmo_runtime.sensors.simulation.utd import ACTIVITIES, ON_THE_THIGH
 from cosmo_runtime.sources import parse_numbers
 from cosmo_runtime.training.benchmark.everyday import taught_by
 from cosmo_runtime.training.datasets.motion import utd_streams
@@ -49,7 +49,6 @@ from cosmo_runtime.training.datasets.stream import at_middle, windows_of
 from cosmo_runtime.training.windows import Windows
 
 _ROOM_S = 300.0
-_ON_THE_THIGH = [ACTIVITIES[action] for action in (22, 23, 24, 25, 26, 27)]
 _COMBINATIONS = (
     *(("imu", "depth", "radar"), ("imu", "depth"), ("depth", "radar")),
     *(("imu",), ("depth",), ("radar",)),
@@ -88,7 +87,8 @@ def main() -> None:
             print(f"{bundle.path} learned from subjects {', '.join(map(str, known))}: no strangers", file=sys.stderr)
         groups = {"": [utd_streams(options.data, [subject], named, options.cache) for subject in options.subjects]}
         if options.what == "utd-swapped":
-            groups = {"": [_labelled(windows, named, _ON_THE_THIGH) for windows in groups[""]]}
+            swapped = [ACTIVITIES[action] for action in ON_THE_THIGH]
+            groups = {"": [_labelled(windows, named, swapped) for windows in groups[""]]}
     found = {name: _measured(bundle, windows) for name, windows in groups.items()}
     print(json.dumps(found if len(found) > 1 else next(iter(found.values())), indent=2))
 

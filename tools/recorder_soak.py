@@ -45,7 +45,6 @@ def main() -> None:
     parser.add_argument("--keep", type=parse_keep, default="200MB", help="as of a run")
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
-    options.keep = parse_keep(options.keep) if isinstance(options.keep, str) else options.keep
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # either signal still prints the figures so far
     figures = soak(options.folder, options.keep, options.days, options.minutes)
     print(json.dumps({key: value for key, value in figures.items() if key != "course"}, indent=2))
@@ -151,7 +150,7 @@ def _look(process: psutil.Process, folder: Path, real_s: float, simulated_s: flo
 
 
 def _growth(course: List[Dict[str, float]]) -> Dict[str, Optional[float]]:
-    """Memory after the first tenth and at the end, and the slope of a straight line fitted between the two."""
+    """Memory after the first tenth and at the end, and the slope of a straight line fitted from one to the other."""
     settled = course[len(course) // 10 :]
     if len(settled) < 3:
         return {"rss_mb_settled": None, "rss_mb_end": None, "growth_mb_a_simulated_day": None}

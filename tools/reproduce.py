@@ -69,6 +69,29 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 
 def _options(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
+    """Reads the words of the command. ``chosen`` are the jobs to run, ``once`` the measurements."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    options.data = options.data or Path(os.environ.get("COSMO_DATA", ""))
+    _refuse_nonsense(parser, options)
+    if options.held_out:
+        options.results /= f"held-out-{'-'.join(map(str, options.held_out))}"
+
+    parts = options.parts or PARTS
+    jobs = table_jobs(options.seeds, options.held_out) if "tables" in parts else []
+    jobs += study_jobs(options.seeds) if "studies" in parts else []
+    for pattern in options.only:
+        if not any(fnmatchcase(name, pattern) for name in ONCE) and not any(job.matches([pattern]) for job in jobs):
+            parser.error(f"--only {pattern}: there is no such job; --list names them")
+    options.chosen = [job for job in jobs if not options.only or job.matches(options.only)]
+    only = options.only or ["*"]
+    options.once = [name for name in ONCE if name in parts and any(fnmatchcase(name, pattern) for pattern in only)]
+    if options.held_out:
+        options.once = []
+    return options
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all)")
     parser.add_argument("--data", type=Path, help="folder of the data sets (default: $COSMO_DATA)")
@@ -102,9 +125,10 @@ def _options(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
         help="test on these training subjects instead, to choose settings",
     )
     parser.add_argument("--list", action="store_true", help="only list the jobs, and which are done")
-    options = parser.parse_args(arguments)
+    return parser
 
-    options.data = options.data or Path(os.environ.get("COSMO_DATA", ""))
+
+def _refuse_nonsense(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     if not options.list and (options.data == Path() or not options.data.is_dir()):
         parser.error("--data: give the folder that holds utd-mhad, usc-had or radhar, or name it in COSMO_DATA")
     unknown = set(options.parts) - set(PARTS)
@@ -121,21 +145,6 @@ def _options(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
                 try_folder(folder)
         except OSError as error:
             parser.error(f"--{option} {folder} cannot be written: {error.strerror}")
-    if options.held_out:
-        options.results /= f"held-out-{'-'.join(map(str, options.held_out))}"
-
-    parts = options.parts or PARTS
-    jobs = table_jobs(options.seeds, options.held_out) if "tables" in parts else []
-    jobs += study_jobs(options.seeds) if "studies" in parts else []
-    for pattern in options.only:
-        if not any(fnmatchcase(name, pattern) for name in ONCE) and not any(job.matches([pattern]) for job in jobs):
-            parser.error(f"--only {pattern}: there is no such job; --list names them")
-    options.chosen = [job for job in jobs if not options.only or job.matches(options.only)]
-    only = options.only or ["*"]
-    options.once = [name for name in ONCE if name in parts and any(fnmatchcase(name, pattern) for pattern in only)]
-    if options.held_out:
-        options.once = []
-    return options
 
 
 def _measure_once(name: str, options: argparse.Namespace, results: Results, outcome: Outcome, console: Console) -> None:

@@ -104,8 +104,8 @@ def _label_the_truth(path: Path) -> None:
     for event in recording.events():
         if isinstance(event, Truth):
             truths.add(event)
-    end_ns = recording.start_ns + round(recording.duration_s * 1e9)
-    rows = [row for row in truths.segments() if recording.start_ns <= row.start_ns and row.end_ns <= end_ns]
+    first_ns, last_ns = recording.start_ns, recording.end_ns
+    rows = [row for row in truths.segments() if first_ns <= row.start_ns and row.end_ns <= last_ns]
     names = [row.activity for row in rows]
     write_labels(labels_beside(path), [row for row in rows if names.count(row.activity) > 1], recording)
 

@@ -22,7 +22,7 @@ from scipy.signal import butter, sosfiltfilt
 
 from cosmo_runtime.sensors.sensor import SensorError
 from cosmo_runtime.sensors.simulation.inertial import GRAVITY
-from cosmo_runtime.sensors.simulation.utd import IMU_RATE_HZ, load, trial_names
+from cosmo_runtime.sensors.simulation.utd import IMU_RATE_HZ, ON_THE_WRIST, load, trial_names
 from cosmo_runtime.sensors.simulation.utd_imu import worn_imu
 
 CUTOFFS_HZ = (3.0, 5.0)
@@ -51,7 +51,7 @@ def main() -> int:
     arguments = parser.parse_args()
     folder = arguments.data_dir / "utd-mhad"
     try:
-        names = trial_names(folder, subjects=range(1, 9), actions=range(1, 22))
+        names = trial_names(folder, subjects=range(1, 9), actions=ON_THE_WRIST)
         steps = track(names, "Correlating trials", console=Console(stderr=True))
         quartiles = np.percentile([correlations(folder, name) for name in steps], [25, 50, 75], axis=0)
     except SensorError as error:

@@ -32,14 +32,13 @@ from cosmo_runtime.sensors.simulation.motion import Motion
 from cosmo_runtime.sensors.simulation.offline import infos_of
 from cosmo_runtime.sensors.simulation.person import HALF_CAMERA, SimulatedPerson
 from cosmo_runtime.sensors.simulation.setting import Setting
-from cosmo_runtime.sensors.simulation.utd import UtdMotion
+from cosmo_runtime.sensors.simulation.utd import ON_THE_WRIST, UtdMotion
 
 WRONG_S = 0.1
 """An error above this is a wrong answer."""
 
 _MOST_S = 0.5  # largest delay of a sensor
 _BEGIN_NS = 10**12
-_ON_THE_WRIST = range(1, 22)
 _UTD, _UTD_MINUTES = "UTD-MHAD", "UTD-MHAD, against the same minute as it is"
 _SENSORS = ("imu", "depth", "radar")
 
@@ -117,7 +116,7 @@ def _sources(
 
 
 def _subject(number: int, folder: Path) -> _Source:
-    return _Source(f"utd-{number}", lambda: UtdMotion(folder, [number], _ON_THE_WRIST, seed=number))
+    return _Source(f"utd-{number}", lambda: UtdMotion(folder, [number], ON_THE_WRIST, seed=number))
 
 
 def stream_of_subject(number: int, folder: Path, cache: Path) -> Stream:

@@ -7,12 +7,13 @@ r"""Trains the model of everyday activities that ships.
     python tools/train_everyday.py --data PATH/utd-mhad --only simulated --mocap PATH/deepmimic/data/motions \
         --out PATH/zero-shot-mocap-0
 
-It learns from real people of UTD-MHAD and from simulated ones together (``training.datasets.everyday``). In each
-minibatch, some sensors are left out (``training.everyday``). What ships learns from all eight subjects. Its figures are
-those of a twin that learned in the same way, but not from the subjects that test: whoever teaches cannot test. The
-second command keeps such a twin. All are measured after the last step. How probabilities are read with each set of
-sensors is in ``everyday_readings.json``, which ``tools/choose_readings.py`` wrote by other models of subjects 1 to 6.
-``tools/everyday.py`` measures several such bundles together.
+It learns from real people of UTD-MHAD and from simulated ones together (``training.datasets.everyday``). The network
+answers each window several times, each time with other sensors (``training.everyday``). What ships learns from all
+eight subjects. Its figures are those of a twin that learned in the same way, but not from the subjects that test:
+whoever teaches cannot test. The second command keeps such a twin. All are measured after the last step. How
+probabilities are read with each set of sensors is in ``everyday_readings.json``. ``tools/choose_readings.py`` wrote
+it, with models of its own that learned from subjects 1 to 6. ``tools/everyday.py`` measures several such bundles
+together.
 """
 
 from __future__ import annotations

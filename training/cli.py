@@ -9,7 +9,7 @@ import sys
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Callable, Iterator, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence
 
 import numpy as np
 import torch
@@ -76,26 +76,31 @@ def pretrain_command(options: argparse.Namespace, in_use: Path) -> None:
             on_epoch=_board(options.tensorboard, stack) if options.tensorboard and distributed.rank() == 0 else None,
         )
         if distributed.rank() == 0:
-            provenance = {
-                "command": shlex.join(["cosmo-runtime", *sys.argv[1:]]),
-                "method": "Cosmo: contrastive fusion learning",
-                "about": "Encoders that learned without labels (stage 1 of Cosmo), for stage 2 to start from with few "
-                "labels: `cosmo-runtime finetune --bundle FOLDER`, or `python tools/train_bundle.py … --start FOLDER`.",
-                "data": [source.text for source in options.data],
-                **_terms(options.data[0].kind),
-                "windows": len(windows),
-                "epochs": options.epochs,
-                "batch": options.batch,
-                "weights_range": options.weights_range,
-                "seed": options.seed,
-                "precision": precision,
-                "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-                "processes": distributed.size(),
-                "torch": torch.__version__,
-            }
+            provenance = _provenance(options, len(windows), device, precision)
             write_pretrained(options.out, spec, encoders, provenance=provenance, losses=losses)
             if checkpoint:
                 checkpoint.path.unlink()
+
+
+def _provenance(options: argparse.Namespace, windows: int, device: torch.device, precision: str) -> Dict[str, Any]:
+    """How the encoders were made, for their record and their card."""
+    return {
+        "command": shlex.join(["cosmo-runtime", *sys.argv[1:]]),
+        "method": "Cosmo: contrastive fusion learning",
+        "about": "Encoders that learned without labels (stage 1 of Cosmo), for stage 2 to start from with few "
+        "labels: `cosmo-runtime finetune --bundle FOLDER`, or `python tools/train_bundle.py … --start FOLDER`.",
+        "data": [source.text for source in options.data],
+        **_terms(options.data[0].kind),
+        "windows": windows,
+        "epochs": options.epochs,
+        "batch": options.batch,
+        "weights_range": options.weights_range,
+        "seed": options.seed,
+        "precision": precision,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "processes": distributed.size(),
+        "torch": torch.__version__,
+    }
 
 
 def _is_first() -> bool:

@@ -1,8 +1,8 @@
 """Learns everyday activities from windows of several origins, with any subset of the sensors, all parts at once.
 
-Each window of a minibatch is asked with all its sensors and with some of them, so that any subset serves later: the
-encoders, where the work is, run once for all of these. Windows are drawn by origin and activity, so that the many
-windows of one do not drown the others.
+The network answers each window of a minibatch with all its sensors and with several subsets of them, so that any subset
+serves later. The encoders, where the work is, run once for all of these. Windows are drawn by origin and activity, so
+that the many windows of one do not drown the others.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ MIX: Tuple[Tuple[Tuple[bool, bool, bool], float], ...] = (
     ((True, False, False), 0.2),
     ((False, False, True), 0.15),
 )
-"""Which of IMU, depth and radar a window is asked with, and the weight of the answer; a sixth is drawn at random."""
+"""The sets of IMU, depth and radar with which each window is answered, and the weight of each answer in the loss. A
+further set is drawn at random for each minibatch."""
 
 
 _FUSED = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 4)  # on a CPU
@@ -93,20 +94,32 @@ def learn(
             parts.append((_vary(features, origin, generator), presence, labels))
         features = {name: torch.cat([part[0][name] for part in parts]) for name in spec.sensors}
         presence, labels = torch.cat([part[1] for part in parts]), torch.cat([part[2] for part in parts])
-        asked = [*MIX, (tuple(order.random(3) < 0.5), 0.1)]
-        there = torch.cat([presence * torch.tensor(subset) for subset, _ in asked])
-        weight = torch.cat([torch.full((len(labels),), weight) for _, weight in asked]) * (there.sum(1) > 0)
-        logits, _ = network.classifier(network.encoders(features).repeat(len(asked), 1, 1), there)
-        surprise = nn.functional.cross_entropy(
-            logits, labels.repeat(len(asked)), label_smoothing=smoothing, reduction="none"
-        )
-        loss = (surprise * weight).sum() / len(labels)
+        subsets = [*MIX, (tuple(order.random(3) < 0.5), 0.1)]
+        loss = _loss(network, features, presence, labels, subsets, smoothing)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         schedule.step()
         on_step(step, loss.item())
     return network.eval()
+
+
+def _loss(
+    network: CosmoNetwork,
+    features: Features,
+    presence: Tensor,
+    labels: Tensor,
+    subsets: Sequence[Tuple[Tuple[bool, ...], float]],
+    smoothing: float,
+) -> Tensor:
+    """The weighted loss of the windows, each answered with every subset of which it has a sensor."""
+    there = torch.cat([presence * torch.tensor(subset) for subset, _ in subsets])
+    weight = torch.cat([torch.full((len(labels),), weight) for _, weight in subsets]) * (there.sum(1) > 0)
+    logits, _ = network.classifier(network.encoders(features).repeat(len(subsets), 1, 1), there)
+    surprise = nn.functional.cross_entropy(
+        logits, labels.repeat(len(subsets)), label_smoothing=smoothing, reduction="none"
+    )
+    return (surprise * weight).sum() / len(labels)
 
 
 def _vary(features: Features, origin: Origin, generator: torch.Generator) -> Features:

@@ -68,7 +68,7 @@ def refuse_different_processes(known: Mapping[str, Any], device: torch.device) -
     if differing:
         raise DifferentProcessesError(
             "the processes do not learn the same. They differ in\n  " + "\n  ".join(differing) + "\nStart all of them "
-            "with the same words, and give all of them the same data: copy the files, or the folder of --cache, from "
+            "with the same options, and give all of them the same data: copy the files, or the folder of --cache, from "
             "one machine to the others."
         )
 

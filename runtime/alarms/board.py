@@ -88,7 +88,9 @@ class AlarmBoard(Listener):
         ]
         for rule in self._without_rule:
             self._standing[rule.name] = _Standing(left[rule.name], None, over=True)
-            _log.warning("alarm %s stands, but the configuration has it no more: acknowledge it", rule.name)
+            _log.warning(
+                "alarm %s still stands, but the configuration no longer has its rule: acknowledge it", rule.name
+            )
 
     @property
     def standing(self) -> Dict[str, Mapping[str, Any]]:

@@ -54,7 +54,7 @@ class ClipRing(Sink):
         infos: the sensors' infos.
         config: the time before and after an alarm, the memory, and a clip's lifetime.
         local_time: the local time at a time of the host's monotonic clock, for names.
-        story: metadata for every clip.
+        metadata: of every clip.
 
     Attributes:
         most_bytes: the memory that the waiting events may take.
@@ -66,12 +66,12 @@ class ClipRing(Sink):
         infos: Mapping[str, SensorInfo],
         config: ClipConfig,
         local_time: Callable[[int], datetime],
-        story: Mapping[str, str],
+        metadata: Mapping[str, str],
     ) -> None:
         self._folder = folder
         self._infos = infos
         self._local_time = local_time
-        self._story = story
+        self._metadata = metadata
         self._before_ns, self._after_ns = round(config.before_s * 1e9), round(config.after_s * 1e9)
         self.most_bytes = round(config.most_mb * 1e6)
         self._keep = config.keep
@@ -135,8 +135,8 @@ class ClipRing(Sink):
         path = self._folder / self._name(*request)
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            story = {"alarm": request.name, **self._story, **self._expiry()}
-            self._writer = RecordingWriter(path, self._infos, story)
+            metadata = {"alarm": request.name, **self._metadata, **self._expiry()}
+            self._writer = RecordingWriter(path, self._infos, metadata)
         except (RecordingError, OSError) as error:
             _log.error("no clip of alarm %s: %s", request.name, error)
             return

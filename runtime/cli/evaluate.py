@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         "unnamed": apart,
     }
     for path in learned_from:
-        say(f"{path}: {bundle.path.name} has learned from it, so these figures are no test")
+        say(f"{path}: {bundle.path.name} has learned from it, so these figures are not a test")
     if options.json:
         print(json.dumps(figures, indent=2))
     else:

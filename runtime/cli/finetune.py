@@ -159,7 +159,7 @@ def run(options: argparse.Namespace) -> int:
         names = ", ".join(lost)
         say(f"It no longer knows {names}, which the model before it knew. Alarms on {names} are no longer raised")
     if options.delete_after and not undeleted:
-        what = "deleted" if in_use else "kept, for the new model is not in use"
+        what = "deleted" if in_use else "kept, because the new model is not in use"
         say(f"{what}: {', '.join(map(str, personal))}")
     if options.json:
         about = {
@@ -269,7 +269,7 @@ def _report(bundle: Bundle, learned: Learned, in_use: bool) -> None:
     Console(stderr=True).print(_table(learned))
     unmeasured = [name for name in learned.session.activities if name not in comparison.activities]
     if unmeasured:
-        say(f"not measured, for their last examples share windows with learned ones: {', '.join(unmeasured)}")
+        say(f"not measured, because their last examples share windows with learned ones: {', '.join(unmeasured)}")
     say(f"{learned.way}.")
     say(f"{bundle.path}: knows {len(bundle.spec.classes)} activities, verified")
     for regression in comparison.regressions:

@@ -119,7 +119,6 @@ def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: 
     name_watch = NameWatch(config, bundle.path.name, bundle.spec.classes)
     sinks: List[Sink] = [Episodes(rule, [log, board]), name_watch]
     mqtt: Optional[MqttSink] = None
-    publisher: Optional[Publisher] = None
     if config.mqtt:
         topics = Topics(config.mqtt.device_id, config.mqtt.discovery)
         names = {topics.acknowledge(alarm.name): alarm.name for alarm in config.alarms}
@@ -136,7 +135,7 @@ def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: 
         sinks.append(mqtt)
 
     def troubles() -> List[Trouble]:
-        grave = [log.trouble, deaf_to_acknowledgements(folder), publisher.trouble if publisher else ""]
+        grave = [log.trouble, deaf_to_acknowledgements(folder), mqtt.trouble if mqtt else ""]
         return [*name_watch.troubles, *(Trouble(words, grave=True) for words in grave if words)]
 
     clips = ring if any(alarm.clip for alarm in config.alarms) else None
@@ -163,7 +162,7 @@ def refuse_time_again(recording: Recording, home: Path) -> None:
     """
     began_ns = recording.wall_ns(recording.start_ns)
     try:
-        there = list(entries(log_folder(home), began_ns, began_ns + round(recording.duration_s * 1e9)))
+        there = list(entries(log_folder(home), began_ns, began_ns + recording.end_ns - recording.start_ns))
     except LogError:  # there is none
         return
     if there:

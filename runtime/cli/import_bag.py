@@ -11,7 +11,7 @@ from cosmo_runtime.kinds import SENSOR_NAME
 from cosmo_runtime.runtime.cli.common import DONE, UsageError, say
 from cosmo_runtime.runtime.cli.options import add_whose
 from cosmo_runtime.runtime.cli.parser import Parser
-from cosmo_runtime.runtime.cli.rig import whose
+from cosmo_runtime.runtime.cli.rig import participant_metadata
 from cosmo_runtime.runtime.cli.signals import end_like_ctrl_c
 from cosmo_runtime.runtime.cli.values import new_recording
 from cosmo_runtime.runtime.exchange.ros import import_bag, topics_of
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     taken = taken_by(path)
     if taken:
         raise UsageError(f"{taken} exists already: name another with --out")
-    done = import_bag(options.bag, topics, path, {"source": f"import of {bag.name}", **whose(options)})
+    done = import_bag(options.bag, topics, path, {"source": f"import of {bag.name}", **participant_metadata(options)})
     for name, what in done.items():
         if what.left_out:
             say(f"{name}: {what.left_out} messages are left out: their stamps do not follow those before")

@@ -84,5 +84,6 @@ def run(options: argparse.Namespace) -> int:
 
 def _within(recording: Recording, segment: Segment) -> Segment:
     """The part of a segment inside the recording, which begins at the first sample's arrival, not its measurement."""
-    end_ns = recording.start_ns + round(recording.duration_s * 1e9)
-    return segment._replace(start_ns=max(segment.start_ns, recording.start_ns), end_ns=min(segment.end_ns, end_ns))
+    return segment._replace(
+        start_ns=max(segment.start_ns, recording.start_ns), end_ns=min(segment.end_ns, recording.end_ns)
+    )

@@ -54,23 +54,12 @@ def open_page(options: argparse.Namespace) -> Opened:
         Failure: the address is in use, the folder cannot be created, or the extra is not installed.
     """
     try:
-        from cosmo_runtime.runtime.web.guard import check_token, is_loopback, read_token
+        from cosmo_runtime.runtime.web.guard import is_loopback
         from cosmo_runtime.runtime.web.server import Settings, listen
     except ImportError as error:
         raise Failure(f"the page needs more than a live run ({error}): pip install 'cosmo-runtime[web]'") from error
     host, port = options.listen or address(LISTEN)
-    token: Optional[str] = None
-    try:
-        if options.token and options.token_file:
-            raise UsageError("--token and --token-file: give one of them")
-        if options.token:
-            token = check_token(options.token)
-        elif options.token_file:
-            token = read_token(options.token_file)
-    except ValueError as error:
-        raise UsageError(f"--token: {error}") from error
-    except OSError as error:
-        raise Failure(f"--token-file {options.token_file}: {error.strerror}") from error
+    token = _token(options)
     if not token and not is_loopback(host):
         raise UsageError(
             f"--listen {host}: others could reach this address, so it needs --token-file FILE "
@@ -94,3 +83,18 @@ def open_page(options: argparse.Namespace) -> Opened:
     home = options.home if options.home not in (None, DEFAULT_HOME) else state_folder()
     output = options.output.absolute() if options.output and str(options.output) != "-" else None
     return Opened(Settings(folder, token, cache_folder(), home, options.emulate, output), listening)
+
+
+def _token(options: argparse.Namespace) -> Optional[str]:
+    from cosmo_runtime.runtime.web.guard import check_token, read_token
+
+    if options.token and options.token_file:
+        raise UsageError("--token and --token-file: give one of them")
+    try:
+        if options.token:
+            return check_token(options.token)
+        return read_token(options.token_file) if options.token_file else None
+    except ValueError as error:
+        raise UsageError(f"--token: {error}") from error
+    except OSError as error:
+        raise Failure(f"--token-file {options.token_file}: {error.strerror}") from error

@@ -7,7 +7,7 @@ import shlex
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Set, Tuple
+from typing import Optional, Set, Tuple
 
 from cosmo_runtime.models.bundle import BundleError
 from cosmo_runtime.models.shelf import SHIPPED_BUNDLE, Shelf
@@ -65,23 +65,12 @@ def run(options: argparse.Namespace) -> int:
             staying += 1
             _tell(f"kept     {fate.recording}: {fate.why}")
             continue
-        files = [file for file in (fate.recording, fate.labels) if file]
-        try:
-            bytes_here = sum(size_and_change(file)[0] for file in files)
-            if options.participant:
-                with suppress(RecordingError):  # it goes all the same
-                    began.add(Recording(fate.recording).began)
-            if not options.dry_run:
-                _delete(fate, options.cache)
-        except OSError as error:
+        deleted = _delete(fate, options, began)
+        if deleted is None:
             failed += 1
-            say(f"cosmo-runtime: {error.filename} cannot be deleted: {error.strerror}")
-            continue
-        gone += 1
-        size += bytes_here
-        _tell(f"{'would delete' if options.dry_run else 'deleted'} {' and '.join(map(str, files))}: {fate.why}")
-        if not options.dry_run and fate.recording.is_dir():
-            say(f"{fate.recording}: holds other files, which stay; delete them yourself if they are of this person")
+        else:
+            gone += 1
+            size += deleted
     swept, not_swept = _sweep(options)
     failed += not_swept
     verb = "would be deleted" if options.dry_run else "deleted"
@@ -92,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
         failed += _tell_who_learned(began, options.participant)
     if options.participant and unread:
         these = counted(unread, "recording or folder was", "recordings or folders were")
-        say(f"{these} not read, so nobody knows whether {options.participant} is in it: see above, and look")
+        say(f"{these} not read and may show {options.participant}: see above, and look yourself")
         failed += unread
     if options.participant and not any(same_person(who, options.participant) for who in people):
         others = ", ".join(sorted(people - {""}))
@@ -118,7 +107,7 @@ def _tell_who_learned(began: Set[str], who: str) -> int:
     for shelved in shelf.bundles():
         if not shelved.bundle:
             unread += 1
-            say(f"the model {shelved.path} cannot be read, so nobody knows whether it learned from {who}")
+            say(f"the model {shelved.path} cannot be read, and may have learned from {who}")
             continue
         recordings = shelved.bundle.provenance.get("recordings")
         if isinstance(recordings, list) and not began.isdisjoint(map(str, recordings)):
@@ -130,9 +119,33 @@ def _tell_who_learned(began: Set[str], who: str) -> int:
     return unread
 
 
-def _delete(fate: Fate, cache: Path) -> None:
-    forget(cache, fate.recording.resolve())
-    delete([fate.recording], [fate.labels] if fate.labels else [])
+def _delete(fate: Fate, options: argparse.Namespace, began: Set[str]) -> Optional[int]:
+    """Deletes a recording with its labels and the windows that training kept of it, and says so.
+
+    Args:
+        fate: the recording.
+        options: the command's options.
+        began: gets when the recording began, if those of one person are deleted.
+
+    Returns:
+        Its bytes; None if it cannot be deleted.
+    """
+    files = [file for file in (fate.recording, fate.labels) if file]
+    try:
+        size = sum(size_and_change(file)[0] for file in files)
+        if options.participant:
+            with suppress(RecordingError):  # it goes all the same
+                began.add(Recording(fate.recording).began)
+        if not options.dry_run:
+            forget(options.cache, fate.recording.resolve())
+            delete([fate.recording], [fate.labels] if fate.labels else [])
+    except OSError as error:
+        say(f"cosmo-runtime: {error.filename} cannot be deleted: {error.strerror}")
+        return None
+    _tell(f"{'would delete' if options.dry_run else 'deleted'} {' and '.join(map(str, files))}: {fate.why}")
+    if not options.dry_run and fate.recording.is_dir():
+        say(f"{fate.recording}: holds other files, which stay; delete them yourself if they are of this person")
+    return size
 
 
 def _sweep(options: argparse.Namespace) -> Tuple[int, int]:

@@ -20,7 +20,7 @@ from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.runtime.cli.common import DONE, FAILED, TERMINAL, Failure, UsageError, chosen_bundle, say, version
 from cosmo_runtime.runtime.cli.options import DEFAULT_HOME
 from cosmo_runtime.runtime.cli.page import Opened, open_page
-from cosmo_runtime.runtime.cli.rig import check_recording, connect_rig, free_recording, open_writer, story
+from cosmo_runtime.runtime.cli.rig import check_recording, connect_rig, free_recording, open_writer, run_metadata
 from cosmo_runtime.runtime.cli.signals import stop_on_signals
 from cosmo_runtime.runtime.config import Config, load_config
 from cosmo_runtime.runtime.engines.choose import open_engine
@@ -164,7 +164,7 @@ def _open_sinks(
         stack.enter_context(home.heartbeat(vitals))
     if options.record:
         windows = windows_key(bundle.spec, config.recognition.lateness_ms)
-        about = {"windows": windows, "bundle": bundle.path.name, "source": run.title, **story(options, config)}
+        about = {"windows": windows, "bundle": bundle.path.name, "source": run.title, **run_metadata(options, config)}
         writer = open_writer(options.record, free_recording(options.record), options, run.infos, about)
         stack.callback(writer.close)
         recordings.append(RecordingSink(writer))
@@ -206,27 +206,17 @@ def _selection(config: Config, run: Run) -> Selection:
 
 
 def _refuse_nonsense(options: argparse.Namespace, config: Config, bundle: Bundle) -> None:
-    unknown = [name for name in options.sensors if name not in bundle.spec.sensors]
+    """Refuses options that contradict each other, the model, or the configuration."""
+    unknown = bundle.spec.unknown(options.sensors)
     if unknown:
-        known = ", ".join(bundle.spec.sensors)
-        raise UsageError(
-            f"--sensors: the model {bundle.path.name} knows no sensor {', '.join(unknown)}; it knows {known}"
-        )
+        raise UsageError(f"--sensors: the model {bundle.path.name} {unknown}")
     if options.replay and (options.emulate or options.record or options.auto_sync):
         raise UsageError("--replay cannot be used with --emulate, --record or --auto-sync")
     for option in ("expires", "keep", "participant", "operator", "note", "consent_until"):
         if getattr(options, option) and not options.record:
             raise UsageError(f"--{option.replace('_', '-')} needs --record")
-    if options.summary and not options.summary.parent.is_dir():
-        raise Failure(f"--summary {options.summary}: there is no folder {options.summary.parent}")
-    is_file = options.summary and (options.summary.is_file() or not options.summary.exists())
-    if is_file and not os.access(options.summary.parent, os.W_OK):
-        raise Failure(f"--summary {options.summary}: the folder {options.summary.parent} cannot be written to")
     if options.summary:
-        try:
-            refuse_other_content(options.summary)
-        except OSError as error:
-            raise Failure(f"--summary {options.summary}: {error.strerror}") from error
+        _refuse_summary(options.summary)
     if not options.web and (options.listen or options.token or options.token_file or options.recordings):
         raise UsageError("--listen, --token, --token-file and --recordings need --web")
     if options.speed != "1" and not options.replay:
@@ -242,6 +232,18 @@ def _refuse_nonsense(options: argparse.Namespace, config: Config, bundle: Bundle
     elif not options.replay and (config.alarms or config.mqtt):
         what = " and ".join(["alarms"] * bool(config.alarms) + ["[mqtt]"] * bool(config.mqtt))
         say(f"{options.config}: {what} need --home; without it, nobody is alarmed or told")
+
+
+def _refuse_summary(path: Path) -> None:
+    """Refuses a summary that could not be written at the end."""
+    if not path.parent.is_dir():
+        raise Failure(f"--summary {path}: there is no folder {path.parent}")
+    if (path.is_file() or not path.exists()) and not os.access(path.parent, os.W_OK):
+        raise Failure(f"--summary {path}: the folder {path.parent} cannot be written to")
+    try:
+        refuse_other_content(path)
+    except OSError as error:
+        raise Failure(f"--summary {path}: {error.strerror}") from error
 
 
 def _refuse_other_kinds(run: Run, bundle: Bundle) -> None:

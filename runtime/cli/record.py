@@ -14,7 +14,7 @@ from cosmo_runtime.runtime.cli.common import DONE, TERMINAL, UsageError, counted
 from cosmo_runtime.runtime.cli.keys import Keys
 from cosmo_runtime.runtime.cli.options import add_rig, add_story
 from cosmo_runtime.runtime.cli.parser import Parser
-from cosmo_runtime.runtime.cli.rig import check_recording, connect_rig, free_recording, open_writer, story
+from cosmo_runtime.runtime.cli.rig import check_recording, connect_rig, free_recording, open_writer, run_metadata
 from cosmo_runtime.runtime.cli.streams import leads_nowhere
 from cosmo_runtime.runtime.cli.values import new_recording, seconds
 from cosmo_runtime.runtime.config import load_config
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     prompter = _prompter(options)
     with ExitStack() as stack:
         run = connect_rig(options, config, stack)
-        about = {"source": run.title, **story(options, config)}
+        about = {"source": run.title, **run_metadata(options, config)}
         writer = open_writer(asked, options.file, options, run.infos, about)
         stack.callback(writer.close)
         title = f"recording to {options.file}"
@@ -123,7 +123,8 @@ def _prompter(options: argparse.Namespace) -> Optional[Prompter]:
         beep=TERMINAL.bell if to_screen else lambda: None,
         on_done=keep_labels,
     )
-    say(f"{options.prompt}: {prompter.total} times an activity, {_minutes(prompter.seconds)} in all")
+    to_do = counted(prompter.total, "activity", "activities")
+    say(f"{options.prompt}: {to_do}, repetitions included, in {_minutes(prompter.seconds)}")
     times: Counter[str] = Counter()
     for activity in activities:
         times[activity.name] += activity.times

@@ -111,7 +111,7 @@ def open_writer(
     return SegmentedWriter(path, infos, about, own_metadata=expiry, when_turned=tidy)
 
 
-def story(options: argparse.Namespace, config: Config) -> Dict[str, str]:
+def run_metadata(options: argparse.Namespace, config: Config) -> Dict[str, str]:
     """A recording's metadata: whom it shows, and how it was made.
 
     Raises:
@@ -126,13 +126,13 @@ def story(options: argparse.Namespace, config: Config) -> Dict[str, str]:
         if sensor.kind == "radar"
     }
     return {
-        **whose(options),
+        **participant_metadata(options),
         "configuration": options.config.read_text("utf-8-sig") if options.config else "",
         **chirps,
     }
 
 
-def whose(options: argparse.Namespace) -> Dict[str, str]:
+def participant_metadata(options: argparse.Namespace) -> Dict[str, str]:
     """Whom a recording shows, until when it may be kept, and what made it.
 
     Raises:

@@ -99,7 +99,7 @@ def _one_rig(recordings: Sequence[Recording]) -> Dict[str, SensorInfo]:
 
 
 def _refuse_contradictions(recordings: Sequence[Recording], alone: Sequence[Mapping[str, Step]]) -> None:
-    """Refuses recordings whose sensors are differently late, for their mean would be wrong for each."""
+    """Refuses recordings whose sensors have different delays, because their mean would be wrong for each."""
     found: Dict[Tuple[str, str], Tuple[Step, Path]] = {}
     for recording, steps in zip(recordings, alone):
         told = [name for name, step in steps.items() if not step.refusal]

@@ -82,7 +82,7 @@ def day_to_come(text: str) -> date:
     """An option's value: today or a later day."""
     until = day(text)
     if until < date.today():
-        raise argparse.ArgumentTypeError(f"{text!r} is over; expected a day to come")
+        raise argparse.ArgumentTypeError(f"{text!r} is in the past; expected a day to come")
     return until
 
 

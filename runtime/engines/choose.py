@@ -113,7 +113,7 @@ def key_here(engine: str, precision: str) -> EngineKey:
     else:
         version = onnxruntime.__version__
         if PROVIDERS[engine] not in onnxruntime.get_available_providers():
-            raise EngineError(f"{engine}: needs onnxruntime-gpu in the place of onnxruntime")
+            raise EngineError(f"{engine}: needs onnxruntime-gpu instead of onnxruntime")
     gpu = find_gpu()
     if gpu is None:
         raise EngineError(f"{engine}: no NVIDIA GPU, or no driver for it (libcuda.so.1), was found")
@@ -231,10 +231,11 @@ def why_unusable(bundle: Bundle, record: BuiltEngine) -> str:
 
 def explain(verification: Verification) -> str:
     """Describes how much an engine differs from ONNX Runtime on the CPU."""
-    most = "what is no number" if verification.max_error is None else f"{verification.max_error:.2g}"
+    if verification.max_error is None:
+        return f"in {verification.windows} windows, some of its answers were not numbers"
     return (
-        f"in {verification.windows} windows its answers differ from ONNX Runtime's by up to {most} "
-        f"(allowed: {verification.tolerance:g}), the activity in "
+        f"in {verification.windows} windows its answers differ from ONNX Runtime's by up to "
+        f"{verification.max_error:.2g} (allowed: {verification.tolerance:g}), the activity in "
         f"{verification.top1_differs} of them"
     )
 

@@ -68,7 +68,7 @@ class OnnxRuntimeEngine:
         self.name = name
         self.precision = precision
         if PROVIDERS[name] not in onnxruntime.get_available_providers():
-            raise EngineError(f"{name}: needs onnxruntime-gpu in the place of onnxruntime")
+            raise EngineError(f"{name}: needs onnxruntime-gpu instead of onnxruntime")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

@@ -55,7 +55,7 @@ def _depth(message: Any) -> np.ndarray:
 def _image(message: Any, number: str) -> np.ndarray:
     row, size = message.width * int(number[-1]), message.height * message.step
     if not message.width or not message.height or message.step < row or len(message.data) < size:
-        raise ValueError(f"{len(message.data)} bytes are no image of {message.width} x {message.height}")
+        raise ValueError(f"{len(message.data)} bytes are not an image of {message.width} x {message.height}")
     lines = np.asarray(message.data, np.uint8)[:size].reshape(message.height, message.step)
     return np.ascontiguousarray(lines[:, :row]).view(number)
 
@@ -87,7 +87,7 @@ def _cloud(message: Any) -> np.ndarray:
     layout = np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": message.point_step})
     row = message.width * message.point_step
     if message.row_step < row or len(message.data) < message.height * message.row_step:
-        raise ValueError(f"{len(message.data)} bytes are no cloud of {message.width} x {message.height} points")
+        raise ValueError(f"{len(message.data)} bytes are not a cloud of {message.width} x {message.height} points")
     lines = np.asarray(message.data, np.uint8)[: message.height * message.row_step]
     lines = lines.reshape(message.height, message.row_step)[:, :row]
     return np.frombuffer(np.ascontiguousarray(lines).tobytes(), layout) if row and len(lines) else np.empty(0, layout)

@@ -59,56 +59,74 @@ class _Collector:
         return ()
 
     def collect(self) -> Iterator[Any]:
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+        from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 
         vitals = self._vitals
         yield InfoMetricFamily(
             "cosmo_build", "Program and model", {"version": self._version, "bundle": vitals.bundle or "none"}
         )
-        windows = CounterMetricFamily("cosmo_windows", "Windows by what became of them", labels=["result"])
-        for result, count in vitals.windows.items():
-            windows.add_metric([result], count)
-        yield windows
-        yield _histogram("cosmo_latency_seconds", "From a window's last sample to its prediction", vitals.latency)
-        yield _histogram("cosmo_engine_seconds", "In the engine alone", vitals.engine)
-        if vitals.age_s is not None:
-            age = "cosmo_last_prediction_age_seconds"
-            yield GaugeMetricFamily(age, "Time since the last prediction", vitals.age_s)
-        state = GaugeMetricFamily("cosmo_sensor_up", "Whether a sensor works", labels=["sensor", "state"])
-        samples = CounterMetricFamily("cosmo_sensor_samples", "Samples that came", labels=["sensor"])
-        losses = CounterMetricFamily("cosmo_sensor_losses", "What else a driver counts", labels=["sensor", "reason"])
-        for name, info in vitals.infos.items():
-            state.add_metric([name, vitals.states[name]], vitals.states[name] in WORKING)
-            for reason, count in dict(info.counts).items():
-                if reason == "samples":
-                    samples.add_metric([name], count)
-                else:
-                    losses.add_metric([name, reason], count)
-        behind = GaugeMetricFamily(
-            "cosmo_sensor_behind_seconds", "How far a sensor out of step is behind the others", labels=["sensor"]
-        )
-        corrected = GaugeMetricFamily(
-            "cosmo_sensor_corrected_seconds", "What is taken off a sensor's times to put it in step", labels=["sensor"]
-        )
-        for name in vitals.infos:
-            behind.add_metric([name], vitals.behind_ms.get(name, 0.0) / 1e3)
-            corrected.add_metric([name], vitals.corrected_ms.get(name, 0.0) / 1e3)
-        yield from (state, samples, losses, behind, corrected)
+        yield from _windows(vitals)
+        yield from _sensors(vitals)
         recording = GaugeMetricFamily("cosmo_recording_up", "Whether the run is recorded", labels=["path"])
         for sink in vitals.recordings:
             recording.add_metric([str(sink.writer.path)], sink.goes_on)
         yield recording
         if vitals.clips:
             yield GaugeMetricFamily("cosmo_clips_memory_bytes", "What waits for a clip takes", vitals.clips.held_bytes)
-        waiting = GaugeMetricFamily("cosmo_queue_length", "Calls that wait for a sink", labels=["queue"])
-        dropped = CounterMetricFamily("cosmo_queue_dropped", "Calls that did not fit", labels=["queue", "call"])
-        errors = CounterMetricFamily("cosmo_queue_errors", "Calls at which a sink failed", labels=["queue"])
-        for queue in vitals.queues:
-            waiting.add_metric([queue.name], queue.waiting)
-            errors.add_metric([queue.name], queue.errors)
-            for call, count in dict(queue.dropped).items():
-                dropped.add_metric([queue.name, call], count)
-        yield from (waiting, dropped, errors)
+        yield from _queues(vitals)
+
+
+def _windows(vitals: Vitals) -> Iterator[Any]:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    windows = CounterMetricFamily("cosmo_windows", "Windows by what became of them", labels=["result"])
+    for result, count in vitals.windows.items():
+        windows.add_metric([result], count)
+    yield windows
+    yield _histogram("cosmo_latency_seconds", "From a window's last sample to its prediction", vitals.latency)
+    yield _histogram("cosmo_engine_seconds", "In the engine alone", vitals.engine)
+    if vitals.age_s is not None:
+        age = "cosmo_last_prediction_age_seconds"
+        yield GaugeMetricFamily(age, "Time since the last prediction", vitals.age_s)
+
+
+def _sensors(vitals: Vitals) -> Iterator[Any]:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    state = GaugeMetricFamily("cosmo_sensor_up", "Whether a sensor works", labels=["sensor", "state"])
+    samples = CounterMetricFamily("cosmo_sensor_samples", "Samples that came", labels=["sensor"])
+    losses = CounterMetricFamily("cosmo_sensor_losses", "What else a driver counts", labels=["sensor", "reason"])
+    for name, info in vitals.infos.items():
+        state.add_metric([name, vitals.states[name]], vitals.states[name] in WORKING)
+        for reason, count in dict(info.counts).items():
+            if reason == "samples":
+                samples.add_metric([name], count)
+            else:
+                losses.add_metric([name, reason], count)
+    behind = GaugeMetricFamily(
+        "cosmo_sensor_behind_seconds", "How far a sensor out of step is behind the others", labels=["sensor"]
+    )
+    corrected = GaugeMetricFamily(
+        "cosmo_sensor_corrected_seconds", "What is taken off a sensor's times to put it in step", labels=["sensor"]
+    )
+    for name in vitals.infos:
+        behind.add_metric([name], vitals.behind_ms.get(name, 0.0) / 1e3)
+        corrected.add_metric([name], vitals.corrected_ms.get(name, 0.0) / 1e3)
+    yield from (state, samples, losses, behind, corrected)
+
+
+def _queues(vitals: Vitals) -> Iterator[Any]:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    waiting = GaugeMetricFamily("cosmo_queue_length", "Calls that wait for a sink", labels=["queue"])
+    dropped = CounterMetricFamily("cosmo_queue_dropped", "Calls that did not fit", labels=["queue", "call"])
+    errors = CounterMetricFamily("cosmo_queue_errors", "Calls at which a sink failed", labels=["queue"])
+    for queue in vitals.queues:
+        waiting.add_metric([queue.name], queue.waiting)
+        errors.add_metric([queue.name], queue.errors)
+        for call, count in dict(queue.dropped).items():
+            dropped.add_metric([queue.name, call], count)
+    yield from (waiting, dropped, errors)
 
 
 def _histogram(name: str, words: str, histogram: Histogram) -> Any:

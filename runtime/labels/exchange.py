@@ -107,7 +107,7 @@ def from_label_studio(content: bytes) -> List[Label]:
     """Reads the time series labels in an export of one task, of the long form or of JSON-MIN.
 
     Raises:
-        ValueError: it is none, it has labels of several tasks, or its times are no numbers of seconds.
+        ValueError: it is none, it has labels of several tasks, or its times are not numbers of seconds.
     """
     try:
         exported = json.loads(content)
@@ -121,10 +121,10 @@ def from_label_studio(content: bytes) -> List[Label]:
     for value in labelled[0] if labelled else ():
         names, start, end = value["timeserieslabels"], value.get("start"), value.get("end")
         if not (isinstance(names, list) and len(names) == 1 and isinstance(names[0], str)):
-            raise ValueError("a label of it has no name, or several")
+            raise ValueError("one of its labels has no name, or several")
         numbers = [float(t) for t in (start, end) if isinstance(t, (int, float)) and abs(t) < _FURTHEST_S]
         if len(numbers) != 2:
-            raise ValueError(f"{start!r:.40} to {end!r:.40}: its times are no seconds from the recording's start")
+            raise ValueError(f"{start!r:.40} to {end!r:.40}: its times are not seconds from the recording's start")
         parsed.append(Label(numbers[0], numbers[1], names[0]))
     if not parsed:
         raise ValueError("it holds no time series labels")

@@ -102,7 +102,7 @@ def _on_clock(reading: Reading, recording: Optional[Recording]) -> int:
 
 def _inside(start: Reading, end: Reading, recording: Recording) -> Optional[Span]:
     """The part of a label inside the recording, if only an accepted error lies outside."""
-    first_ns, last_ns = recording.start_ns, recording.start_ns + round(recording.duration_s * 1e9)
+    first_ns, last_ns = recording.start_ns, recording.end_ns
     start_ns, end_ns = _on_clock(start, recording), _on_clock(end, recording)
     early_ns = _WHOLE_NS if start.is_wall and start.whole else SLIP_NS
     if start_ns < first_ns - early_ns or end_ns > last_ns + _BEYOND_NS:

@@ -82,7 +82,7 @@ class Publisher:
         self._where = config.where
         self._client = make_client(config, f"{topics.device}-{id(self):x}"[:23])
         self._prepare()
-        # now, for an entry that comes before the thread runs is a new one
+        # now, because an entry that comes before the thread runs is a new one
         self._sent_before = self._read_cursor(last_id(log))
         self._client.connect_async(config.host, config.broker_port, _KEEP_ALIVE_S)
         self._client.loop_start()

@@ -54,6 +54,11 @@ class MqttSink(Sink):
             last = last_alarms.get(rule.name, {})
             self._alarm(rule.name, bool(last.get("stands")) and not last.get("quiet"), last.get("evidence", {}))
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing reaches the broker now; empty if nothing is known to be wrong."""
+        return self._publisher.trouble
+
     def outcome(self, outcome: Outcome) -> None:
         """Publishes the activity and the sensors."""
         classes = list(outcome.prediction.probabilities)

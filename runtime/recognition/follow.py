@@ -81,10 +81,9 @@ class Follower:
 
     def _prepare(self, bundle: Bundle) -> None:
         name = bundle.path.name
-        unknown = [sensor for sensor in self._sensors if sensor not in bundle.spec.sensors]
+        unknown = bundle.spec.unknown(self._sensors)
         if unknown:
-            known = ", ".join(bundle.spec.sensors)
-            raise BundleError(f"{name}, which is in use now, does not know {', '.join(unknown)}; it knows {known}")
+            raise BundleError(f"{name}, which is in use now, {unknown}")
         if self._same_windows_only and not same_windows(bundle.spec, self._running.spec):
             raise BundleError(f"{name}, which is in use now, needs other windows, and a recording holds one kind only")
         self._ready.append(self._recognizer_of(bundle))

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Callable, Collection, Dict, Iterable, Mapping, Optional, Sequence
 
+from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.runtime.engines.answers import BadAnswer
 from cosmo_runtime.runtime.labels.truth import TruthLine
 from cosmo_runtime.runtime.recognition.backlog import Backlog
@@ -246,28 +247,19 @@ def recognise(
             if live and backlog.drops(window.end_ns):
                 sink.outdated(window)
                 continue
-            asleep = selection.asleep(window) if selection else frozenset()
-            waited_ns = time.monotonic_ns() - window.complete_ns if live else 0
             try:
-                prediction = answering.predict(window, waited_ns, asleep, selection.doubt if selection else 0.0)
+                prediction = _predict(answering, window, selection, live)
             except BadAnswer as error:
                 _log.warning("no prediction for a window: %s", error)
                 sink.refused(window)
                 continue
-            if selection:
-                selection.learn(prediction)
             states = {name: _state(name, prediction, watch) for name in window.present if name in infos}
-            middle_ns = window.end_ns - answering.spec.window_ns // 2
-            inside = truths.throughout(window.end_ns - answering.spec.window_ns, window.end_ns) is not None
-            outcome = Outcome(
-                prediction, window, states, middle_ns, truths.at(middle_ns), inside, answering.spec.hop_ns
-            )
-            sink.outcome(outcome)
+            sink.outcome(_outcome(prediction, window, states, truths, answering.spec))
             watch.answered()
             idling.run_soon()
             answered = True
         if isinstance(event, Sample):
-            steps.take(aligner.kept(event))  # only now, for a window is not to wait for it
+            steps.take(aligner.kept(event))  # only now, because no window may wait for it
         behind_ms = steps.look(now_ns) if windows or empty else None
         if behind_ms is not None:
             _log.warning("%s", in_words(behind_ms))
@@ -279,8 +271,7 @@ def recognise(
         if due:
             idling.run()
     if not answered:
-        silence = explain(relay.aligner, infos, watch.lost, now_ns, backlog.behind)
-        sink.silence(silence)
+        sink.silence(explain(relay.aligner, infos, watch.lost, now_ns, backlog.behind))
 
 
 def pass_on(events: Iterable[Event], sensors: Collection[str], sinks: Sequence[Sink]) -> None:
@@ -298,6 +289,24 @@ def pass_on(events: Iterable[Event], sensors: Collection[str], sinks: Sequence[S
             sink.event(event)
         if watch.all_lost and watch.should_report():
             _log.warning("nothing is recorded, because all sensors are lost: %s", ", ".join(watch.lost))
+
+
+def _predict(recognizer: Recognizer, window: Window, selection: Optional[Selection], live: bool) -> Prediction:
+    asleep = selection.asleep(window) if selection else frozenset()
+    waited_ns = time.monotonic_ns() - window.complete_ns if live else 0
+    prediction = recognizer.predict(window, waited_ns, asleep, selection.doubt if selection else 0.0)
+    if selection:
+        selection.learn(prediction)
+    return prediction
+
+
+def _outcome(
+    prediction: Prediction, window: Window, states: Mapping[str, str], truths: TruthLine, spec: ModelSpec
+) -> Outcome:
+    """A prediction with what else is known about its window."""
+    middle_ns = window.end_ns - spec.window_ns // 2
+    inside = truths.throughout(window.end_ns - spec.window_ns, window.end_ns) is not None
+    return Outcome(prediction, window, states, middle_ns, truths.at(middle_ns), inside, spec.hop_ns)
 
 
 def _state(name: str, prediction: Prediction, watch: SilenceWatch) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from typing import Deque, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Deque, Dict, Iterator, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 from rich.console import Group
@@ -216,48 +216,49 @@ class Summary(Sink):
 
     def render(self) -> Group:
         """Returns all figures for people."""
-        figures = self.as_dict()
         counted = f" windows, {self.uncertain} uncertain, {self.late} closed before a late sensor arrived"
-        lines: List[str] = []
+        lines = [*self._what_went_wrong(), *self._answers()]
+        return Group(Text.assemble((str(self.windows), "bold"), counted), *map(Text, lines), self._sensors())
+
+    def _what_went_wrong(self) -> Iterator[str]:
         if self.empty_windows:
-            lines.append(f"{self.empty_windows} windows lost: no sensor had enough data in them")
+            yield f"{self.empty_windows} windows lost: no sensor had enough data in them"
         if self.outdated_windows:
-            lines.append(f"{self.outdated_windows} windows lost: this machine could not keep up")
+            yield f"{self.outdated_windows} windows lost: this machine could not keep up"
         if self.refused_windows:
-            lines.append(f"{self.refused_windows} windows lost: the model's answers were no answers")
-        lines += [queue.trouble for queue in self._queues if queue.trouble]
-        lines += [recording.trouble for recording in self._recordings if recording.trouble]
+            yield f"{self.refused_windows} windows lost: the model's output was invalid"
+        yield from (queue.trouble for queue in self._queues if queue.trouble)
+        yield from (recording.trouble for recording in self._recordings if recording.trouble)
         if self._corrected_ms:
             permanent = ", ".join(
                 f"{name} latency_ms = {round(self._infos[name].latency_ms + ms)}"
                 for name, ms in self._corrected_ms.items()
                 if name in self._infos
             )
-            lines.append(f"sensors were put in step; to make it permanent, set {permanent}")
+            yield f"sensors were put in step; to make it permanent, set {permanent}"
+
+    def _answers(self) -> Iterator[str]:
         if self.nobody:
-            lines.append(f"{self.nobody} windows with nobody there")
+            yield f"{self.nobody} windows with nobody there"
         if len(self.bundles) > 1:
-            lines.append("of which by " + ", ".join(f"{name} {windows}" for name, windows in self.bundles.items()))
+            yield "answered by " + ", ".join(f"{name} {windows}" for name, windows in self.bundles.items())
+        figures: Dict[str, Any] = self.as_dict()
         for name, words in ("latency_ms", "latency"), ("engine_ms", "of which engine"):
             if name in figures:
-                lines.append("{}: p50 {p50:.1f} ms, p99 {p99:.1f} ms, max {max:.1f} ms".format(words, **figures[name]))  # type: ignore[arg-type]
+                yield "{}: p50 {p50:.1f} ms, p99 {p99:.1f} ms, max {max:.1f} ms".format(words, **figures[name])
         if self.inside:
-            share = self.inside_right / self.inside
-            lines.append(
-                f"windows wholly inside one activity: {self.inside_right} of {self.inside} right ({share:.1%})"
-            )
+            yield f"windows wholly inside one activity: {_share_right(self.inside_right, self.inside)}"
         if self.unnamed:
             names = ", ".join(sorted(self.unnamed))
-            lines.append(
-                f"{sum(self.unnamed.values())} windows are not counted, because the model has no name for {names}"
-            )
+            yield f"{sum(self.unnamed.values())} windows are not counted, because the model has no name for {names}"
         if self.rests:
-            share = self.rests_right / self.rests
-            lines.append(f"windows of rests between activities: {self.rests_right} of {self.rests} right ({share:.1%})")
+            yield f"windows of rests between activities: {_share_right(self.rests_right, self.rests)}"
         activities = self.activities()
         if activities:
             right, total = activities
-            lines.append(f"activities whose most confident window is right: {right} of {total} ({right / total:.1%})")
+            yield f"activities whose most confident window is right: {right} of {total} ({right / total:.1%})"
+
+    def _sensors(self) -> Table:
         table = Table("sensor", "samples", "lost", "absent windows", "also counted", box=None, header_style="dim")
         for name, info in self._infos.items():
             rest = info.losses
@@ -266,4 +267,8 @@ class Summary(Sink):
                 rest["asleep_windows"] = self.asleep[name]
             others = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in sorted(rest.items()))
             table.add_row(name, str(info.counts["samples"]), str(lost), str(self.absent[name]), Text(others or "–"))
-        return Group(Text.assemble((str(self.windows), "bold"), counted), *map(Text, lines), table)
+        return table
+
+
+def _share_right(right: int, total: int) -> str:
+    return f"{right} of {total} right ({right / total:.1%})"

@@ -45,7 +45,7 @@ class StepWatch:
             self._look_at_ns = self._began_ns + _LEAST_NS
 
     def change(self, change: StateChange) -> None:
-        """Forgets what a lost sensor saw, for it may come back with another delay."""
+        """Forgets what a lost sensor saw, because it may come back with another delay."""
         if change.state == "lost":
             self._curves.drop(change.sensor)
 

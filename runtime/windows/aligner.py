@@ -78,7 +78,7 @@ class Aligner:
 
     Attributes:
         lateness_ns: how long after its end a window waits for a sensor that is ``ok``. What a correction takes off the
-            stamps of a sensor is added, for its samples then seem to come that much later.
+            stamps of a sensor is added, because its samples then seem to come that much later.
         rings: one ring buffer per sensor of the spec.
         empty_windows: windows in which no sensor was present. They are not returned.
         lacking: describes what each sensor lacked that was absent from the latest window.
@@ -232,7 +232,7 @@ class Aligner:
 
     def _close(self, now_ns: int, deadline_ns: int = -1) -> list[Window]:
         if deadline_ns < self._end_ns:
-            for ring in self._awaited:  # without a comprehension, for each sample comes here
+            for ring in self._awaited:  # without a comprehension, because each sample comes here
                 if ring.newest_stamp_ns < self._end_ns:
                     return []
         windows: list[Window] = []

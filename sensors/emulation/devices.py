@@ -59,6 +59,7 @@ def serve(control_descriptor: int, frames_descriptor: int) -> None:
     description, sensors, folder = control.recv()
     try:
         motion = open_motion(description)
+        _refuse_what_the_motion_lacks(motion, sensors)
     except SensorError as error:
         control.send(error)
         return
@@ -68,11 +69,6 @@ def serve(control_descriptor: int, frames_descriptor: int) -> None:
     stop = threading.Event()
     ports: Dict[str, List[PtyPort]] = {}
     devices: List[Callable[[], None]] = []
-    try:
-        _refuse_what_the_motion_lacks(motion, sensors)
-    except SensorError as error:
-        control.send(error)
-        return
     if any(sensor.kind == "imu" for sensor in sensors.values()):
         motion.imu(np.zeros(1), motion.imu_places[0])  # the first time takes long, and a device is not silent at first
     start_ns = time.monotonic_ns()

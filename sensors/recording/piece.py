@@ -33,9 +33,9 @@ def copy_piece(index: RecordingIndex, path: Path, start_ns: int, end_ns: int) ->
         RecordingError: the piece is empty, the file exists or cannot be written, or the recording is damaged.
     """
     recording = index.recording
-    story = {name: value for name, value in recording.metadata.items() if name not in _NOT_COPIED}
+    metadata = {name: value for name, value in recording.metadata.items() if name not in _NOT_COPIED}
     wall_offset_ns = recording.wall_ns(start_ns) - start_ns  # the wall clock may have been set before
-    with whole_file(path, {**story, "piece_of": recording.path.name}, wall_offset_ns) as mcap:
+    with whole_file(path, {**metadata, "piece_of": recording.path.name}, wall_offset_ns) as mcap:
         for name, info in recording.infos.items():
             mcap.add_metadata(SENSOR_METADATA + name, encode_info(info))
         inside = _inside(index, start_ns, end_ns)

@@ -41,6 +41,7 @@ class Recording:
         holes: the file and the byte behind which nothing is read, of each file that was not cut off but is damaged.
         dropped: events that the run could not record because the disk was too slow; 0 for a file that was cut off.
         start_ns: monotonic time of the first message, where viewers begin to count; 0 for an empty file.
+        end_ns: monotonic time of the last message, likewise.
         duration_s: time from the first message to the last.
         wall_offset_ns: the offset that was added to monotonic times in the file. The wall clock may have been set
             later; ``wall_ns`` and ``host_ns`` take that into account.
@@ -64,7 +65,8 @@ class Recording:
         begins = [part.first_ns for part in self.files if part.first_ns is not None]
         ends = [part.last_ns for part in self.files if part.last_ns is not None]
         self.start_ns = min(begins, default=0)
-        self.duration_s = (max(ends, default=0) - self.start_ns) / 1e9
+        self.end_ns = max(ends, default=0)
+        self.duration_s = (self.end_ns - self.start_ns) / 1e9
         self._clock: Optional[WallClock] = None
 
     def events(self, raw: bool = True, aside: Mapping[str, Aside] = MappingProxyType({})) -> Iterator[Event]:
@@ -149,8 +151,7 @@ class Recording:
     def _wall_clock(self) -> WallClock:
         """Reads the readings of both clocks, once."""
         if self._clock is None:
-            end_ns = self.start_ns + round(self.duration_s * 1e9)
-            self._clock = WallClock(self.wall_offset_ns, self.start_ns, end_ns, self._clock_readings())
+            self._clock = WallClock(self.wall_offset_ns, self.start_ns, self.end_ns, self._clock_readings())
         return self._clock
 
     def _clock_readings(self) -> List[Tuple[int, int]]:

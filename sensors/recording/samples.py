@@ -96,7 +96,7 @@ def _decode_depth(data: bytes, _: Mapping[str, Any]) -> np.ndarray:
     image = RawImage.FromString(data)
     if image.encoding != "16UC1" or not image.width or not image.height:
         raise ValueError(f"it is an image of {image.width} x {image.height} {image.encoding!r:.40}, not of 16UC1")
-    pixels = image.data  # once, for each access copies them
+    pixels = image.data  # once, because each access copies them
     if image.step != 2 * image.width or len(pixels) != image.height * image.step:
         raise ValueError(f"{len(pixels)} bytes are not an image of {image.width} x {image.height} 16UC1")
     return np.frombuffer(pixels, np.uint16).reshape(image.height, image.width)

@@ -104,17 +104,17 @@ class EventReader:
 
     def _state(self, at_ns: int, content: Mapping[str, Any]) -> StateChange:
         sensor, state = content.get("sensor"), content.get("state")
-        if sensor not in self._infos or state not in ("ok", "lost"):
+        if not isinstance(sensor, str) or sensor not in self._infos or state not in ("ok", "lost"):
             raise ValueError(f"it says that {sensor!r:.80} is {state!r:.80}, which is not a sensor and its state")
-        return StateChange(str(sensor), at_ns, str(state), text_of(content, "reason"))
+        return StateChange(sensor, at_ns, str(state), text_of(content, "reason"))
 
     def _correction(self, at_ns: int, content: Mapping[str, Any]) -> Correction:
         sensor, taken_off_ns = content.get("sensor"), content.get("taken_off_ns")
-        if sensor not in self._infos:
+        if not isinstance(sensor, str) or sensor not in self._infos:
             raise ValueError(f"it corrects {sensor!r:.80}, which is not a sensor")
         if type(taken_off_ns) is not int or abs(taken_off_ns) > _MOST_TAKEN_OFF_NS:
             raise ValueError(f"it takes {taken_off_ns!r:.40} ns off, which is not a number of at most ten seconds")
-        return Correction(str(sensor), at_ns, taken_off_ns)
+        return Correction(sensor, at_ns, taken_off_ns)
 
 
 def _read_raw(data: bytes) -> bytes:

@@ -13,7 +13,7 @@ from cosmo_runtime.sensors.simulation.motion import Camera
 _ACTED = (
     "walk", "run on the spot", "sit down", "squat", "jump", "wave", "clap", "punch", "bend", "fall", *(NONE,) * 5,
 )  # fmt: skip
-"""What people act on request, ``none`` more often than the others, for it stands for many gestures."""
+"""What people act on request, ``none`` more often than the others, because it stands for many gestures."""
 
 _VIEW, _USUAL = 0.65, 239.5 / 252.9  # of a RealSense D435
 

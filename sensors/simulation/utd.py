@@ -52,6 +52,8 @@ ACTIVITIES = {
     27: "squat",
 }
 """Published names of the actions a1 to a27."""
+ON_THE_WRIST, ON_THE_THIGH = range(1, 22), range(22, 28)
+"""The actions with the IMU on the right wrist, and those with it on the right thigh."""
 
 _NAME = "UTD-MHAD"
 
@@ -76,6 +78,22 @@ class Trial(NamedTuple):
     start_s: float
     end_s: float
     action: str
+
+    @property
+    def place(self) -> str:
+        """Where the IMU is worn."""
+        return place_of(self.name)
+
+
+def place_of(name: str) -> str:
+    """Where the IMU is worn in the trial of this name: on the right ``wrist`` or on the right ``thigh``."""
+    return "thigh" if trial_numbers(name)[0] in ON_THE_THIGH else "wrist"
+
+
+def trial_numbers(name: str) -> Tuple[int, int, int]:
+    """Action, subject and repeat of a trial: 1, 7 and 2 of ``a1_s7_t2``."""
+    action, subject, repeat = (int(part[1:]) for part in name.split("_"))
+    return action, subject, repeat
 
 
 def frame_times(frames: int, seconds: float) -> np.ndarray:
@@ -193,12 +211,12 @@ def simulated_radar(paths: CubicSpline, time_s: float, moving: bool, rng: np.ran
 class UtdMotion:
     """Trials of UTD-MHAD one after another, with rests before, between and after. Implements ``motion.Motion``.
 
-    IMU: the real samples at their exact times (50 Hz), linearly interpolated. The magnetic field is NaN. In actions 1
-    to 21 the IMU is worn on the right wrist, in 22 to 27 on the right thigh. Depth: the real frames of the Kinect v1,
-    mirrored and with background 0 as published. A trial lasts as long as its IMU samples, and its frames are spread
-    evenly over that, because the camera dropped some. **Radar is simulated** from the real skeleton's motion, and
-    mirrored as the frames are. During a rest the IMU passes smoothly from one trial to the next, the images switch
-    half-way, and the radar sees no motion.
+    IMU: the real samples at their exact times (50 Hz), linearly interpolated. The magnetic field is NaN. Where it
+    is worn depends on the action (``ON_THE_WRIST``). Depth: the real frames of the Kinect v1, mirrored and with
+    background 0 as published. A trial lasts as long as its IMU samples, and its frames are spread evenly over that,
+    because the camera dropped some. **Radar is simulated** from the real skeleton's motion, and mirrored as the frames
+    are. During a rest the IMU passes smoothly from one trial to the next, the images switch half-way, and the radar
+    sees no motion.
 
     Args:
         path: the folder with Inertial, Skeleton and Depth.
@@ -242,7 +260,7 @@ class UtdMotion:
                     load(self._folder, kind.lower(), name)  # raises if something is missing
             samples = load(self._folder, "inertial", name)
             end_s = now_s + len(samples) / IMU_RATE_HZ
-            self.trials.append(Trial(name, now_s, end_s, ACTIVITIES[int(name[1 : name.index("_")])]))
+            self.trials.append(Trial(name, now_s, end_s, ACTIVITIES[trial_numbers(name)[0]]))
             times.append(now_s + np.arange(len(samples)) / IMU_RATE_HZ)
             values.append(samples)
             now_s = end_s + rest_s

@@ -44,15 +44,6 @@ _REST = np.array([0.0, 1.0, 1.0]) / np.sqrt(2)  # a usual direction of x; no lim
 _HELD_FRAMES = 6  # for which the first and the last pose are held, so that the path starts and ends at rest
 
 
-def place_of(name: str) -> str:
-    """Where the sensor is worn in a trial: on the right ``wrist`` in actions 1 to 21, on the right ``thigh`` in others.
-
-    Args:
-        name: the trial's name, for example ``a1_s7_t1``.
-    """
-    return "wrist" if int(name[1 : name.index("_")]) <= 21 else "thigh"
-
-
 def worn_imu(skeleton: np.ndarray, seconds: float, at_s: np.ndarray, place: str, lag_s: float = LAG_S) -> np.ndarray:
     """Simulates a sensor without errors. Its x axis points along the bone to the trunk.
 

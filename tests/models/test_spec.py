@@ -135,7 +135,7 @@ def test_each_set_of_sensors_may_be_read_in_its_own_way(tiny_spec: ModelSpec) ->
         ([{"sensors": []}], "different sets"),
         ([{"sensors": ["imu", "imu"]}], "different sets"),
         ([{"sensors": ["imu"], "expected": {"walk": 1e308}}], "at most 20"),
-        ([{"sensors": ["imu"], "expected": {"swim": 1.0}}], "expects swim, which is no activity"),
+        ([{"sensors": ["imu"], "expected": {"swim": 1.0}}], "expects swim, which is not an activity"),
         ([{"sensors": ["imu"], "temperature": 0}], "temperature"),
     ],
 )

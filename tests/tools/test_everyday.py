@@ -19,7 +19,14 @@ _PAGE = Path(everyday.__file__).parents[1] / "docs" / "benchmarks"
 
 def test_the_page_is_made_of_its_figures() -> None:
     figures = json.loads((_PAGE / "everyday.json").read_text(encoding="utf-8"))
-    assert everyday.page(figures) in (_PAGE / "everyday.md").read_text(encoding="utf-8")
+    written = (_PAGE / "everyday.md").read_text(encoding="utf-8")
+    by_hand = everyday.below_the_commands(written)
+    assert by_hand.startswith("\n\nIn the first table"), "or the tool would delete it"
+    assert everyday.page(figures) + by_hand == written
+
+
+def test_a_new_page_ends_with_its_commands() -> None:
+    assert everyday.below_the_commands("") == "\n"
 
 
 def test_commands_name_no_folder_of_this_machine() -> None:

@@ -57,7 +57,7 @@ def test_a_batchs_loss_is_that_of_the_processor(spec, windows):
 
 
 def test_a_run_learns_as_it_does_on_the_processor(spec, windows):
-    """Not the same, for each device draws its augmentation from a generator of its own."""
+    """Not the same, because each device draws its augmentation from a generator of its own."""
     assert losses_of(spec, windows, "cuda") == pytest.approx(losses_of(spec, windows, "cpu"), rel=0.1)
 
 

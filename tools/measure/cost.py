@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
@@ -69,8 +68,7 @@ def main() -> None:
     _, motion, decimation = next(motions(options.source))
     stream = list(events(motion, options.seconds, DepthConfig(decimation=decimation)))
     for hop_s in options.hops:
-        at_hop = replace(bundle, spec=bundle.spec.model_copy(update={"hop_s": hop_s}))
-        print(json.dumps(cost(stream, infos_of(motion), at_hop, options.seconds)))
+        print(json.dumps(cost(stream, infos_of(motion), bundle.at_hop(hop_s), options.seconds)))
 
 
 if __name__ == "__main__":

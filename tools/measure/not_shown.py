@@ -115,7 +115,7 @@ def main() -> None:
     try:
         base = load_base(options.base)
         if base.spec.classes != CLASSES:
-            parser.error(f"--base: {options.base} is no model of everyday activities")
+            parser.error(f"--base: {options.base} is not a model of everyday activities")
         if options.kind == "utd":
             require_strangers(base, options.people)
     except BundleError as error:

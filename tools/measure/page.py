@@ -1,6 +1,6 @@
 """Measures the cost and the speed of the page, in Debian's Chromium on this machine.
 
-    python tools/measure/page.py all --data PATH/utd-mhad    all of it, in some eight minutes; needs 10 GB of disk
+    python tools/measure/page.py all --data PATH/utd-mhad    all of it, in some nine minutes; needs 10 GB of disk
     python tools/measure/page.py live --minutes 3            cost of an open page, side by side in one run
     python tools/measure/page.py recording hour.mcap         opening, scrubbing, memory of the server
     python tools/measure/page.py labels --data PATH/utd-mhad labelling the 54 actions of a session by keys

@@ -30,15 +30,14 @@ from cosmo_runtime.models.features import random_inputs
 from cosmo_runtime.models.shelf import SHIPPED_BUNDLE
 from cosmo_runtime.places import cache_folder
 from cosmo_runtime.runtime.alarms.rules import AlarmRule
-from cosmo_runtime.runtime.alarms.rules import Watch as AlarmWatch
 from cosmo_runtime.runtime.cli.values import numbers
 from cosmo_runtime.runtime.config import EpisodesConfig
 from cosmo_runtime.runtime.engines.onnxruntime import OnnxRuntimeEngine
-from cosmo_runtime.runtime.episodes.rule import Observation
 from cosmo_runtime.runtime.recognition.recognizer import Prediction, Recognizer
 from cosmo_runtime.runtime.selection.policy import Selection
 from cosmo_runtime.runtime.selection.settings import SelectionConfig
 from cosmo_runtime.runtime.windows.aligner import COVERED_SHARE, Window
+from cosmo_runtime.tools import episode_check
 from cosmo_runtime.training.benchmark.everyday import taught_by
 from cosmo_runtime.training.datasets.everyday import CLASSES, real_people, simulated
 from cosmo_runtime.training.skipping import inputs_of
@@ -150,14 +149,14 @@ def right(stream: Stream, answers: Sequence[Answer]) -> int:
 
 def falls(stream: Stream, answers: Sequence[Answer]) -> List[Tuple[Optional[int], Optional[int]]]:
     """For each true fall, the windows that first tell it and that raise its alarm."""
-    hop_ns = stream.bundle.spec.hop_ns
-    rule, watch = EpisodesConfig().rule(), AlarmWatch(_ALARM)
-    told = [answer.prediction.activity == FALL for answer in answers]
-    alarms = []
-    for answer in answers:
-        end_ns, prediction = answer.prediction.window_end_ns, answer.prediction
-        rule.feed(Observation(end_ns - hop_ns, end_ns, prediction.activity, prediction.confidence))
-        alarms.append(rule.current is not None and watch.met(rule.current))
+    spec = stream.bundle.spec
+    said = [answer.prediction for answer in answers]
+    told = [prediction.activity == FALL for prediction in said]
+    windows = [
+        episode_check.Answer(one.window_end_ns, one.window_end_ns - spec.window_ns // 2, one.activity, one.confidence)
+        for one in said
+    ]
+    _, alarms = episode_check.episodes_of(windows, spec.hop_ns, EpisodesConfig(), _ALARM)
     found = []
     for trial in stream.trials:
         if trial.activity == FALL:

@@ -12,7 +12,7 @@ from cosmo_runtime.training.adapt.memory import Memory, load_memory
 from cosmo_runtime.training.pretrained import load_pretrained
 
 
-class PersonaliseError(Exception):
+class FinetuneError(Exception):
     """Nothing can be learned from a base or a session. The message names it and says what to do."""
 
 

@@ -14,7 +14,7 @@ from rich.prompt import Confirm
 from cosmo_runtime.models.bundle import Bundle
 from cosmo_runtime.models.mixture import Mixture
 from cosmo_runtime.runtime.labels.truth import Segment
-from cosmo_runtime.training.adapt.base import Base, PersonaliseError, load_base
+from cosmo_runtime.training.adapt.base import Base, FinetuneError, load_base
 from cosmo_runtime.training.adapt.finetune import FineTuned, fine_tune, windows_each
 from cosmo_runtime.training.adapt.gain import Comparison, compare
 from cosmo_runtime.training.adapt.session import Session, read_session
@@ -23,7 +23,7 @@ from cosmo_runtime.training.export import export
 from cosmo_runtime.training.pretrained import PretrainedError
 from cosmo_runtime.training.progress import bars
 
-FAILURES = (PersonaliseError, PretrainedError, DataSetError)
+FAILURES = (FinetuneError, PretrainedError, DataSetError)
 """Errors that stop a session from being learned; their messages are for people."""
 
 _KEEP_IT = "Stopped. Keep the model that was measured? It has learned without the last examples"
@@ -119,7 +119,7 @@ def write(out: Path, learned: Learned, *, seed: int, command: str) -> Bundle:
 
     Raises:
         BundleError: ``out`` holds something else.
-        PersonaliseError: the exported model's answers differ from the network's, or it cannot be written.
+        FinetuneError: the exported model's answers differ from the network's, or it cannot be written.
     """
     base, session, model, comparison, trained = learned
     name, before = base.path.resolve().name, base.provenance
@@ -143,6 +143,6 @@ def write(out: Path, learned: Learned, *, seed: int, command: str) -> Bundle:
     try:
         return export(out, model.spec, model.network, memory=model.memory, provenance=provenance, metrics=metrics)
     except RuntimeError as error:
-        raise PersonaliseError(f"{error}; nothing was written, and {base.path} is unchanged") from error
+        raise FinetuneError(f"{error}; nothing was written, and {base.path} is unchanged") from error
     except OSError as error:
-        raise PersonaliseError(f"{out} cannot be written: {error.strerror}") from error
+        raise FinetuneError(f"{out} cannot be written: {error.strerror}") from error

@@ -15,7 +15,7 @@ from cosmo_runtime.names import NOBODY
 from cosmo_runtime.runtime.labels.truth import Segment
 from cosmo_runtime.sensors.recording import Recording
 from cosmo_runtime.sensors.recording.segments import segments_of
-from cosmo_runtime.training.adapt.base import Base, PersonaliseError
+from cosmo_runtime.training.adapt.base import Base, FinetuneError
 from cosmo_runtime.training.datasets import recording
 from cosmo_runtime.training.windows import UNLABELLED, Windows, without_absent
 
@@ -51,7 +51,7 @@ class Session:
         every activity keeps some.
 
         Raises:
-            PersonaliseError: there would be no test windows.
+            FinetuneError: there would be no test windows.
         """
         labels, held_out = self.windows.labels, self.last_examples()
         training = (labels != UNLABELLED) & ~held_out
@@ -63,8 +63,8 @@ class Session:
                 training, test = others, test | last
         if not test.any():
             length = f"{self.spec.window_s:g} s"
-            raise PersonaliseError(
-                "what is learned could not be measured, for all windows of the last examples overlap learned ones: "
+            raise FinetuneError(
+                "what is learned could not be measured, because all windows of the last examples overlap learned ones: "
                 f"label longer stretches, or more of them, with {length} between"
             )
         return training, test
@@ -103,17 +103,12 @@ def read_session(base: Base, labels: Mapping[Path, Sequence[Segment]], keep: Opt
 
     Raises:
         DataSetError: a recording is damaged or too short.
-        PersonaliseError: an activity has fewer than two examples that contain the middle of a window; there are none
+        FinetuneError: an activity has fewer than two examples that contain the middle of a window; there are none
             but of ``nobody``, which are left out; there would be only one activity; the base does not know an activity
             of ``keep``, or has no memory of it; or the base was trained on one of the recordings, so that before and
             after cannot be compared.
     """
-    for path in labels:
-        if Recording(path).began in base.provenance.get("recordings", ()):
-            raise PersonaliseError(
-                f"{base.path} has learned from {path.name} already; start from the model before it: "
-                f"cosmo-runtime bundle rollback, or --bundle {base.provenance.get('base', 'PATH')}"
-            )
+    _refuse_known(base, labels)
     names = _as_in(base, (segment.activity for segments in labels.values() for segment in segments))
     rows = [
         (path, row._replace(activity=names[row.activity]))
@@ -122,20 +117,14 @@ def read_session(base: Base, labels: Mapping[Path, Sequence[Segment]], keep: Opt
         if folded(names[row.activity]) != NOBODY
     ]
     if not rows:
-        raise PersonaliseError(f"nothing is labelled but {NOBODY}, which a run tells by a rule: label activities, too")
+        raise FinetuneError(f"nothing is labelled but {NOBODY}, which a run tells by a rule: label activities, too")
     labelled = list(dict.fromkeys(segment.activity for _, segment in rows))
     retained = _retained(base, labelled, keep)
     classes = [*retained, *(name for name in labelled if name not in retained)]
     if len(classes) < 2:
-        raise PersonaliseError(f"the new model would know {classes[0]!r} alone: label another activity, or keep some")
+        raise FinetuneError(f"the new model would know {classes[0]!r} alone: label another activity, or keep some")
 
-    # While windows are cut, each example is its own class. So each window's example is known.
-    numbered = base.spec.model_copy(update={"classes": tuple(map(str, range(len(rows))))})
-    parts = []
-    for path in labels:
-        examples = [row._replace(activity=str(n)) for n, (of, row) in enumerate(rows) if of == path]
-        parts.append(recording.windows(path, numbered, None, examples, group="one person"))
-    windows = Windows.concatenate(parts)
+    windows = _windows_by_example(base.spec, list(labels), rows)
     of_example = np.array([classes.index(segment.activity) for _, segment in rows] + [UNLABELLED])  # -1 is the last one
     session = Session(
         base.spec.model_copy(update={"classes": tuple(classes)}),
@@ -143,17 +132,42 @@ def read_session(base: Base, labels: Mapping[Path, Sequence[Segment]], keep: Opt
         windows.labels,
         [began for path in labels for began in _beginnings(path)],
     )
-    for name in labelled:
-        usable = np.unique(session.examples[session.windows.labels == classes.index(name)])
-        if len(usable) < 2:
-            raise PersonaliseError(
-                f"{name!r}: {len(usable)} of its examples can be learned from, and two are needed. A window ends every "
-                f"{base.spec.hop_s:g} s and is of the example that its middle lies in: label longer ones, or more"
-            )
+    _refuse_single_examples(session, labelled)
     if base.network is not None:
         return session
     spec, windows = without_absent(session.spec, session.windows)
     return replace(session, spec=spec, windows=windows)
+
+
+def _refuse_known(base: Base, paths: Iterable[Path]) -> None:
+    """Refuses recordings that have taught the base already."""
+    for path in paths:
+        if Recording(path).began in base.provenance.get("recordings", ()):
+            raise FinetuneError(
+                f"{base.path} has learned from {path.name} already; start from the model before it: "
+                f"cosmo-runtime bundle rollback, or --bundle {base.provenance.get('base', 'PATH')}"
+            )
+
+
+def _windows_by_example(spec: ModelSpec, paths: Sequence[Path], rows: Sequence[Tuple[Path, Segment]]) -> Windows:
+    """The windows of the recordings. The label of each is the number of the row whose example it shows."""
+    numbered = spec.model_copy(update={"classes": tuple(map(str, range(len(rows))))})
+    parts = []
+    for path in paths:
+        examples = [row._replace(activity=str(n)) for n, (of, row) in enumerate(rows) if of == path]
+        parts.append(recording.windows(path, numbered, None, examples, group="one person"))
+    return Windows.concatenate(parts)
+
+
+def _refuse_single_examples(session: Session, labelled: Iterable[str]) -> None:
+    """Refuses activities with fewer than two examples: one is learned from, another is held out."""
+    for name in labelled:
+        usable = np.unique(session.examples[session.windows.labels == session.spec.classes.index(name)])
+        if len(usable) < 2:
+            raise FinetuneError(
+                f"{name!r}: {len(usable)} of its examples can be learned from, and two are needed. A window ends every "
+                f"{session.spec.hop_s:g} s and is of the example that its middle lies in: label longer ones, or more"
+            )
 
 
 def _beginnings(path: Path) -> list[str]:
@@ -175,10 +189,10 @@ def _retained(base: Base, labelled: Sequence[str], keep: Optional[Sequence[str]]
     unknown = [name for name in keep or () if name not in base.spec.classes]
     if unknown:
         known = ", ".join(base.spec.classes) or "nothing: these are encoders alone"
-        raise PersonaliseError(f"{base.path} does not know {', '.join(unknown)}; it knows {known}")
+        raise FinetuneError(f"{base.path} does not know {', '.join(unknown)}; it knows {known}")
     retained = [name for name in base.spec.classes if keep is None or name in keep or name in labelled]
     if base.memory is None and not set(retained) <= set(labelled):
-        raise PersonaliseError(
+        raise FinetuneError(
             f"{base.path} was written by an earlier version, which gave bundles no memory: it would forget the "
             f"activities that are not labelled. Label them, too, or give them up (--keep none), or train it again"
         )

@@ -144,7 +144,7 @@ class Method:
                     network.load_state_dict({key: kept.get_tensor(key) for key in kept.keys()})  # noqa: SIM118
                     return network, json.loads(kept.metadata()["epochs"])
             except Exception as error:  # readers raise many kinds of errors on a damaged file
-                raise ResultError(f"{file} is no whole stage 1 ({error}). Delete it; it is learned again.") from error
+                raise ResultError(f"{file} is not a whole stage 1 ({error}). Delete it to learn it again.") from error
 
         epochs: list[dict[str, float]] = []
         started = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Callable, Optional
 
 import numpy as np
@@ -52,50 +53,41 @@ def finetune(
     order = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(seed)
     encoders, classifier = network.encoders, network.classifier
-    label_weights = (
-        torch.ones(len(windows)) if confidence is None else torch.from_numpy(confidence / confidence.mean()).float()
-    )
-    steps = max(1, rounds * turn * -(-len(windows) // batch))
+    weights = torch.ones(len(windows))
+    if confidence is not None:
+        weights = torch.from_numpy(confidence / confidence.mean()).float()
     task = progress.add_task("stage 2", total=2 * rounds * turn)
     losses: list[float] = []
 
-    def epoch_done(total: list[float]) -> None:
-        losses.append(float(np.mean(total)))
-        progress.update(task, advance=1, description=f"stage 2: loss {losses[-1]:.3f}")
-        if on_epoch:
-            on_epoch(len(losses), losses[-1])
-
-    def loss_of(z: Tensor, presence: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    def loss_of(z: Tensor, presence: Tensor, labels: Tensor, chosen: np.ndarray) -> Tensor:
         logits, _ = classifier(z, drop_modalities(presence, generator))
         loss = nn.functional.cross_entropy(logits, labels, label_smoothing=0.05, reduction="none")
-        return (loss * weights).mean()
+        return (loss * weights[chosen]).mean()
 
-    train_encoders = Descent(encoders, learning_rate, steps)
-    train_classifier = Descent(classifier, learning_rate, steps)
-    for _ in range(rounds):
-        freeze(classifier)
-        unfreeze(encoders)
-        for _ in range(turn):
-            encoders.train()  # on_epoch may have set eval mode
-            total = []
-            for chosen in windows.shuffled(batch, order):
-                features, presence, labels = windows.tensors(chosen)
-                z = encoders(augment(features, windows.kinds, generator, warp))
-                total.append(train_encoders.step(loss_of(z, presence, labels, label_weights[chosen])))
-            epoch_done(total)
+    def loss_of_windows(chosen: np.ndarray) -> Tensor:
+        features, presence, labels = windows.tensors(chosen)
+        return loss_of(encoders(augment(features, windows.kinds, generator, warp)), presence, labels, chosen)
 
-        freeze(encoders)
-        unfreeze(classifier)
-        z, presence, labels = embed(encoders, windows)
+    def loss_of_embeddings(embedded: tuple[Tensor, Tensor, Tensor], chosen: np.ndarray) -> Tensor:
+        z, presence, labels = embedded
+        return loss_of(z[chosen], presence[chosen], labels[chosen], chosen)
+
+    def take_turn(part: nn.Module, descent: Descent, loss: Callable[[np.ndarray], Tensor]) -> None:
+        unfreeze(part)
         for _ in range(turn):
-            classifier.train()
-            total = []
-            for chosen in windows.shuffled(batch, order):
-                total.append(
-                    train_classifier.step(loss_of(z[chosen], presence[chosen], labels[chosen], label_weights[chosen]))
-                )
-            epoch_done(total)
+            part.train()  # on_epoch may have set eval mode
+            losses.append(float(np.mean([descent.step(loss(chosen)) for chosen in windows.shuffled(batch, order)])))
+            progress.update(task, advance=1, description=f"stage 2: loss {losses[-1]:.3f}")
+            if on_epoch:
+                on_epoch(len(losses), losses[-1])
+        freeze(part)
+
+    steps = max(1, rounds * turn * -(-len(windows) // batch))
+    train_encoders, train_classifier = (Descent(part, learning_rate, steps) for part in (encoders, classifier))
     freeze(classifier)
+    for _ in range(rounds):
+        take_turn(encoders, train_encoders, loss_of_windows)
+        take_turn(classifier, train_classifier, partial(loss_of_embeddings, embed(encoders, windows)))
     return losses
 
 

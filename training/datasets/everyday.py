@@ -69,7 +69,6 @@ _IMU, _DEPTH, _RADAR = range(3)
 _FIRST_PERSON = 10_000  # groups of simulated people, above UTD-MHAD's subjects
 _SETTLED_S = 3.0  # a person who sat down at least this long ago is still
 _AROUND_MIDDLE_NS = 350_000_000
-_THIGH_ACTIONS = tuple(ACTIVITIES[action] for action in range(22, 28))
 
 
 class Variety(NamedTuple):
@@ -130,7 +129,7 @@ def _on_the_thigh(folder: Path, subject: int, windows: Windows) -> np.ndarray:
     """Which windows of a subject's stream contain samples from the thigh."""
     spec = everyday_spec()
     ends_s = spec.window_s + spec.hop_s * np.arange((windows.groups == subject).sum())
-    thigh = [trial for trial in UtdMotion(folder, [subject]).trials if trial.action in _THIGH_ACTIONS]
+    thigh = [trial for trial in UtdMotion(folder, [subject]).trials if trial.place == "thigh"]
     touched = [(ends_s > trial.start_s) & (ends_s - spec.window_s < trial.end_s) for trial in thigh]
     return np.any(touched, axis=0)
 

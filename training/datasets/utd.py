@@ -25,6 +25,7 @@ from cosmo_runtime.sensors.simulation.utd import (
     load,
     simulated_radar,
     trial_names,
+    trial_numbers,
 )
 from cosmo_runtime.training.datasets.store import DataSetError, data_set_errors, decoded_once, in_parallel
 from cosmo_runtime.training.windows import Windows
@@ -105,7 +106,7 @@ def published_split(folder: Path) -> Split:
     except OSError as error:
         raise DataSetError(f"{path} cannot be read ({error.strerror}). Put it beside Inertial and Depth.") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataSetError(f"{path} is no list of labelled trials ({error!r}). Fetch it again.") from error
+        raise DataSetError(f"{path} is not a list of labelled trials ({error!r}). Fetch it again.") from error
 
 
 def trials(folder: Path, spec: ModelSpec, cache: Path, names: Optional[Sequence[str]] = None) -> Windows:
@@ -136,7 +137,7 @@ def _decode(folder: Path, spec: ModelSpec, names: Optional[Sequence[str]]) -> Wi
     if names is None:
         with data_set_errors():
             names = trial_names(folder, SUBJECTS)
-    numbers = np.array([[int(part[1:]) for part in name.split("_")] for name in names])  # action, subject, repeat
+    numbers = np.array([trial_numbers(name) for name in names])
     labels = [spec.classes.index(ACTIVITIES[action]) for action in numbers[:, 0]]
     features = in_parallel(partial(_trial, folder, spec), names, "UTD-MHAD")
     return Windows.stack(
@@ -171,9 +172,8 @@ def _radar(folder: Path, name: str, steps: int, seconds: float) -> list[np.ndarr
     """Frames of the trial's synthetic radar at evenly spaced times. Noise depends only on the trial and the step."""
     with data_set_errors():
         paths = joint_paths(folder, name, seconds)
-    numbers = [int(part[1:]) for part in name.split("_")]
     return [
-        simulated_radar(paths, time_s, True, np.random.default_rng((*numbers, step)))
+        simulated_radar(paths, time_s, True, np.random.default_rng((*trial_numbers(name), step)))
         for step, time_s in enumerate(frame_times(steps, seconds))
     ]
 

@@ -13,8 +13,8 @@ from scipy.spatial.transform import Rotation
 
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.sensors.simulation.inertial import GRAVITY, InertialSensor
-from cosmo_runtime.sensors.simulation.utd import IMU_RATE_HZ, frame_times, load, trial_names
-from cosmo_runtime.sensors.simulation.utd_imu import place_of, worn_imu
+from cosmo_runtime.sensors.simulation.utd import IMU_RATE_HZ, frame_times, load, place_of, trial_names, trial_numbers
+from cosmo_runtime.sensors.simulation.utd_imu import worn_imu
 from cosmo_runtime.training.datasets.everyday import as_strong
 from cosmo_runtime.training.datasets.store import DataSetError, data_set_errors, decoded_once, in_parallel
 from cosmo_runtime.training.datasets.utd import CLASSES, SUBJECTS, stretched, utd_a_spec
@@ -54,7 +54,7 @@ def simulated_trials(folder: Path, spec: ModelSpec, cache: Path) -> Windows:
 def _decode(folder: Path, spec: ModelSpec) -> Windows:
     with data_set_errors():
         names = trial_names(folder, SUBJECTS)
-    numbers = np.array([[int(part[1:]) for part in name.split("_")] for name in names])  # action, subject, repeat
+    numbers = np.array([trial_numbers(name) for name in names])
     steps = spec.steps(spec.modalities[0])
     features = in_parallel(partial(_trial, folder, steps), names, "UTD-MHAD, simulated")
     labels = [spec.classes.index(CLASSES[action - 1]) for action in numbers[:, 0]]
@@ -68,7 +68,7 @@ def _trial(folder: Path, steps: int, name: str) -> Dict[str, np.ndarray]:
     seconds = samples / IMU_RATE_HZ
     at_s = frame_times(samples, seconds)
     ideal = np.hstack([worn_imu(skeleton, seconds, at_s, place_of(name)), np.zeros((samples, 3))])
-    action, subject, repeat = (int(part[1:]) for part in name.split("_"))
+    action, subject, repeat = trial_numbers(name)
     measured = InertialSensor(1000 * action + 10 * subject + repeat).measure(at_s, ideal)
     return {"imu": stretched(measured[:, :6], steps)}
 

@@ -107,7 +107,7 @@ def test_a_recording_that_taught_the_model_is_told(
     )
     done = cosmo("evaluate", folder / "a.mcap", "--bundle", taught.path, "--json")
     assert json.loads(done.out)["learned_from"] == [str(folder / "a.mcap")]
-    assert "taught has learned from it, so these figures are no test" in done.err
+    assert "taught has learned from it, so these figures are not a test" in done.err
     done = cosmo("evaluate", folder / "a.mcap", "--bundle", tiny_bundle.path, "--json")
     assert (json.loads(done.out)["learned_from"], "learned from" in done.err) == ([], False)
 

@@ -1,4 +1,4 @@
-"""Personalisation as people meet it, on a small model of someone who sways."""
+"""Fine-tuning as people meet it, on a small model of someone who sways."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_recording_and_labels_are_kept_while_the_new_model_is_not_in_use(
     words = ("finetune", "--labels", labels, "--bundle", base.path, "--delete-after")
     done = cosmo(*words)
     assert done.code == 1
-    assert f"kept, for the new model is not in use: {labels.with_suffix('.mcap')}, {labels}" in done.err
+    assert f"kept, because the new model is not in use: {labels.with_suffix('.mcap')}, {labels}" in done.err
     assert labels.exists() and labels.with_suffix(".mcap").exists()
     never = cosmo(*words, "--out", tmp_path / "mine")
     assert never.code == 2

@@ -1,4 +1,4 @@
-"""Personalisation that leaves the model in use as it is."""
+"""Fine-tuning that leaves the model in use as it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Personalisation that is stopped or killed leaves the old model in use."""
+"""Fine-tuning that is stopped or killed leaves the old model in use."""
 
 from __future__ import annotations
 

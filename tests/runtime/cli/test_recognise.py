@@ -101,8 +101,8 @@ def kept(tmp_path: Path, infos: Dict[str, SensorInfo], events: List[Event]) -> P
 def recognised(tmp_path: Path, infos: Dict[str, SensorInfo], events: List[Event], spec: ModelSpec) -> Path:
     """Those events, recorded by a run that also kept its windows."""
     aligner = Aligner(spec, rigs.infos(imu=100, radar=20))
-    story = {"windows": windows_key(spec, 300)}
-    with RecordingWriter(tmp_path / "run.mcap", {name: infos[name] for name in ("imu", "radar")}, story) as writer:
+    metadata = {"windows": windows_key(spec, 300)}
+    with RecordingWriter(tmp_path / "run.mcap", {name: infos[name] for name in ("imu", "radar")}, metadata) as writer:
         for event in events:
             writer.write(event)
             for window in aligner.feed(event):
@@ -211,7 +211,7 @@ def test_a_replay_changes_to_the_bundle_put_in_use_and_loses_no_window(
     for line, same in zip(lines, alone.lines):
         assert list(line["probabilities"].values()) == list(same["probabilities"].values())
         assert next(iter(line["probabilities"])) == {"a": "walk", "b": "to walk"}[line["bundle"]]
-    assert "of which by a " in done.err
+    assert "answered by a " in done.err
 
 
 def test_other_windows_follow_without_a_gap_where_nothing_is_compared(

@@ -39,4 +39,4 @@ def test_a_recording_keeps_the_chirps_of_a_radar_beside_sensors_with_names(tmp_p
     (tmp_path / "rig.toml").write_text('[radar]\ncfg = "room.cfg"\n[sensors.wrist]\nkind = "imu"\n')
     nobody = {"participant": None, "operator": None, "note": None, "consent_until": None, "expires": None}
     options = argparse.Namespace(sensors=["wrist", "radar"], config=tmp_path / "rig.toml", **nobody)
-    assert rig.story(options, load_config(options.config))["chirps.radar"] == "frameCfg of this room"
+    assert rig.run_metadata(options, load_config(options.config))["chirps.radar"] == "frameCfg of this room"

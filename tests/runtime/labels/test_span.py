@@ -22,6 +22,7 @@ def _on_a_clock(offset_ns: int, seconds: float) -> Any:
     return SimpleNamespace(
         path=Path("monday.mcap"),
         start_ns=START_NS,
+        end_ns=START_NS + round(seconds * S),
         duration_s=seconds,
         wall_ns=lambda host_ns: host_ns + offset_ns,
         host_ns=lambda wall_ns: wall_ns - offset_ns,

@@ -119,7 +119,7 @@ def test_of_two_changes_before_a_window_the_last_one_counts(shelf: Shelf, put: P
 @pytest.mark.parametrize(
     "changes, options, why",
     [
-        (_IMU_ALONE, {}, "b, which is in use now, does not know radar; it knows imu"),
+        (_IMU_ALONE, {}, "b, which is in use now, knows no sensor radar; it knows imu"),
         ({"hop_s": 0.25}, {"same_windows_only": True}, "b, which is in use now, needs other windows"),
         ({"classes": ("walk",)}, {}, ".*/b: its model, .*, answers in the shapes"),
         ({"window_s": 2}, {}, ".*/b: its model does not run"),

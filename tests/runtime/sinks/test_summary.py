@@ -207,12 +207,12 @@ def test_windows_are_counted_by_bundle_and_told_where_more_than_one_answered() -
     assert "person" not in _text(one)
     two = _summary(outcomes=[_outcome(2), _outcome(2.5, bundle="my-room"), _outcome(3, bundle="my-room")])
     assert two.as_dict()["bundles"] == {"person": 1, "my-room": 2}
-    assert "of which by person 1, my-room 2" in _text(two)
+    assert "answered by person 1, my-room 2" in _text(two)
 
 
 def test_names_are_never_markup() -> None:
     two = _summary(outcomes=[_outcome(2), _outcome(2.5, bundle="room [2] [/]")])
-    assert "of which by person 1, room [2] [/] 1" in _text(two)
+    assert "answered by person 1, room [2] [/] 1" in _text(two)
 
 
 def test_windows_whose_answer_was_none_are_counted() -> None:
@@ -220,7 +220,7 @@ def test_windows_whose_answer_was_none_are_counted() -> None:
     assert summary.as_dict()["windows_lost"]["refused"] == 0  # type: ignore[index]
     summary.refused(Window(3 * _S, {}, {}, 3 * _S))
     assert summary.as_dict()["windows_lost"]["refused"] == 1  # type: ignore[index]
-    assert "1 windows lost: the model's answers were no answers" in _text(summary)
+    assert "1 windows lost: the model's output was invalid" in _text(summary)
 
 
 def test_activities_that_the_model_has_no_name_for_are_counted_apart() -> None:

@@ -53,6 +53,8 @@ CONTENTS = [
     ("/state", b'{"sensor": "imu", "state": "ok", "reason": 7}', "its reason is not a text"),
     ("/state", b'{"sensor": "imu", "state": "ok", "reason": "\\u001b[2J"}', "its reason holds control characters"),
     ("/truth", b'{"activity": "\\ud800"}', "its activity holds control characters"),
+    ("/state", b'{"sensor": ["imu"], "state": "ok"}', "['imu'] is 'ok', which is not a sensor"),
+    ("/corrections", b'{"sensor": {}, "taken_off_ns": 7}', "it corrects {}, which is not a sensor"),
     ("/corrections", b'{"sensor": "sonar", "taken_off_ns": 7}', "it corrects 'sonar', which is not a sensor"),
     ("/corrections", b'{"sensor": "imu", "taken_off_ns": 1e7}', "it takes 10000000.0 ns off"),
     ("/corrections", b'{"sensor": "imu", "taken_off_ns": 10000000001}', "is not a number of at most ten seconds"),

@@ -10,7 +10,7 @@ import scipy.io
 
 from cosmo_runtime.sensors.sensor import SensorNotFound
 from cosmo_runtime.sensors.simulation.motion import ActivityStart, Motion
-from cosmo_runtime.sensors.simulation.utd import ACTIVITIES, UtdMotion, frame_times, load, trial_names
+from cosmo_runtime.sensors.simulation.utd import ACTIVITIES, UtdMotion, frame_times, load, place_of, trial_names
 
 RAW = np.arange(600, dtype=float).reshape(100, 6) / 500
 """Of the first trial, in g and degrees a second."""
@@ -54,6 +54,10 @@ def test_trials_follow_one_another_with_rests_between(made: Path) -> None:
         ("a1_s7_t1", 0.5, 2.5, "swipe left"),
         ("a2_s7_t1", 3.0, 5.0, "swipe right"),
     ]
+
+
+def test_the_imu_is_worn_where_the_data_set_says() -> None:
+    assert [place_of(f"a{action}_s1_t1") for action in (1, 21, 22, 27)] == ["wrist", "wrist", "thigh", "thigh"]
 
 
 def test_imu_is_exact_at_its_samples_linear_between_and_smooth_in_rests(made: Path) -> None:

@@ -63,7 +63,7 @@ class _Wrapping:
         return 500.0 * (time.monotonic() - self._started_s) % 100
 
     def wait_to_be_read(self) -> None:
-        """Waits until the meter's thread has read it, and once more, for the first reading may have begun before."""
+        """Waits until the meter's thread has read it twice, because the first reading may have begun before."""
         readings = self.readings
         for _ in range(60_000):
             if self.readings >= readings + 2:

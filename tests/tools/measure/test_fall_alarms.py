@@ -9,6 +9,7 @@ pytest.importorskip("onnx")
 from cosmo_runtime.models.bundle import load_bundle
 from cosmo_runtime.models.features import random_inputs
 from cosmo_runtime.models.shelf import SHIPPED_BUNDLE
+from cosmo_runtime.tools.episode_check import Answer
 from cosmo_runtime.tools.measure.fall_alarms import Answered, _compared, alarms, answers
 from cosmo_runtime.training.benchmark.everyday import FALL_LABEL
 from cosmo_runtime.training.windows import Windows
@@ -19,7 +20,7 @@ HALF_NS = 5 * 10**8
 def answered(activities: str, falls: list[tuple[int, int]]) -> Answered:
     """One answer every half second: f is a fall, w is walking. Falls are in half seconds."""
     names = {"f": "fall", "w": "walk"}
-    windows = [((n + 4) * HALF_NS, (n + 2) * HALF_NS, names[letter], 0.9) for n, letter in enumerate(activities)]
+    windows = [Answer((n + 4) * HALF_NS, (n + 2) * HALF_NS, names[letter], 0.9) for n, letter in enumerate(activities)]
     return Answered(windows, [(start * HALF_NS, end * HALF_NS) for start, end in falls])
 
 

@@ -16,7 +16,7 @@ from cosmo_runtime.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from cosmo_runtime.runtime.labels.table import read_labels
 from cosmo_runtime.runtime.labels.truth import Segment
 from cosmo_runtime.training.adapt import finetune
-from cosmo_runtime.training.adapt.base import PersonaliseError, load_base
+from cosmo_runtime.training.adapt.base import FinetuneError, load_base
 from cosmo_runtime.training.adapt.finetune import fine_tune, too_few
 from cosmo_runtime.training.adapt.gain import compare
 from cosmo_runtime.training.adapt.learn import Learned, write
@@ -84,7 +84,7 @@ def test_what_was_learned_is_remembered_for_the_next_time(base, new_alone, later
         base, session, model, compare(base, model.spec, model.network, later, later), session.windows.labels >= 0
     )
     again = load_base(write(tmp_path / "mine", learned, seed=0, command="finetune").path)
-    with pytest.raises(PersonaliseError, match=r"mine has learned from monday.mcap already; .*rollback, or --bundle"):
+    with pytest.raises(FinetuneError, match=r"mine has learned from monday.mcap already; .*rollback, or --bundle"):
         read_session(again, new_alone)
     (path, segments), *_ = read_labels(record(tmp_path / "wednesday.mcap", seed=2)).items()
     renamed = [s._replace(activity="wobble") for s in segments if s.activity == "shake"]
@@ -116,7 +116,7 @@ def test_activities_that_are_not_kept_go(base, labels):
     model = tuned(base, session)
     assert set(model.memory.labels.tolist()) == {0, 1, 2}
     assert read_session(base, some, keep=[]).spec.classes == ("still", "slow", "shake")
-    with pytest.raises(PersonaliseError, match=r"swaying does not know swim; it knows still, slow, fast"):
+    with pytest.raises(FinetuneError, match=r"swaying does not know swim; it knows still, slow, fast"):
         read_session(base, some, keep=["swim"])
 
 
@@ -251,7 +251,7 @@ def test_from_encoders_alone_both_parts_learn_in_turns(base, spec, labels, later
     comparison = compare(start, model.spec, model.network, later, later)
     assert comparison.before is None
     assert comparison.activities["slow"]["before"] is None
-    with pytest.raises(PersonaliseError, match="it knows nothing: these are encoders alone"):
+    with pytest.raises(FinetuneError, match="it knows nothing: these are encoders alone"):
         read_session(start, labels, keep=["still"])
 
 
@@ -290,12 +290,12 @@ def test_a_bundle_is_written_with_its_story(base, labels, tmp_path):
 def test_what_cannot_be_learned_is_told(base, labels, tmp_path):
     (path, segments), *_ = labels.items()
     short = [Segment(s.start_ns + 10**6, s.start_ns + 10**8, "slow") for s in segments if s.activity == "slow"]
-    with pytest.raises(PersonaliseError, match=r"'slow': 0 of its examples can be learned from, and two are needed"):
+    with pytest.raises(FinetuneError, match=r"'slow': 0 of its examples can be learned from, and two are needed"):
         read_session(base, {path: short})
     still = [s for s in segments if s.activity == "still"]
-    with pytest.raises(PersonaliseError, match="the new model would know 'still' alone"):
+    with pytest.raises(FinetuneError, match="the new model would know 'still' alone"):
         read_session(base, {path: still}, keep=[])
-    with pytest.raises(PersonaliseError, match=r"swaying was written by an earlier version, .* would forget"):
+    with pytest.raises(FinetuneError, match=r"swaying was written by an earlier version, .* would forget"):
         read_session(base._replace(memory=None), {path: still})
     assert read_session(base._replace(memory=None), labels).spec.classes == ("still", "slow", "fast", "shake")
 

@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from cosmo_runtime.runtime.labels.table import read_labels
-from cosmo_runtime.training.adapt.base import Base, PersonaliseError
+from cosmo_runtime.training.adapt.base import Base, FinetuneError
 from cosmo_runtime.training.adapt.session import Session, read_session
 from cosmo_runtime.training.windows import UNLABELLED, Windows
 from tests.training.sessions import record
@@ -106,7 +106,7 @@ def test_recordings_share_no_moment(spec):
 
 
 def test_what_cannot_be_measured_at_all_is_refused(spec):
-    with pytest.raises(PersonaliseError, match=r"could not be measured, .* with 2 s between"):
+    with pytest.raises(FinetuneError, match=r"could not be measured, .* with 2 s between"):
         session_of(spec, ["still*1", "slow*1", "still*1", "slow*1"]).split()
 
 
@@ -132,7 +132,7 @@ def test_nothing_is_learned_from_times_when_nobody_was_there(base, labels):
     assert (session.windows.labels == UNLABELLED).sum() > (
         read_session(base, labels).windows.labels == UNLABELLED
     ).sum()
-    with pytest.raises(PersonaliseError, match="nothing is labelled but nobody, which a run tells by a rule"):
+    with pytest.raises(FinetuneError, match="nothing is labelled but nobody, which a run tells by a rule"):
         read_session(base, {path: [s._replace(activity="nobody") for s in segments]})
 
 

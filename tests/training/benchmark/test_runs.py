@@ -138,7 +138,7 @@ def test_a_damaged_stage_1_is_named(run, results, damage):
     (stage_1,) = (results.folder / "stage-1").iterdir()
     stage_1.write_bytes(damage(stage_1.read_bytes()))
     results.file(job.name).unlink()
-    with pytest.raises(ResultError, match=rf"{stage_1.name} is no whole stage 1 .* Delete it; it is learned again"):
+    with pytest.raises(ResultError, match=rf"{stage_1.name} is not a whole stage 1 .* Delete it to learn it again"):
         run([job])
 
 
@@ -254,7 +254,7 @@ def test_a_filter_is_a_name_or_its_beginning(pattern, matches):
 
 @pytest.mark.slow
 def test_two_processes_do_what_one_does(tmp_path, results, data_dir):
-    """On real data, for a process of its own knows the real protocols only."""
+    """On real data, because a process of its own knows the real protocols only."""
     jobs = [job for job in table_jobs(2) if job.matches(["radhar:5:dtw"])]
     assert run_all(jobs, data_dir, tmp_path, results, processes=2).ran == 2
     both = [results.read(job.name) for job in jobs]

@@ -1,4 +1,4 @@
-"""CUHK-X's loader on a miniature in the published layout, for the data set itself is given on application only."""
+"""CUHK-X's loader on a miniature in the published layout, because the data set itself is given on application only."""
 
 from __future__ import annotations
 

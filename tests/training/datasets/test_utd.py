@@ -10,7 +10,7 @@ import scipy.io
 
 pytest.importorskip("torch")
 
-from cosmo_runtime.sensors.simulation.utd import trial_names
+from cosmo_runtime.sensors.simulation.utd import trial_names, trial_numbers
 from cosmo_runtime.training.datasets import utd
 from cosmo_runtime.training.datasets.store import DataSetError
 
@@ -95,7 +95,7 @@ def test_the_published_split_names_trials_that_are_there(folder: Path) -> None:
     for rate, times in {5: 1, 10: 2, 15: 3, 20: 4, 30: 6, 40: 8}.items():
         names = split.labelled[rate]
         assert set(names) <= training
-        actions = [int(name[1 : name.index("_")]) for name in names]
+        actions = [trial_numbers(name)[0] for name in names]
         np.testing.assert_array_equal(np.bincount(actions)[1:], times)
 
 
@@ -121,14 +121,14 @@ def test_what_is_missing_or_broken_is_named(folder: Path, tmp_path: Path) -> Non
     with pytest.raises(DataSetError, match=r"label_splits.json cannot be read"):
         utd.published_split(tmp_path)
     (tmp_path / "label_splits.json").write_text('{"train_subjects": 5}')
-    with pytest.raises(DataSetError, match=r"label_splits.json is no list of labelled trials"):
+    with pytest.raises(DataSetError, match=r"label_splits.json is not a list of labelled trials"):
         utd.published_split(tmp_path)
     for split in (
         {"train_subjects": ["1"], "test_subjects": [7], "labelled_trials_by_rate_percent": {}},
         {"train_subjects": [1], "test_subjects": [7], "labelled_trials_by_rate_percent": {"5": "a1_s1_t1"}},
     ):
         (tmp_path / "label_splits.json").write_text(json.dumps(split))
-        with pytest.raises(DataSetError, match=r"label_splits.json is no list .*no trial or subject of UTD-MHAD: "):
+        with pytest.raises(DataSetError, match=r"label_splits.json is not a list .*no trial or subject of UTD-MHAD: "):
             utd.published_split(tmp_path)
     inertial = tmp_path / "Inertial" / f"{NAME}_inertial.mat"
     inertial.parent.mkdir()

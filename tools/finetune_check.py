@@ -1,9 +1,9 @@
 """Measures what a person gains from `cosmo-runtime finetune`, with emulated sessions and later tests.
 
-    python tools/personalise.py utd --data PATH/utd-mhad --subject 7 --base utd-bundle
-    python tools/personalise.py utd --data PATH/utd-mhad --subject 7 --base models/pretrained/utd
-    python tools/personalise.py utd --data PATH/utd-mhad --subject 7 --base utd-bundle --one-window
-    python tools/personalise.py person --subject 900 --base person-without --new squat,punch
+    python tools/finetune_check.py utd --data PATH/utd-mhad --subject 7 --base utd-bundle
+    python tools/finetune_check.py utd --data PATH/utd-mhad --subject 7 --base models/pretrained/utd
+    python tools/finetune_check.py utd --data PATH/utd-mhad --subject 7 --base utd-bundle --one-window
+    python tools/finetune_check.py person --subject 900 --base person-without --new squat,punch
 
 The rig is recorded faster than real time. A subject of UTD-MHAD performs each action twice in the session; the other
 two repeats are the test. A simulated person is recorded for four minutes, and only the activities of `--new` are

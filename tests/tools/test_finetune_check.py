@@ -17,12 +17,12 @@ from cosmo_runtime.runtime.labels.truth import Segment
 from cosmo_runtime.sensors.recording import Recording
 from cosmo_runtime.sensors.sensor import SensorError
 from cosmo_runtime.sensors.simulation.person import HALF_CAMERA, SimulatedPerson
-from cosmo_runtime.tools import personalise
+from cosmo_runtime.tools import finetune_check
 
 
 def test_what_comes_later_is_the_same_motion_some_time_on() -> None:
     person = SimulatedPerson(3, HALF_CAMERA)
-    later = personalise.Later(person, 20.0)
+    later = finetune_check.Later(person, 20.0)
     times_s = np.array([0.5, 1.25])
     np.testing.assert_array_equal(later.imu(times_s, "wrist"), person.imu(times_s + 20))
     np.testing.assert_array_equal(later.depth(1.0), person.depth(21.0))
@@ -37,7 +37,7 @@ def test_what_comes_later_is_the_same_motion_some_time_on() -> None:
 
 def test_one_window_has_its_middle_in_the_middle_of_an_action() -> None:
     for start_ns in range(0, 10**9, 77_777_777):
-        half_second = personalise.middle_of(Segment(start_ns, start_ns + 2 * 10**9, "wave"))
+        half_second = finetune_check.middle_of(Segment(start_ns, start_ns + 2 * 10**9, "wave"))
         assert half_second.end_ns - half_second.start_ns == 500_000_000
         assert half_second.start_ns + half_second.end_ns == 2 * start_ns + 2 * 10**9
 
@@ -50,22 +50,25 @@ def test_new_activities_are_counted_apart_from_the_others(tmp_path: Path, monkey
         Path(words[words.index("--summary") + 1]).write_text('{"activities": {"right": 3, "total": 4}}')
         return 0
 
-    monkeypatch.setattr(personalise, "cosmo_runtime", replay)
-    assert personalise.replayed(tmp_path / "test.mcap", tmp_path, tmp_path, ["squat"]) == {
+    monkeypatch.setattr(finetune_check, "cosmo_runtime", replay)
+    assert finetune_check.replayed(tmp_path / "test.mcap", tmp_path, tmp_path, ["squat"]) == {
         "activities": 0.75,
         "windows": 0.6,
         "windows of new activities": 0.5,
         "windows of others": pytest.approx(2 / 3),
     }
-    assert personalise.replayed(tmp_path / "test.mcap", tmp_path, tmp_path, []) == {"activities": 0.75, "windows": 0.6}
+    assert finetune_check.replayed(tmp_path / "test.mcap", tmp_path, tmp_path, []) == {
+        "activities": 0.75,
+        "windows": 0.6,
+    }
 
 
 @pytest.mark.slow
 def test_one_command_measures_what_a_person_gains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(personalise, "MINUTES", 2.0)  # in which this person does each of the three twice
+    monkeypatch.setattr(finetune_check, "MINUTES", 2.0)  # in which this person does each of the three twice
     words = ["person", "--subject", "900", "--base", str(SIMULATED_BUNDLE), "--new", "squat,clap,punch", "--seeds", "1"]
     try:
-        personalise.main([*words, "--json", str(tmp_path / "figures.json")])
+        finetune_check.main([*words, "--json", str(tmp_path / "figures.json")])
     except SensorError as error:
         pytest.skip(str(error))
     figures = json.loads((tmp_path / "figures.json").read_text())
@@ -75,7 +78,7 @@ def test_one_command_measures_what_a_person_gains(tmp_path: Path, monkeypatch: p
 
 def test_a_recording_made_without_waiting_holds_all_that_was_done(tmp_path: Path) -> None:
     try:
-        done = personalise.record(SimulatedPerson(3, HALF_CAMERA), 12.0, 1, tmp_path / "person.mcap")
+        done = finetune_check.record(SimulatedPerson(3, HALF_CAMERA), 12.0, 1, tmp_path / "person.mcap")
     except SensorError as error:
         pytest.skip(str(error))
     recording = Recording(tmp_path / "person.mcap")
@@ -95,5 +98,5 @@ def test_what_cannot_be_is_told_before_anything_is_recorded(tmp_path: Path, caps
         (SIMULATED_BUNDLE, tmp_path, f"--json {tmp_path} cannot be written: Is a directory"),
     ):
         with pytest.raises(SystemExit):
-            personalise.main([*words, str(base), "--json", str(figures)])
+            finetune_check.main([*words, str(base), "--json", str(figures)])
         assert told in capsys.readouterr().err
