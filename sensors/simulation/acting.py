@@ -1,23 +1,45 @@
 """How people act on request, as data sets record them: on one spot, from standing and back, a few times at most.
 
-Half of the ways are those of daily life. Arms move otherwise in an act: to where a camera sees them, and with more
-force. ``gesture`` stands for everything that has no name here.
+Some ways are those of daily life. In an act, arms move to where a camera sees them, and with more force. How far they
+reach, how deep people sink and how fast they step was set by skeletons of real people who act
+(``tools/acting_check.py``).
 """
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Tuple
+from typing import Dict, Tuple
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
-from scipy.ndimage import gaussian_filter1d
 
 from cosmo_runtime.names import NONE
 from cosmo_runtime.sensors.simulation.activities import ACTIVITIES
-from cosmo_runtime.sensors.simulation.activities.pose import arm, lean, leg, squatting, standing
+from cosmo_runtime.sensors.simulation.activities.pose import (
+    alternating,
+    arm,
+    hands_meet,
+    lean,
+    squatting,
+    standing,
+    step_on_the_spot,
+)
 from cosmo_runtime.sensors.simulation.activities.posture import rocked, sit_down
 from cosmo_runtime.sensors.simulation.activities.scene import Move, Scene, ramp
-from cosmo_runtime.sensors.simulation.body import ABDUCT, CHEST, HAND, LEFT, PELVIS, RIGHT, TURN, channel
+from cosmo_runtime.sensors.simulation.body import (
+    ABDUCT,
+    CHEST,
+    FLEX,
+    FOOT,
+    HAND,
+    LEFT,
+    LIFT,
+    RIGHT,
+    SHANK,
+    THIGH,
+    TURN,
+    UPPER_ARM,
+    channel,
+)
+from cosmo_runtime.sensors.simulation.gesture import gesture
 from cosmo_runtime.sensors.simulation.habits import (
     Way,
     box_fast,
@@ -28,10 +50,6 @@ from cosmo_runtime.sensors.simulation.habits import (
     walk_on_the_spot,
     wave_low,
 )
-
-# An arm's angles in the order of ``pose.arm``: flex, abduct, elbow, turn, roll.
-_HANGING = np.array([0.05, 0.12, 0.2, 0.0, 0.0])
-_LEAST, _MOST = np.array([-0.4, -0.4, 0.1, -1.2, -0.8]), np.array([2.3, 1.0, 2.1, 1.0, 0.8])
 
 
 def act(way: Way) -> Way:
@@ -77,13 +95,38 @@ def wave_high(scene: Scene) -> Move:
     return move
 
 
+def wave_across(scene: Scene) -> Move:
+    """Waves with the arm reaching ahead, at the height of the head, from side to side."""
+    phase_of = scene.rate(1.6)
+    flex, elbow = scene.rng.uniform(1.4, 2.2), scene.rng.uniform(0.5, 1.4)
+    aside, sway = scene.rng.uniform(-0.15, 0.35), scene.rng.uniform(0.15, 0.45)
+    forearm, turn = scene.rng.uniform(0.0, 0.4), scene.rng.uniform(-0.8, 0.2)
+
+    def move(t: np.ndarray) -> np.ndarray:
+        motion = standing(t, scene.place)
+        beat = np.sin(phase_of(t))
+        arm(
+            motion,
+            scene.side,
+            flex=flex,
+            abduct=aside + sway * beat,
+            elbow=elbow + 0.1 * beat,
+            turn=turn - forearm * beat,
+        )
+        motion[:, channel(HAND[scene.side], ABDUCT)] = 0.25 * np.sin(phase_of(t) - 0.6)
+        return motion
+
+    return move
+
+
 def clap_hard(scene: Scene) -> Move:
     """Claps a few times. The hands meet with a blow that stops them at once."""
     phase_of = scene.rate(0.85)
-    flex, elbow = scene.rng.uniform(0.3, 1.3), scene.rng.uniform(0.4, 1.4)
-    width, rise = scene.rng.uniform(0.15, 0.5), scene.rng.uniform(-0.15, 0.25)
+    flex, elbow = scene.rng.uniform(0.3, 0.9), scene.rng.uniform(0.9, 2.2)
+    width, rise = scene.rng.uniform(0.15, 0.9), scene.rng.uniform(-0.15, 0.25)
+    opened = scene.rng.uniform(0.0, 0.8)
     reach_m = (scene.body.forearm_m + 0.06 * scene.body.height_m) * np.sin(elbow) + 1e-3
-    meet = np.arcsin(min(0.95, (scene.body.shoulder_m - 0.03) / reach_m))
+    meet = np.arcsin(min(0.95, (scene.body.shoulder_m - 0.03) / reach_m)) + scene.rng.uniform(0.0, 0.25)
 
     def move(t: np.ndarray) -> np.ndarray:
         motion = standing(t, scene.place)
@@ -94,7 +137,7 @@ def clap_hard(scene: Scene) -> Move:
                 side,
                 flex=flex + rise * apart,
                 abduct=0.05 + 0.25 * width * apart,
-                elbow=elbow,
+                elbow=elbow * (1 - 0.4 * opened * apart),
                 turn=meet - width * apart,
                 roll=0.2,
             )
@@ -107,7 +150,8 @@ def box_in_turn(scene: Scene) -> Move:
     """Two to four straight punches, one hand after the other, each out and back at once."""
     count, gap = int(scene.rng.integers(2, 6)), scene.rng.uniform(0.4, 0.85) / scene.pace
     first, lasting = scene.rng.uniform(0.6, 0.9), scene.rng.uniform(0.16, 0.28)
-    guard, aim, twist = scene.rng.uniform(1.4, 2.3), scene.rng.uniform(1.1, 1.6), scene.rng.uniform(0.1, 0.4)
+    guard, aim, twist = scene.rng.uniform(1.8, 2.5), scene.rng.uniform(1.3, 1.75), scene.rng.uniform(0.1, 0.4)
+    raised, aside = scene.rng.uniform(0.4, 1.1), scene.rng.uniform(0.1, 0.5)
     leading = scene.side if scene.rng.random() < 0.7 else 1 - scene.side
     close, roll = scene.rng.uniform(0.1, 0.6), scene.rng.uniform(0.2, 1.2)
     settle = scene.rng.uniform(0.25, 0.5)
@@ -123,9 +167,9 @@ def box_in_turn(scene: Scene) -> Move:
             arm(
                 motion,
                 side,
-                flex=0.4 + (aim - 0.4) * out,
-                abduct=0.2 - 0.15 * out,
-                elbow=guard * (1 - out) + 0.1,
+                flex=raised + (aim - raised) * out,
+                abduct=aside * (1 - 0.75 * out),
+                elbow=guard * (1 - out) + 0.25,
                 turn=close * (1 - 0.5 * out),
                 roll=roll * out,
             )
@@ -136,113 +180,99 @@ def box_in_turn(scene: Scene) -> Move:
 
 
 def squat_with_arms(scene: Scene) -> Move:
-    """Squats once or twice, the arms stretched ahead or to the sides on the way down."""
+    """Squats once, the arms stretched ahead, hands often together, or to the sides from before it until after it."""
     down_s, stay_s = scene.rng.uniform(0.6, 1.0), scene.rng.uniform(0.0, 0.4)
-    start, depth, stoop = scene.rng.uniform(0.3, 0.8), scene.vary(1.45, 0.15), scene.rng.uniform(0.1, 0.4)
-    flex, abduct, lead = scene.rng.uniform(0.8, 1.7), scene.rng.uniform(0.1, 0.9), scene.rng.uniform(0.0, 0.6)
+    start, depth, stoop = scene.rng.uniform(0.6, 1.3), scene.vary(1.3, 0.2), scene.rng.uniform(0.1, 0.4)
+    flex, elbow, lead = scene.rng.uniform(1.1, 1.75), scene.rng.uniform(0.1, 0.5), scene.rng.uniform(0.2, 0.9)
+    meet = hands_meet(scene.body, elbow)
+    abduct = scene.rng.uniform(0.5, 1.1) * meet if scene.rng.random() < 0.7 else scene.rng.uniform(0.0, 0.9)
+    lowered = scene.rng.uniform(-0.3, 0.5)
 
     def move(t: np.ndarray) -> np.ndarray:
         motion = standing(t, scene.place)
         up = start + down_s + stay_s
         down = ramp(t, start, down_s) - ramp(t, up, down_s)
-        arms = ramp(t, start - lead, 0.8) - ramp(t, up + 0.5 * down_s, 0.8)
+        arms = ramp(t, start - lead, 0.6) - ramp(t, up + down_s + lowered, 0.8)
         squatting(motion, down, depth, stoop)
         for side in (LEFT, RIGHT):
-            arm(motion, side, flex=0.05 + flex * arms, abduct=0.1 + abduct * arms, elbow=0.2)
+            arm(motion, side, flex=0.05 + flex * arms, abduct=0.1 + (abduct - 0.1) * arms, elbow=0.2 + elbow * arms)
         return motion
 
     return move
 
 
 def sit_slowly(scene: Scene) -> Move:
-    """Sits down with care."""
-    return sit_down(scene._replace(pace=scene.pace * scene.rng.uniform(0.55, 0.9)))
+    """Sits down with care on a seat that may be high, the arms often left hanging."""
+    move = sit_down(scene._replace(pace=scene.pace * scene.rng.uniform(0.6, 1.1)))
+    hang, flex, elbow = scene.rng.random() < 0.7, scene.rng.uniform(-0.2, 0.5), scene.rng.uniform(0.1, 0.6)
+    low = scene.rng.uniform(0.78, 1.0)
+    legs = [channel(bone[side], FLEX) for bone in (THIGH, SHANK, FOOT) for side in (LEFT, RIGHT)]
+
+    def moved(t: np.ndarray) -> np.ndarray:
+        motion = move(t)
+        motion[:, legs] *= low
+        for side in (LEFT, RIGHT) if hang else ():
+            down = (motion[:, channel(UPPER_ARM[side], FLEX)] - 0.05).clip(0, 1)
+            arm(motion, side, flex=0.05 + flex * down, abduct=0.15, elbow=0.2 + elbow * down)
+        return motion
+
+    return moved
 
 
 def stand_up_slowly(scene: Scene) -> Move:
     """Sits for a moment, then rises with care."""
-    start, seconds, tip = scene.rng.uniform(0.1, 0.5), scene.rng.uniform(1.4, 2.3), scene.vary(0.6, 0.3)
+    start, seconds, tip = scene.rng.uniform(0.1, 0.5), scene.rng.uniform(1.0, 2.0), scene.vary(0.6, 0.3)
     return lambda t: rocked(t, scene.before, standing(t, scene.place), ramp(t, start, seconds), tip)
 
 
-def gesture(scene: Scene) -> Move:
-    """Any gesture of one arm or both, through a few poses or round and round, the body following now and then."""
-    times, arms = _paths(scene)
-    body = _followed(scene, times)
+def march(scene: Scene) -> Move:
+    """Walks on the spot, the arms nearly straight and swinging far or hardly."""
+    phase_of = scene.rate(0.85)
+    knees, swing, elbow = scene.rng.uniform(0.2, 0.55), scene.rng.uniform(0.1, 0.9), scene.rng.uniform(0.1, 0.5)
 
     def move(t: np.ndarray) -> np.ndarray:
         motion = standing(t, scene.place)
-        forward, knees, twist, step = body(t.clip(times[0], times[-1])).T
-        lean(motion, 0.5 * forward, 0.5 * forward)
-        for side in (LEFT, RIGHT):
-            ahead = step if side == scene.side else -0.5 * step
-            leg(motion, side, hip=0.04 + 0.9 * knees + ahead, knee=0.05 + 1.3 * knees + 0.6 * np.abs(step))
-            arm(motion, side, *arms[side](t.clip(times[0], times[-1])).T)
-        motion[:, channel(CHEST, TURN)] += twist
-        motion[:, channel(PELVIS, TURN)] += 0.4 * twist
+        phase = phase_of(t)
+        step_on_the_spot(motion, phase, knees, heels=1.7)
+        for side, beat in alternating(phase):
+            ahead = -np.sin(beat)
+            arm(motion, side, flex=swing * (ahead + 0.2), abduct=0.15, elbow=elbow * (1 + ahead))
+        motion[:, channel(CHEST, TURN)] = 0.06 * np.sin(phase)
         return motion
 
     return move
 
 
-def _paths(scene: Scene) -> Tuple[np.ndarray, Dict[int, Callable[[np.ndarray], np.ndarray]]]:
-    """The times of a gesture, and each arm's angles as functions of time: (n, 5)."""
-    rng = scene.rng
-    grid = np.linspace(0, scene.seconds, max(8, int(50 * scene.seconds)))
-    both, alike, round_and_round = rng.random() < 0.35, rng.random() < 0.6, rng.random() < 0.3
-    begin, end = rng.uniform(0.1, 0.5), scene.seconds - rng.uniform(0.4, 0.9)
+def jog_with_loose_arms(scene: Scene) -> Move:
+    """Jogs on the spot, the forearms swinging up and down."""
+    phase_of = scene.rate(1.4)
+    knees, swing, elbow = scene.rng.uniform(0.25, 0.6), scene.rng.uniform(0.1, 0.5), scene.rng.uniform(1.0, 1.5)
+    loose, hop_m, heels = scene.rng.uniform(0.2, 0.9), scene.rng.uniform(0.0, 0.05), scene.rng.uniform(1.2, 2.2)
 
-    def drawn() -> np.ndarray:
-        count = int(rng.integers(1, 5))
-        times = np.concatenate([[0, begin], np.sort(rng.uniform(begin + 0.3, end - 0.2, count)), [end, scene.seconds]])
-        times = np.maximum.accumulate(times + 1e-3 * np.arange(len(times)))
-        middle = rng.uniform(_LEAST, _MOST, (count, 5))
-        poses = np.concatenate([[_HANGING, _HANGING], middle, [_HANGING, _HANGING]])
-        path = PchipInterpolator(times, poses)(grid)
-        if round_and_round:
-            raised = ramp(grid, begin, 0.5) - ramp(grid, end - 0.5, 0.5)
-            path = _HANGING + raised[:, None] * (_circles(rng, grid) - _HANGING)
-        return gaussian_filter1d(path, rng.uniform(1.5, 5), axis=0, mode="nearest")
+    def move(t: np.ndarray) -> np.ndarray:
+        motion = standing(t, scene.place)
+        phase = phase_of(t)
+        motion[:, LIFT] = hop_m * np.cos(phase) ** 2
+        lean(motion, 0.03, 0.06)
+        step_on_the_spot(motion, phase, knees, heels, hip=0.06, knee=0.15)
+        for side, beat in alternating(phase):
+            ahead = -np.sin(beat)
+            arm(motion, side, flex=swing * ahead, abduct=0.18, elbow=elbow + loose * ahead, turn=0.3)
+        motion[:, channel(CHEST, TURN)] = 0.1 * np.sin(phase)
+        return motion
 
-    first = drawn()
-    other = (first if alike else drawn()) if both else np.tile(_HANGING, (len(grid), 1))
-    return grid, {
-        scene.side: PchipInterpolator(grid, first),
-        1 - scene.side: PchipInterpolator(grid, other),
-    }
-
-
-def _circles(rng: np.random.Generator, times: np.ndarray) -> np.ndarray:
-    """The angles (n, 5) of an arm whose hand goes round and round ahead."""
-    turn = 2 * np.pi * rng.uniform(0.3, 1.2) * rng.choice([-1, 1]) * times + rng.uniform(0, 6)
-    flex, abduct = rng.uniform(0.6, 1.6), rng.uniform(-0.1, 0.6)
-    size = rng.uniform(0.2, 0.7, 2)
-    angles = np.tile(_HANGING, (len(times), 1))
-    angles[:, 0], angles[:, 1] = flex + size[0] * np.sin(turn), abduct + size[1] * np.cos(turn)
-    angles[:, 2] = rng.uniform(0.2, 1.2)
-    return angles
-
-
-def _followed(scene: Scene, times: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """How the body follows: forward lean, bent knees, twist, step ahead, (n, 4). Often it hardly does."""
-    rng = scene.rng
-    share = rng.choice([0.1, 1.0], p=[0.7, 0.3])
-    most = share * np.array([rng.uniform(0, 1.3), rng.uniform(0, 0.8), rng.uniform(-0.9, 0.9), rng.uniform(0, 0.9)])
-    start = rng.uniform(0.2, 0.6)
-    back = max(start + 0.8, scene.seconds - rng.uniform(0.8, 1.5))
-    way = ramp(times, start, rng.uniform(0.5, 1.0)) - ramp(times, back, 0.7)
-    return PchipInterpolator(times, way[:, None] * most)
+    return move
 
 
 _usual = {name: act(ACTIVITIES[name]) for name in ("run on the spot", "squat", "jump", "wave", "clap", "punch", "bend")}
 
 _WAYS: Dict[str, Tuple[Way, ...]] = {
-    "walk": (act(walk_on_the_spot),),
-    "run on the spot": (_usual["run on the spot"], act(jog_gently)),
-    "clap": (_usual["clap"], act(clap_with_long_arms), act(clap_hard), act(clap_hard), act(clap_hard)),
-    "wave": (_usual["wave"], act(wave_low), act(wave_high), act(wave_high)),
+    "walk": (act(walk_on_the_spot), act(march)),
+    "run on the spot": (_usual["run on the spot"], act(jog_gently), act(jog_with_loose_arms)),
+    "clap": (_usual["clap"], act(clap_with_long_arms), *(act(clap_hard),) * 4),
+    "wave": (act(wave_low), act(wave_high), act(wave_across), act(wave_across)),
     "punch": (_usual["punch"], act(box_fast), act(box_in_turn), act(box_in_turn)),
-    "squat": (squat_once, squat_with_arms, squat_with_arms),
+    "squat": (squat_once, squat_with_arms, squat_with_arms, squat_with_arms),
     "bend": (_usual["bend"],),
     "jump": (_usual["jump"],),
     "sit down": (sit_down, sit_slowly, sit_slowly),

@@ -7,10 +7,18 @@ from typing import Callable, Dict, Tuple
 import numpy as np
 
 from cosmo_runtime.sensors.simulation.activities import ACTIVITIES
-from cosmo_runtime.sensors.simulation.activities.pose import alternating, arm, lean, leg, squatting, standing
+from cosmo_runtime.sensors.simulation.activities.pose import (
+    alternating,
+    arm,
+    hands_meet,
+    lean,
+    squatting,
+    standing,
+    step_on_the_spot,
+)
 from cosmo_runtime.sensors.simulation.activities.posture import rocked
 from cosmo_runtime.sensors.simulation.activities.scene import Move, Scene, ramp
-from cosmo_runtime.sensors.simulation.body import ABDUCT, CHEST, HAND, LEFT, LIFT, PLANTED, RIGHT, TURN, channel
+from cosmo_runtime.sensors.simulation.body import ABDUCT, CHEST, HAND, LEFT, LIFT, RIGHT, TURN, channel
 
 Way = Callable[[Scene], Move]
 
@@ -23,10 +31,8 @@ def walk_on_the_spot(scene: Scene) -> Move:
     def move(t: np.ndarray) -> np.ndarray:
         motion = standing(t, scene.place)
         phase = phase_of(t)
-        motion[:, PLANTED] = 0
+        step_on_the_spot(motion, phase, knees, heels=1.7)
         for side, beat in alternating(phase):
-            up = (0.5 + 0.5 * np.sin(beat)) ** 1.5
-            leg(motion, side, hip=0.05 + knees * up, knee=0.08 + 1.7 * knees * up, flat=0.6)
             arm(motion, side, flex=-swing * np.sin(beat) + 0.03, abduct=0.12, elbow=elbow - 0.3 * swing * np.sin(beat))
         motion[:, channel(CHEST, TURN)] = 0.06 * np.sin(phase)
         return motion
@@ -43,12 +49,10 @@ def jog_gently(scene: Scene) -> Move:
     def move(t: np.ndarray) -> np.ndarray:
         motion = standing(t, scene.place)
         phase = phase_of(t)
-        motion[:, PLANTED] = 0
         motion[:, LIFT] = hop_m * np.cos(phase) ** 2
         lean(motion, 0.03, 0.06)
+        step_on_the_spot(motion, phase, knees, heels, hip=0.06, knee=0.15)
         for side, beat in alternating(phase):
-            up = (0.5 + 0.5 * np.sin(beat)) ** 1.5
-            leg(motion, side, hip=0.06 + knees * up, knee=0.15 + heels * knees * up, flat=0.6)
             arm(motion, side, flex=-swing * np.sin(beat), abduct=0.18, elbow=elbow - 0.2 * np.sin(beat), turn=0.3)
         motion[:, channel(CHEST, TURN)] = 0.1 * np.sin(phase)
         return motion
@@ -61,8 +65,7 @@ def clap_with_long_arms(scene: Scene) -> Move:
     phase_of = scene.rate(0.75)
     flex, elbow = scene.rng.uniform(0.8, 1.45), scene.rng.uniform(0.2, 0.9)
     width = scene.rng.uniform(0.3, 0.8)
-    long_m = 0.186 * scene.body.height_m + (scene.body.forearm_m + 0.06 * scene.body.height_m) * np.cos(elbow)
-    meet = -np.arcsin(min(0.95, (scene.body.shoulder_m - 0.03) / long_m))
+    meet = hands_meet(scene.body, elbow)
 
     def move(t: np.ndarray) -> np.ndarray:
         motion = standing(t, scene.place)

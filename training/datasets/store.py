@@ -14,7 +14,7 @@ import shutil
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Callable, Iterator, Optional, Sequence, TypeVar
 
@@ -26,11 +26,10 @@ from cosmo_runtime.runtime.retention.cached_windows import MANIFEST, RECORDING, 
 from cosmo_runtime.sensors.sensor import SensorNotFound
 from cosmo_runtime.training.windows import Windows
 
-FORMAT = 2
-"""The version of the folder and of all loaders. Raise it whenever one changes, so that nobody trains on old windows."""
-
 _log = logging.getLogger(__name__)
 
+_CODE = ("sensors", "models/features.py", "runtime/windows", "training/datasets", "training/windows.py")
+"""What makes windows, below the top folder."""
 _COLUMNS = ("presence", "labels", "groups", "recordings")
 _PROCESSES = 2
 
@@ -40,6 +39,10 @@ Made = TypeVar("Made")
 
 class DataSetError(Exception):
     """Data is missing or broken. The message names the file or folder, what was wrong and what to do."""
+
+
+class _MadeByOtherCode(DataSetError):
+    """Windows are whole, but this version might make others."""
 
 
 @contextmanager
@@ -56,8 +59,8 @@ def decoded_once(
 ) -> Windows:
     """The windows that ``make`` returns. They are made on the first call, and memory-mapped afterwards.
 
-    The cache only saves time. If it is damaged, the windows are made again; if it cannot be written, they are not
-    stored.
+    The cache only saves time. If it is damaged, or another version of the code made it, the windows are made again; if
+    it cannot be written, they are not stored.
 
     Args:
         cache: the folder of all decoded windows.
@@ -71,13 +74,14 @@ def decoded_once(
     Raises:
         DataSetError: whatever ``make`` raises.
     """
-    text = repr((FORMAT, name, key))
+    text = repr((name, key))
     folder = Path(cache) / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     if os.access(folder, os.F_OK):
         try:
             return load(folder)
         except DataSetError as error:
-            _log.warning("%s", error)
+            if not isinstance(error, _MadeByOtherCode):
+                _log.warning("%s", error)
             shutil.rmtree(folder, ignore_errors=True)
     windows = make()
     try:
@@ -100,7 +104,7 @@ def save(windows: Windows, folder: Path, key: str = "", recording: Optional[Reco
         recording: the recording of this runtime from which they are cut, if any.
     """
     manifest: dict[str, Any] = {
-        "format": FORMAT,
+        "code": _code(),
         "modalities": dict(windows.kinds),
         "windows": len(windows),
         "key": key,
@@ -124,8 +128,8 @@ def load(folder: Path) -> Windows:
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
-        if manifest["format"] != FORMAT:
-            raise ValueError(f"it has format {manifest['format']}, this is {FORMAT}")
+        if manifest.get("code") != _code():
+            raise _MadeByOtherCode(f"{folder}: another version made these windows. Delete it; it is remade.")
         for name, digest in manifest["sha256"].items():
             if _sha256(folder / f"{name}.npy") != digest:
                 raise ValueError(f"{name}.npy was changed")
@@ -135,6 +139,8 @@ def load(folder: Path) -> Windows:
         }
         columns = {column: np.load(folder / f"{column}.npy", allow_pickle=False) for column in _COLUMNS}
         return Windows(features=features, kinds=manifest["modalities"], **columns)
+    except _MadeByOtherCode:
+        raise
     except Exception as error:  # readers raise many kinds of errors on a damaged file
         raise DataSetError(f"{folder}: not a whole folder of windows ({error}). Delete it; it is remade.") from error
 
@@ -152,6 +158,17 @@ def in_parallel(make: Callable[[Item], Made], items: Sequence[Item], description
         raise DataSetError(
             f"{description}: a decoding process was killed. Was the memory full? Use less data and try again."
         ) from error
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    """A digest of the code that makes windows, so that nobody learns from windows of older code."""
+    top = Path(__file__).parents[2]
+    digest = hashlib.sha256()
+    for part in _CODE:
+        for file in sorted((top / part).rglob("*.py")) or [top / part]:
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _sha256(path: Path) -> str:

@@ -24,6 +24,7 @@ from cosmo_runtime.sensors.simulation.body import (
     THIGH,
     TURN,
     UPPER_ARM,
+    Body,
     X,
     Y,
     channel,
@@ -82,3 +83,19 @@ def squatting(motion: np.ndarray, down: np.ndarray, depth: float, stoop: float) 
     lean(motion, stoop * down, 0.6 * stoop * down)
     for side in (LEFT, RIGHT):
         leg(motion, side, hip=0.04 + 0.95 * depth * down, knee=0.05 + 1.3 * depth * down)
+
+
+def step_on_the_spot(
+    motion: np.ndarray, phase: np.ndarray, knees: float, heels: float, hip: float = 0.05, knee: float = 0.08
+) -> None:
+    """Lifts one foot after the other, as high as ``knees`` and as far back as ``heels`` say. Hip and knee stay bent."""
+    motion[:, PLANTED] = 0
+    for side, beat in alternating(phase):
+        up = (0.5 + 0.5 * np.sin(beat)) ** 1.5
+        leg(motion, side, hip=hip + knees * up, knee=knee + heels * knees * up, flat=0.6)
+
+
+def hands_meet(body: Body, elbow: float) -> float:
+    """How far arms that reach ahead must be abducted for the hands to meet."""
+    long_m = 0.186 * body.height_m + (body.forearm_m + 0.06 * body.height_m) * np.cos(elbow)
+    return -float(np.arcsin(min(0.95, (body.shoulder_m - 0.03) / long_m)))

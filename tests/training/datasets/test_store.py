@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Dict
 from unittest import mock
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 pytest.importorskip("torch")
 
 from cosmo_runtime.runtime.retention.cached_windows import RecordingFile
+from cosmo_runtime.training.datasets import store
 from cosmo_runtime.training.datasets.store import DataSetError, decoded_once, in_parallel, load, save
 from cosmo_runtime.training.windows import Windows
 
@@ -105,6 +107,40 @@ def test_a_damaged_cache_is_made_anew(
     assert caplog.text.count("not a whole folder of windows") == 1
 
 
+@pytest.mark.parametrize("kept", [{"code": "0"}, {"code": None}])
+def test_windows_of_another_version_are_made_anew_without_a_warning(
+    windows: Windows, tmp_path: Path, caplog: pytest.LogCaptureFixture, kept: Dict[str, object]
+) -> None:
+    decoded_once(tmp_path, "people", 1, lambda: windows)
+    (manifest,) = tmp_path.glob("*/windows.json")
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **kept}))
+    with pytest.raises(DataSetError, match="another version made these windows"):
+        load(manifest.parent)
+    made = []
+    for _ in range(2):
+        equal(decoded_once(tmp_path, "people", 1, lambda: made.append(1) or windows), windows)
+    assert len(made) == 1
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("file", ["sensors/simulation/acting.py", "models/features.py", "training/datasets/utd.py"])
+def test_a_change_of_what_makes_windows_is_another_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    top = Path(store.__file__).parents[2]
+    for part in store._CODE:
+        if (top / part).is_dir():
+            shutil.copytree(top / part, tmp_path / part)
+        else:
+            (tmp_path / part).parent.mkdir(exist_ok=True)
+            shutil.copy(top / part, tmp_path / part)
+    monkeypatch.setattr(store, "__file__", str(tmp_path / "training/datasets/store.py"))
+    before = store._code.__wrapped__()
+    assert before == store._code()
+    (tmp_path / file).write_bytes((tmp_path / file).read_bytes() + b"\nx = 1\n")
+    assert store._code.__wrapped__() != before
+
+
 def killed(item: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -122,8 +158,4 @@ def test_a_damaged_folder_is_named(windows: Windows, tmp_path: Path) -> None:
     radar = kept / "features-radar.npy"
     radar.write_bytes(radar.read_bytes()[:-100])
     with pytest.raises(DataSetError, match=r"kept: not a whole folder of windows .*Delete it"):
-        load(kept)
-    manifest = kept / "windows.json"
-    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 0}))
-    with pytest.raises(DataSetError, match="format 0"):
         load(kept)
