@@ -247,6 +247,7 @@ def test_from_encoders_alone_both_parts_learn_in_turns(base, spec, labels, later
     moved = model.network.encoders.state_dict()
     assert not all(torch.equal(value, moved[name]) for name, value in start.encoders.state_dict().items())
     assert model.spec.quality != session.spec.quality, "measured in the session"
+    assert model.spec.temperature < 1, "it is right more often than it says"
     assert evaluate(model.network, later)["accuracy"] > 0.8
     comparison = compare(start, model.spec, model.network, later, later)
     assert comparison.before is None
