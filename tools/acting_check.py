@@ -30,6 +30,7 @@ Trials = Mapping[str, Sequence[Dict[str, float]]]
 _RATE_HZ = 30.0
 _KINECT = np.array([[4, 5, 6, 12, 13, 14], [8, 9, 10, 16, 17, 18]])
 _SIMULATED = np.array([body.UPPER_ARM, body.FOREARM, body.HAND, body.THIGH, body.SHANK, body.FOOT]).T
+_STRIDE = 15.0  # degrees by which one knee is bent more than the other
 _SHOULDER, _ELBOW, _WRIST, _HIP, _KNEE, _ANKLE = range(6)
 
 
@@ -81,12 +82,13 @@ def figures(joints: np.ndarray, rate_hz: float) -> Dict[str, float]:
     elbows, knees = (np.degrees(_bent(joints, *limb)) for limb in ((_SHOULDER, _ELBOW, _WRIST), (_HIP, _KNEE, _ANKLE)))
     apart = np.linalg.norm(joints[:, 0, _WRIST] - joints[:, 1, _WRIST], axis=1)[middle] / trunk
     stride = knees[:, 0] - knees[:, 1]
+    steps = np.quantile(np.abs(stride), 0.75) > _STRIDE
     power = np.abs(np.fft.rfft((stride - stride.mean()) * np.hanning(count), 8 * count))
     return {
         "lasts, s": count / rate_hz,
         "hips at their lowest, % of upright": float(100 * np.quantile(hips, 0.03) / np.quantile(hips, 0.95)),
         "knee at its most bent, °": float(np.quantile(knees.max(axis=1), 0.95)),
-        "strides a second": float(np.fft.rfftfreq(8 * count, 1 / rate_hz)[power.argmax()]),
+        "strides a second": float(np.fft.rfftfreq(8 * count, 1 / rate_hz)[power.argmax()]) if steps else np.nan,
         "higher hand above its shoulder, trunks": float(np.quantile(reach[:, hand, 2], 0.9)),
         "its elbow at its most bent, °": float(np.quantile(elbows[middle, hand], 0.95)),
         "hand farthest ahead, trunks": float(np.quantile(np.abs(reach[middle, :, 1]).max(axis=1), 0.95)),
@@ -109,8 +111,9 @@ def _table(real_people: Trials, acting: Trials) -> str:
     for name in names:
         cells = []
         for activity in activities:
-            sides = [np.median([trial[name] for trial in trials.get(activity, [])]) for trials in (real_people, acting)]
-            cells.append(" / ".join(f"{side:.3g}" for side in sides))
+            sides = [[trial[name] for trial in trials.get(activity, [])] for trials in (real_people, acting)]
+            rare = any(np.isnan(side).mean() > 0.5 for side in sides)
+            cells.append("–" if rare else " / ".join(f"{np.nanmedian(side):.3g}" for side in sides))
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -27,6 +27,7 @@ def test_lengths_count_in_trunks_and_angles_from_straight() -> None:
     assert found["lasts, s"] == 3.0
     assert found["hips at their lowest, % of upright"] == 100.0
     assert found["knee at its most bent, °"] == pytest.approx(0, abs=1e-4)
+    assert np.isnan(found["strides a second"]), "nobody steps"
     assert found["higher hand above its shoulder, trunks"] == pytest.approx(-0.6)
     assert found["its elbow at its most bent, °"] == pytest.approx(90)
     assert found["hand farthest ahead, trunks"] == pytest.approx(0.5)
