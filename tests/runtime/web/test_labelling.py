@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from cosmo_runtime.runtime.labels.exchange import Label, to_elan
 from cosmo_runtime.runtime.labels.table import labels_beside, read_labels
-from cosmo_runtime.runtime.web.server import Settings
+from cosmo_runtime.runtime.web.server import HUB, Settings
 from cosmo_runtime.sensors.recording import Recording
 from tests.runtime.web.conftest import Serve, served
 
@@ -112,6 +112,25 @@ def test_labels_that_an_editor_changed_meanwhile_are_not_overwritten(serve: Serv
 
     assert serve(story) == 409
     assert labels_beside(monday).read_text() == "start,end,activity\n1,2,walk\n"
+
+
+def test_labels_that_a_prompt_would_replace_are_refused_until_the_recording_has_ended(
+    serve: Serve, monday: Path
+) -> None:
+    async def story(client: TestClient) -> Any:
+        hub, statuses, problems = client.app[HUB], [], []
+        for name in "monday", None:
+            hub.publish("recording", json.dumps({"kind": "recording", "name": name}))
+            opened = await (await client.get(LABELS)).json()
+            saved = await client.post(LABELS, json={"version": opened["version"], "labels": ROWS[:1]})
+            statuses.append((saved.status, (await saved.json()).get("error", "")))
+            problems.append(opened["problem"])
+        return statuses, problems
+
+    before = labels_beside(monday).read_bytes()
+    words = "monday is still being recorded. Open it again when that has ended."
+    assert serve(story) == ([(409, words), (200, "")], [words, ""])
+    assert labels_beside(monday).read_bytes() != before
 
 
 @pytest.mark.parametrize(
