@@ -87,19 +87,21 @@ class LabellingApi:
         return web.json_response({"version": version})
 
     async def take(self, request: web.Request) -> web.Response:
-        """Reads another tool's file and answers with its labels. The page saves them."""
+        """Reads another tool's file and answers with its labels, and how many are left out. The page saves them."""
         name = request.match_info["name"]
         recording = await beside(self._sessions.recording, name)
         labels = await beside(_imported, await request.read(), recording)
-        longest_s = recording.duration_s
-        inside = [Label(max(0.0, a), min(b, longest_s), c) for a, b, c in labels if a < longest_s and b > 0 and b > a]
-        if not inside:
-            raise Refused("None of its labels lies in this recording.")
+        last_s = recording.duration_s
+        inside = [Label(max(0.0, a), min(b, last_s), c) for a, b, c in labels if a < last_s and b >= max(0.0, a)]
+        lasting = [label for label in inside if round(label.start_s, 3) < round(label.end_s, 3)]
+        left_out = {"outside": len(labels) - len(inside), "short": len(inside) - len(lasting)}
+        if not lasting:
+            raise Refused("None of its labels lies in this recording." if not inside else "Its labels are too short.")
         try:
-            apart = checked(inside, longest_s)
+            apart = checked(lasting, last_s)
         except ValueError as error:
             raise Refused(f"This file cannot be read: {error}") from error
-        return web.json_response({"labels": apart, "outside": len(labels) - len(inside)})
+        return web.json_response({"labels": apart, **left_out})
 
     async def give(self, request: web.Request) -> web.Response:
         """The labels as another tool's file."""
