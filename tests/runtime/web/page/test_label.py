@@ -129,6 +129,25 @@ def test_labels_that_cannot_be_saved_cannot_be_changed(
     assert page.is_disabled("#propose")
 
 
+def test_traces_are_drawn_where_they_were_measured(shelf_only: Served, recording: Path, open_tab: OpenTab) -> None:
+    page = open_tab(f"{shelf_only.url}#/label/lived")
+    page.wait_for_selector("#timeline")
+    for _ in range(4):
+        page.keyboard.press("+")  # to 19 s, which are in two or three tiles
+    go(page, 0, 45)
+    share = """(() => { // of the columns in which an acceleration is drawn
+        const canvas = document.getElementById("timeline");
+        const copy = new OffscreenCanvas(canvas.width, 38 * devicePixelRatio);
+        const context = copy.getContext("2d", { willReadFrequently: true });
+        context.drawImage(canvas, 0, -84 * devicePixelRatio);
+        const { data } = context.getImageData(0, 0, copy.width, copy.height);
+        const colourful = (at) => Math.max(...data.slice(at, at + 3)) - Math.min(...data.slice(at, at + 3)) > 90;
+        const drawn = (x) => [...Array(copy.height).keys()].some((y) => colourful(4 * (y * copy.width + x)));
+        return [...Array(copy.width).keys()].filter(drawn).length / copy.width;
+    })()"""
+    wait_until_more(page, share, 0.95)
+
+
 def test_a_key_that_is_held_while_it_plays_makes_a_label(
     shelf_only: Served, recording: Path, open_tab: OpenTab
 ) -> None:
