@@ -48,11 +48,13 @@ class RecordingsApi:
         router.add_post("/api/recordings/{name}/cut", self.cut)
 
     async def list(self, request: web.Request) -> web.Response:
-        """All recordings, and whether new ones can be made."""
+        """All recordings, what is left out and why, and whether new ones can be made."""
         found = await beside(self._sessions.list)
         shown = [entry for entry in found if entry["name"] != self.recording]
+        left_out = await beside(self._sessions.left_out)
         folder = str(self._sessions.folder)
-        return web.json_response({"recordings": shown, "folder": folder, "can_record": self._can_record})
+        told = {"recordings": shown, "left_out": left_out, "folder": folder, "can_record": self._can_record}
+        return web.json_response(told)
 
     async def record(self, request: web.Request) -> web.Response:
         """Starts a recording, with or without prompts."""

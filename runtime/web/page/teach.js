@@ -10,7 +10,7 @@ const ENOUGH = 4; // examples of an activity: a third of them measures what was 
 const LEAST = 2;
 
 export async function show(main) {
-  const [{ recordings }, models] = await Promise.all([get("/api/recordings"), get("/api/models")]);
+  const [{ recordings, left_out }, models] = await Promise.all([get("/api/recordings"), get("/api/models")]);
   const labelled = recordings.filter(({ labels }) => Object.keys(labels).length);
   const chosen = new Set();
   let known = models;
@@ -35,7 +35,8 @@ export async function show(main) {
     const sum = Object.values(entry.labels).reduce((all, [times]) => all + times, 0);
     return h("label", { class: "row", "data-session": entry.name }, box, h("strong", {}, entry.name), h("span", { class: "soft small" }, `${clock(entry.seconds)}, ${counted(sum, "label")} of ${counted(Object.keys(entry.labels).length, "activity", "activities")}${entry.uncertain ? `; ${entry.uncertain} uncertain, left out` : ""}`));
   });
-  const badRows = recordings.filter(({ problem }) => problem).map(({ name, problem }) => h("p", { class: "chip bad plain wrap", "data-bad": name }, `${name} is not offered. ${problem}`));
+  const bad = [...recordings.filter(({ problem }) => problem).map(({ name, problem }) => [name, problem]), ...Object.entries(left_out)];
+  const badRows = bad.map(([name, why]) => h("p", { class: "chip bad plain wrap", "data-bad": name }, `${name} is not offered. ${why}`));
 
   const fillBases = () => {
     const before = base.value;

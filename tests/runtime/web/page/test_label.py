@@ -252,4 +252,10 @@ def test_teach_says_why_a_recording_is_not_offered(shelf_only: Served, recording
     recording.with_suffix(".csv").write_text("start,end,activity\n0,00:31,wave\n")
     page = open_tab(f"{shelf_only.url}#/teach")
     page.wait_for_selector("[data-bad=lived]:has-text('lived is not offered'):has-text('hh:mm:ss')")
+    recording.rename(recording.with_name("lived [old].mcap"))
+    page.reload()
+    page.wait_for_selector(".bad:has-text('lived [old].mcap is not offered. A name has')")
+    page.goto(f"{shelf_only.url}#/sessions")
+    page.wait_for_selector("[data-left-out]:has-text('lived [old].mcap is not shown. A name has')")
+    assert page.locator("[data-recording]").count() == 0
     assert page.locator("[data-session=lived]").count() == 0
