@@ -50,7 +50,7 @@ def _refuse_doubt(described: Mapping[str, RigSensor], kinds: Collection[str]) ->
             keys = " or ".join(SENSORS[kind].identified_by)
             raise SensorError(
                 f"{' and '.join(unclear)} are all of kind {kind}, but nothing says which device is which: set {keys} "
-                f"in [sensors.{unclear[0]}] of the configuration; {attached()}; `cosmo-runtime doctor` lists cameras"
+                f"in {described[unclear[0]].config.section} of the configuration; {attached()}; `cosmo-runtime doctor` lists cameras"
             )
 
 
