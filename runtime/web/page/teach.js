@@ -186,7 +186,6 @@ function gain(figures, use) {
 }
 
 function confusionTable(names, counts) {
-  const most = Math.max(1, ...counts.map((row) => row.reduce((a, b) => a + b, 0)));
   const head = h("tr", {}, h("th", {}, "was \\ taken for"), ...names.map((name) => h("th", { class: "upright", scope: "col" }, h("span", {}, name))));
   const rows = counts.map((row, i) => [row.reduce((a, b) => a + b, 0), row, i]).filter(([sum]) => sum).map(([sum, row, i]) =>
     h("tr", {}, h("th", { scope: "row" }, names[i]), ...row.map((count, j) => {
@@ -196,6 +195,6 @@ function confusionTable(names, counts) {
       return cell;
     })),
   );
-  return h("div", { class: "scroll", "data-most": most }, h("table", { class: "confusion" }, h("thead", {}, head), h("tbody", {}, ...rows)));
+  return h("div", { class: "scroll" }, h("table", { class: "confusion" }, h("thead", {}, head), h("tbody", {}, ...rows)));
 }
 
