@@ -58,9 +58,7 @@ def imu_ports(serial_number: str | None, others: Others = NO_OTHERS, section: st
     return [port.device for port in sorted(ports, key=lambda port: port.vid not in _IMU_VENDORS)]
 
 
-def radar_ports(
-    serial_number: str | None, others: Others = NO_OTHERS, section: str = "[radar]"
-) -> tuple[str, str]:
+def radar_ports(serial_number: str | None, others: Others = NO_OTHERS, section: str = "[radar]") -> tuple[str, str]:
     """Finds the two ports of a TI mmWave board, for commands (CLI) and for data.
 
     The boards carry an XDS110 (user UART, auxiliary data port) or a CP2105 (enhanced, standard port). On both,

@@ -44,9 +44,7 @@ class LabellingApi:
         being_recorded: returns the name of the recording that is being made, whose labels its prompts write.
     """
 
-    def __init__(
-        self, sessions: Sessions, shelf: Shelf, hub: Hub, being_recorded: Callable[[], Optional[str]]
-    ) -> None:
+    def __init__(self, sessions: Sessions, shelf: Shelf, hub: Hub, being_recorded: Callable[[], Optional[str]]) -> None:
         self._sessions = sessions
         self._shelf = shelf
         self._hub = hub

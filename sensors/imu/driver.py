@@ -164,8 +164,8 @@ class Imu(Sensor):
         rates_hz = heard.rates_hz()
         if rates_hz and self._config.rate_hz not in rates_hz:
             raise SensorError(
-                f"IMU on {port.path}: was set to {self._config.rate_hz} Hz but measures at {rates_hz[0]} Hz. In"
-                f" {self._config.section} set rate_hz to a rate that it can do, or configure = false to use it as it is."
+                f"IMU on {port.path}: was set to {self._config.rate_hz} Hz but measures at {rates_hz[0]} Hz. Set"
+                f" rate_hz in {self._config.section} to one that it can do, or configure = false to use it as it is."
             )
         if heard.parser.has_clock and all(reading.ticks is None for reading in heard.readings):
             raise SensorError(

@@ -42,7 +42,9 @@ def diagnose(data: bytes, dialect: str, chirp: Chirp, section: str = "[radar]") 
     fitting = [name for name in DIALECTS if _fits(data, name)]
     if fitting and dialect not in ("auto", *fitting):
         right = fitting[0]
-        return f'Frames came, but of dialect "{right}", not "{dialect}". In {section} set dialect = "{right}" or "auto".'
+        return (
+            f'Frames came, but of dialect "{right}", not "{dialect}". In {section} set dialect = "{right}" or "auto".'
+        )
 
     parser = FrameParser(dialect, chirp)
     frames = parser.feed(data, 0)

@@ -115,7 +115,9 @@ class Radar(Sensor):
             return self._config.cli_port, self._config.data_port
         if self._config.cli_port or self._config.data_port:
             section = self._config.section
-            raise SensorError(f"radar: set both cli_port and data_port in {section}, or neither, so that both are found")
+            raise SensorError(
+                f"radar: set both cli_port and data_port in {section}, or neither, so that both are found"
+            )
         return radar_ports(self._config.serial_number, self._others, self._config.section)
 
     def _start(self, cli_port: SerialPort, data_port: SerialPort) -> None:

@@ -13,7 +13,16 @@ from typing import List
 
 import pytest
 
-from cosmo_runtime.runtime.episodes.entries import DATABASE, EPISODE, LOCK, LogError, entries, is_written, local, span_ns
+from cosmo_runtime.runtime.episodes.entries import (
+    DATABASE,
+    EPISODE,
+    LOCK,
+    LogError,
+    entries,
+    is_written,
+    local,
+    span_ns,
+)
 from cosmo_runtime.runtime.episodes.log import EpisodeLog
 from cosmo_runtime.runtime.episodes.rule import Episode
 from tests.full_disk import full_at

@@ -29,9 +29,7 @@ def _hours(page: Page, day: str) -> List[Any]:
     return list(page.evaluate(f"import('/page/days.js').then((days) => {hours})"))
 
 
-def test_the_hours_are_those_of_the_machine_also_when_its_clocks_change(
-    shelf_only: Served, open_tab: OpenTab
-) -> None:
+def test_the_hours_are_those_of_the_machine_also_when_its_clocks_change(shelf_only: Served, open_tab: OpenTab) -> None:
     for zone in "America/New_York", "Asia/Kolkata":
         page = open_tab(f"{shelf_only.url}#/days", zone=zone)
         assert _hours(page, "2026-03-28") == [[hour, hour] for hour in range(24)]

@@ -77,9 +77,7 @@ def test_a_recording_is_labelled_by_keys_dragged_and_undone(
     assert after[2:] == before[1:]
 
 
-def test_a_key_at_the_end_of_a_label_begins_the_next(
-    shelf_only: Served, recording: Path, open_tab: OpenTab
-) -> None:
+def test_a_key_at_the_end_of_a_label_begins_the_next(shelf_only: Served, recording: Path, open_tab: OpenTab) -> None:
     page = open_tab(f"{shelf_only.url}#/label/lived")
     page.wait_for_selector("#timeline")
     first, second = (page.get_attribute(f".palette button >> nth={n}", "data-activity") for n in (0, 1))
@@ -115,9 +113,7 @@ def test_labels_that_are_too_short_are_left_out_and_that_is_said(
     page.wait_for_selector(".notice:has-text('A label is at least 0.02 s long')")
 
 
-def test_labels_that_cannot_be_saved_cannot_be_changed(
-    shelf_only: Served, recording: Path, open_tab: OpenTab
-) -> None:
+def test_labels_that_cannot_be_saved_cannot_be_changed(shelf_only: Served, recording: Path, open_tab: OpenTab) -> None:
     recording.with_suffix(".csv").write_text("start,end,activity,session\n1,2,walk,tuesday\n")
     page = open_tab(f"{shelf_only.url}#/label/lived")
     page.wait_for_selector("#saved:text-is('read only')")
