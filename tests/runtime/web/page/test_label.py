@@ -120,6 +120,7 @@ def test_labels_that_cannot_be_saved_cannot_be_changed(shelf_only: Served, recor
     page.keyboard.press("k")
     page.keyboard.press("Shift+ArrowRight")
     page.keyboard.press("1")
+    go(page, 1, 0.5)
     assert page.inner_text("#doing") == "no label"
     assert page.is_disabled("button:text-is('Import')")
     assert page.is_disabled("#propose")
