@@ -40,6 +40,7 @@ _COUNTED_S = 1.5  # how long samples are observed
 _ENOUGH = 0.8  # share of that time which they span; else they are observed for up to twice as long
 _WINDOW_S = 1.0  # of noise, with which the model is tried
 _SLOW = 0.8  # share of the nominal rate
+_RATE_SETTINGS = {"imu": "`rate_hz` with `configure = true`", "depth": "`rate_hz`", "radar": "`cfg`"}
 _SIGNS = {"good": "[green]✓[/]", "bad": "[red]✗[/]", "note": "[yellow]•[/]"}
 
 
@@ -68,13 +69,34 @@ def examine(names: Sequence[str], config: Config, bundle: Path, console: Console
     for finding in findings:
         table.add_row(_SIGNS[finding.verdict], Text(finding.subject, style="bold"), Text(finding.words))
     console.print(table)
+    tips = [finding.words for finding in findings if finding.verdict != "good"]
+    if any(_section(name, config) in tip for name in names for tip in tips):
+        console.print(Text(f"\n{_where_sections_are(words)}"))
     well = not any(finding.verdict == "bad" for finding in findings)
-    command = f"cosmo-runtime --sensors {','.join(names)}"
+    command = " ".join(["cosmo-runtime --sensors", ",".join(names), *map(shlex.quote, words)])
     if well:
-        console.print("\n[green]ready:[/]", Text(" ".join([command, *map(shlex.quote, words)])))
+        console.print("\n[green]ready:[/]", Text(command))
     else:
-        console.print(f"\n[red]not ready.[/] Without hardware: {command} --emulate person")
+        console.print("\n[red]not ready.[/] Without hardware:", Text(f"{command} --emulate person"))
     return well
+
+
+def _section(name: str, config: Config) -> str:
+    """A sensor's section of the configuration; one to add, if there is none."""
+    try:
+        return config.sensor(name).config.section
+    except SensorError:
+        return f"[sensors.{name}]"
+
+
+def _where_sections_are(words: Sequence[str]) -> str:
+    if "--config" in words:
+        path = words[list(words).index("--config") + 1]
+        return f"The sections in brackets are those of {path}. Add one that is not there."
+    return (
+        "The sections in brackets are those of a configuration. Write them into a file, such as cosmo.toml, and add"
+        " --config cosmo.toml to doctor and to the run. `cosmo-runtime files` says where an example is."
+    )
 
 
 def _machine() -> List[Finding]:
@@ -134,7 +156,7 @@ def _engines(bundle: Bundle, threads: int) -> List[Finding]:
         well = f"{record.engine} in {record.precision}: verified, one window in {figures.latency_ms:.2f} ms"
         findings.append(Finding("note", "engine", reason) if reason else Finding("good", "engine", well))
     if gpu and not built:
-        words = f"none was built for this GPU: `cosmo-runtime build {bundle.path}`"
+        words = f"none was built for this GPU: `cosmo-runtime build {shlex.quote(str(bundle.path))}`"
         findings.append(Finding("note", "engine", words))
     return findings
 
@@ -212,15 +234,21 @@ def _sensors(names: Sequence[str], config: Config, spec: Optional[ModelSpec]) ->
                 raise errors[info.name]
             if not sensor.read(_FIRST_SAMPLE_S):
                 raise SensorError(f"{info.device}: connected, but sends nothing")
-            findings += _samples(sensor, spec)
+            findings += _samples(sensor, spec, _section(info.name, config))
         except SensorError as error:
             findings.append(Finding("bad", info.name, str(error)))
         sensor.disconnect()
     return findings
 
 
-def _samples(sensor: Sensor, spec: Optional[ModelSpec]) -> List[Finding]:
-    """Whether the samples fill windows, come at the device's nominal rate, and have a usable clock."""
+def _samples(sensor: Sensor, spec: Optional[ModelSpec], section: str) -> List[Finding]:
+    """Whether the samples fill windows, come at the device's nominal rate, and have a usable clock.
+
+    Args:
+        sensor: the connected sensor.
+        spec: the model's spec; None if there is no model.
+        section: the sensor's section of the configuration.
+    """
     info = sensor.info
     samples: List[Sample] = []
     began = time.monotonic()
@@ -231,15 +259,15 @@ def _samples(sensor: Sensor, spec: Optional[ModelSpec]) -> List[Finding]:
         counted_s = (samples[-1].stamp_ns - samples[0].stamp_ns) * 1e-9 if samples else 0.0
     lacks = _lacks(info, samples, spec) if spec else ""
     if lacks:
-        remedy = " `configure = true` in [imu] switches on what it can send." if info.kind == "imu" else ""
+        remedy = f" `configure = true` in {section} switches on what it can send." if info.kind == "imu" else ""
         words = f"{info.device}: samples come, but the model cannot use them: {lacks}.{remedy}"
         return [Finding("bad", info.name, words)]
     notes = []
     rate_hz = (len(samples) - 1) / counted_s if counted_s else 0.0
     if rate_hz < _SLOW * info.rate_hz:
-        notes.append(
-            f"{rate_hz:.1f} samples a second come, not {info.rate_hz:g}; [{info.name}] of the configuration sets it"
-        )
+        setting = _RATE_SETTINGS.get(info.kind)
+        remedy = f"; {setting} in {section} sets how many" if setting else ""
+        notes.append(f"{rate_hz:.1f} samples a second come, not {info.rate_hz:g}{remedy}")
     if info.counts["arrival_stamps"]:
         notes.append(
             "its clock stands still, or its steps are longer than the time between samples; they are stamped when they"

@@ -11,6 +11,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     SerializeAsAny,
     ValidationError,
     ValidationInfo,
@@ -45,11 +46,18 @@ class SensorConfig(BaseModel):
     latency_ms: float = Field(
         0.0, ge=0, le=10_000, description="constant delay from measurement to arrival, subtracted from stamps"
     )
+    _section: str = PrivateAttr("")
+
+    @property
+    def section(self) -> str:
+        """The heading of these keys in the configuration, for messages: ``[imu]`` or ``[sensors.wrist]``."""
+        return f"[{self._section}]"
 
 
 class ImuConfig(SensorConfig):
     """``[imu]``: an inertial sensor on a serial port."""
 
+    _section: str = PrivateAttr("imu")
     port: Optional[str] = Field(
         None, description="for example /dev/ttyUSB0; found by serial number or protocol when absent"
     )
@@ -67,6 +75,7 @@ class ImuConfig(SensorConfig):
 class RadarConfig(SensorConfig):
     """``[radar]``: a TI mmWave radar on two serial ports."""
 
+    _section: str = PrivateAttr("radar")
     cli_port: Optional[str] = None
     data_port: Optional[str] = None
     serial_number: Optional[str] = Field(None, description="the board's USB serial number; finds both ports")
@@ -81,6 +90,7 @@ class RadarConfig(SensorConfig):
 class DepthConfig(SensorConfig):
     """``[depth]``: a RealSense camera, or a file recorded from one."""
 
+    _section: str = PrivateAttr("depth")
     serial_number: Optional[str] = None
     file: Optional[ConfigPath] = Field(
         None, description="a .bag or .db3 recording to play once, at its own pace, instead of a camera"
@@ -134,7 +144,7 @@ class RigConfig(BaseModel):
         read = {}
         for name, table in tables.items():
             if isinstance(table, RigSensor):
-                read[name] = table
+                read[name] = _under(f"sensors.{name}", table.kind, table.config)
                 continue
             if not re.match(SENSOR_NAME, name):
                 raise ValueError(f"{name!r} is not a sensor name: use small letters, digits, - and _")
@@ -150,7 +160,7 @@ class RigConfig(BaseModel):
                 key = ".".join(map(str, wrong["loc"]))
                 what = "no such key" if wrong["type"] == "extra_forbidden" else wrong["msg"]
                 raise ValueError(f"{name}.{key}: {what}") from error
-            read[name] = RigSensor(kind=table["kind"], config=config)
+            read[name] = _under(f"sensors.{name}", table["kind"], config)
         return read
 
     @property
@@ -172,3 +182,10 @@ class RigConfig(BaseModel):
             f"there is no sensor {name!r}; there are {', '.join(self.described)}. "
             f"Add it to the configuration: [sensors.{name}] with its kind"
         )
+
+
+def _under(section: str, kind: str, config: SensorConfig) -> RigSensor:
+    """A sensor whose keys stand under a heading."""
+    config = config.model_copy()
+    config._section = section
+    return RigSensor(kind=kind, config=config)

@@ -30,12 +30,13 @@ class Others(NamedTuple):
 NO_OTHERS = Others()
 
 
-def imu_ports(serial_number: str | None, others: Others = NO_OTHERS) -> list[str]:
+def imu_ports(serial_number: str | None, others: Others = NO_OTHERS, section: str = "[imu]") -> list[str]:
     """Finds the ports an IMU may be on, the likeliest first. Only listening can tell which one is right.
 
     Args:
         serial_number: the USB adapter's; None accepts any port that is not a radar's.
         others: the rig's other sensors, whose ports and devices are left alone.
+        section: the sensor's section of the configuration, for messages.
 
     Raises:
         SensorNotFound: no port fits.
@@ -52,12 +53,12 @@ def imu_ports(serial_number: str | None, others: Others = NO_OTHERS) -> list[str
     if not ports:
         raise SensorNotFound(
             f"IMU: looked for a USB serial port{_numbered(serial_number)}; {attached()}. For any other port, such"
-            " as /dev/rfcomm0 of a Bluetooth bridge, set port in [imu]."
+            f" as /dev/rfcomm0 of a Bluetooth bridge, set port in {section}."
         )
     return [port.device for port in sorted(ports, key=lambda port: port.vid not in _IMU_VENDORS)]
 
 
-def radar_ports(serial_number: str | None, others: Others = NO_OTHERS) -> tuple[str, str]:
+def radar_ports(serial_number: str | None, others: Others = NO_OTHERS, section: str = "[radar]") -> tuple[str, str]:
     """Finds the two ports of a TI mmWave board, for commands (CLI) and for data.
 
     The boards carry an XDS110 (user UART, auxiliary data port) or a CP2105 (enhanced, standard port). On both,
@@ -66,6 +67,7 @@ def radar_ports(serial_number: str | None, others: Others = NO_OTHERS) -> tuple[
     Args:
         serial_number: the board's; may be None if only one board is attached.
         others: the rig's other sensors, whose ports and boards are left alone.
+        section: the sensor's section of the configuration, for messages.
 
     Raises:
         SensorNotFound: there is no such board.
@@ -83,7 +85,8 @@ def radar_ports(serial_number: str | None, others: Others = NO_OTHERS) -> tuple[
             f"radar: looked for a TI board (XDS110 or CP2105){_numbered(serial_number)}; {attached()}."
         )
     if len(boards) > 1:
-        raise SensorError(f"radar: several boards found; set serial_number to one of {', '.join(sorted(boards))}.")
+        numbers = ", ".join(sorted(boards))
+        raise SensorError(f"radar: several boards found; in {section} set serial_number to one of {numbers}.")
     (ports,) = boards.values()
     if len(ports) != 2:
         raise SensorError(f"radar: expected the two ports of one board; {attached()}. Plug the board in again.")

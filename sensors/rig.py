@@ -48,9 +48,10 @@ def _refuse_doubt(described: Mapping[str, RigSensor], kinds: Collection[str]) ->
         unclear = [name for name, sensor in described.items() if sensor.kind == kind and not devices_of[name]]
         if len(unclear) > 1:
             keys = " or ".join(SENSORS[kind].identified_by)
+            section = described[unclear[0]].config.section
             raise SensorError(
                 f"{' and '.join(unclear)} are all of kind {kind}, but nothing says which device is which: set {keys} "
-                f"in [sensors.{unclear[0]}] of the configuration; {attached()}; `cosmo-runtime doctor` lists cameras"
+                f"in {section} of the configuration; {attached()}; `cosmo-runtime doctor` lists cameras"
             )
 
 

@@ -15,6 +15,7 @@ from cosmo_runtime.runtime.cli.values import address
 from cosmo_runtime.runtime.state import recordings_folder, state_folder
 
 if TYPE_CHECKING:
+    from cosmo_runtime.runtime.config import Config
     from cosmo_runtime.runtime.web.server import Settings
 
 LISTEN = "127.0.0.1:8642"
@@ -46,8 +47,12 @@ def add_page(command: argparse.ArgumentParser) -> None:
     )
 
 
-def open_page(options: argparse.Namespace) -> Opened:
+def open_page(options: argparse.Namespace, config: Config) -> Opened:
     """Opens the address and says where the page is.
+
+    Args:
+        options: the command's options.
+        config: the configuration that it read.
 
     Raises:
         UsageError: other machines could reach it without a token, or the token is invalid.
@@ -82,7 +87,8 @@ def open_page(options: argparse.Namespace) -> Opened:
     say(f"the page is at {link}{f'enter?token={token}' if token else ''}")
     home = options.home if options.home not in (None, DEFAULT_HOME) else state_folder()
     output = options.output.absolute() if options.output and str(options.output) != "-" else None
-    return Opened(Settings(folder, token, cache_folder(), home, options.emulate, output), listening)
+    settings = Settings(folder, token, cache_folder(), home, options.emulate, output, config.episodes)
+    return Opened(settings, listening)
 
 
 def _token(options: argparse.Namespace) -> Optional[str]:

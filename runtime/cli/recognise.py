@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         engine = open_engine(bundle, options.engine or settings.engine, settings.threads, saves)
         return Recognizer(bundle, engine, settings.min_confidence, settings.smoothing)
 
-    opened = _open_page(options)
+    opened = _open_page(options, config)
     recognizer = recognizer_of(bundle)
     live = not options.replay
     with ExitStack() as stack:
@@ -97,12 +97,12 @@ def run(options: argparse.Namespace) -> int:
     return _conclude(options, run, sinks, whole)
 
 
-def _open_page(options: argparse.Namespace) -> Optional[Opened]:
+def _open_page(options: argparse.Namespace, config: Config) -> Optional[Opened]:
     """Opens the page, if the run has one. A run that watches a home goes on without it."""
     if not options.web:
         return None
     try:
-        return open_page(options)
+        return open_page(options, config)
     except Failure as failure:
         if options.page_only or options.home is None:
             raise

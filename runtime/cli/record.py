@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Iterable, Iterator, List, Optional, Sequence
+from typing import Iterable, Iterator, List, Optional
 
 from cosmo_runtime.names import NOBODY
 from cosmo_runtime.runtime.cli.common import DONE, TERMINAL, UsageError, counted, say
@@ -19,15 +19,13 @@ from cosmo_runtime.runtime.cli.streams import leads_nowhere
 from cosmo_runtime.runtime.cli.values import new_recording, seconds
 from cosmo_runtime.runtime.config import load_config
 from cosmo_runtime.runtime.labels.prompt import Prompter, read_activities
-from cosmo_runtime.runtime.labels.table import labels_beside, write_labels
-from cosmo_runtime.runtime.labels.truth import Segment
+from cosmo_runtime.runtime.labels.prompted import PromptedLabels
 from cosmo_runtime.runtime.recognition.loop import Sink, pass_on
 from cosmo_runtime.runtime.run import until
 from cosmo_runtime.runtime.sinks.queued import QueuedSink
 from cosmo_runtime.runtime.sinks.recording import RecordingSink
 from cosmo_runtime.runtime.sinks.view import LiveView
 from cosmo_runtime.sensors.events import Event, Tick
-from cosmo_runtime.sensors.recording import Recording
 
 _REST_S = 5.0
 
@@ -68,7 +66,8 @@ def run(options: argparse.Namespace) -> int:
     """Runs the command. Returns the exit code."""
     config = load_config(options.config)
     asked, options.file = options.file, free_recording(options.file)
-    prompter = _prompter(options)
+    labels = PromptedLabels(options.file)
+    prompter = _prompter(options, labels)
     with ExitStack() as stack:
         run = connect_rig(options, config, stack)
         about = {"source": run.title, **run_metadata(options, config)}
@@ -95,11 +94,11 @@ def run(options: argparse.Namespace) -> int:
     counts = ", ".join(f"{name} {recording.samples[name]}" for name in run.infos)
     say(f"{options.file}: {recording.size / 1e6:.1f} MB, samples: {counts}")
     if prompter:
-        _tell_labels(prompter, labels_beside(options.file))
+        _tell_labels(prompter, labels)
     return DONE
 
 
-def _prompter(options: argparse.Namespace) -> Optional[Prompter]:
+def _prompter(options: argparse.Namespace, labels: PromptedLabels) -> Optional[Prompter]:
     """Reads the prompt, if there is one, and says how long it will take."""
     if not options.prompt:
         if options.rest:
@@ -111,17 +110,12 @@ def _prompter(options: argparse.Namespace) -> Optional[Prompter]:
             "--prompt has no way to tell the person what to do. Run it on a terminal, or do not close standard error"
         )
     activities = read_activities(options.prompt)
-    labels = labels_beside(options.file)
-
-    def keep_labels(done: Sequence[Segment]) -> None:
-        write_labels(labels, done, Recording(options.file), replace=True)
-
     prompter = Prompter(
         activities,
         options.rest or _REST_S,
         say=(lambda line: None) if to_screen else say,
         beep=TERMINAL.bell if to_screen else lambda: None,
-        on_done=keep_labels,
+        on_done=labels.keep,
     )
     to_do = counted(prompter.total, "activity", "activities")
     say(f"{options.prompt}: {to_do}, repetitions included, in {_minutes(prompter.seconds)}")
@@ -146,10 +140,12 @@ def _with_keys(events: Iterable[Event], prompter: Prompter, keys: Keys) -> Itera
         yield event
 
 
-def _tell_labels(prompter: Prompter, labels: Path) -> None:
+def _tell_labels(prompter: Prompter, labels: PromptedLabels) -> None:
     if prompter.done:
         total = counted(prompter.total, "activity", "activities")
-        say(f"{labels}: labels of {len(prompter.done)} of {total}, all that were completed")
+        if labels.warning:
+            say(labels.warning)
+        say(f"{labels.table}: labels of {len(prompter.done)} of {total}, all that were completed")
     else:
         say("no activity was completed, so there are no labels")
 

@@ -48,14 +48,15 @@ def parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Runs the command. Returns the exit code."""
-    if options.sensors:
-        from cosmo_runtime.runtime.config import load_config
+    from cosmo_runtime.runtime.config import load_config
 
-        options.follow = not (options.bundle or load_config(options.config).recognition.bundle)
+    config = load_config(options.config)
+    if options.sensors:
+        options.follow = not (options.bundle or config.recognition.bundle)
         return default.run(options)
     if options.emulate or options.duration:
         raise UsageError("--emulate and --duration need --sensors")
-    opened = open_page(options)
+    opened = open_page(options, config)
     from cosmo_runtime.runtime.web.server import serve
 
     say("no --sensors, so there is nothing live on it; Ctrl-C ends")

@@ -10,7 +10,7 @@ import time
 from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 DATABASE = "episodes.sqlite"
 LOCK = ".lock"  # whoever writes the log holds it
@@ -69,6 +69,24 @@ def entries(
             raise _unreadable(folder / DATABASE, error) from error
     for row in rows:
         yield as_json(*row)
+
+
+def span_ns(folder: Path) -> Optional[Tuple[int, int]]:
+    """The wall times of a log's begin and end; None if it holds no episode.
+
+    Raises:
+        LogError: there is no log, or it cannot be read.
+    """
+    with closing(read_database(folder)) as base:
+        try:
+            query = "SELECT wall_start_ns, wall_end_ns FROM entries WHERE kind = ? ORDER BY wall_end_ns"
+            first = base.execute(f"{query} LIMIT 1", (EPISODE,)).fetchone()
+            last = base.execute(f"{query} DESC LIMIT 1", (EPISODE,)).fetchone()
+            now = base.execute("SELECT wall_start_ns, wall_end_ns FROM present").fetchone()
+        except sqlite3.Error as error:
+            raise _unreadable(folder / DATABASE, error) from error
+    spans = [span for span in (first, last, now) if span]
+    return (min(start for start, _ in spans), max(end for _, end in spans)) if spans else None
 
 
 def is_written(folder: Path) -> Optional[bool]:

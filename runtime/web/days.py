@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from aiohttp import web
 
 from cosmo_runtime.runtime.config import EpisodesConfig
-from cosmo_runtime.runtime.episodes.days import bounds_ns, minutes_by_day, wall_ns
-from cosmo_runtime.runtime.episodes.entries import ALARM, EPISODE, LogError, entries
+from cosmo_runtime.runtime.episodes.days import ahead_of_utc, bounds_ns, minutes_by_day, wall_ns
+from cosmo_runtime.runtime.episodes.entries import ALARM, EPISODE, LogError, NoLog, entries, span_ns
 from cosmo_runtime.runtime.episodes.predicted import PredictedDays
 from cosmo_runtime.runtime.state import acknowledge, log_folder
 from cosmo_runtime.runtime.web.guard import Refused
@@ -33,12 +33,13 @@ class DaysApi:
         home: the folder of the run whose log is shown.
         folder: the folder of recordings, which may also hold JSON lines.
         output: the run's file of JSON lines, if it writes one.
+        episodes: when predictions make an episode.
         hub: receives the run's predictions.
     """
 
-    def __init__(self, home: Path, folder: Path, output: Optional[Path], hub: Hub) -> None:
+    def __init__(self, home: Path, folder: Path, output: Optional[Path], episodes: EpisodesConfig, hub: Hub) -> None:
         self._home = home
-        self._predicted = PredictedDays(EpisodesConfig().rule, lambda: _lines(folder, output))
+        self._predicted = PredictedDays(episodes.rule, lambda: _lines(folder, output))
         if output is None:  # otherwise they are read from that file
             hub.listen("prediction", lambda payload: self._predicted.now.feed(json.loads(payload)))
 
@@ -83,10 +84,14 @@ def _told(folder: Path, day: date, predicted: PredictedDays) -> Dict[str, Any]:
     first_ns = bounds_ns(day - timedelta(days=_WEEK - 1))[0]
     week: List[Dict[str, Any]] = []
     alarms: List[Dict[str, Any]] = []
-    problem = ""
+    logged: Optional[Tuple[int, int]] = None
+    log, problem = True, ""
     try:
         week = list(entries(folder, first_ns, end_ns, kinds=(EPISODE,)))
         alarms = list(entries(folder, start_ns, end_ns, kinds=(ALARM,)))
+        logged = span_ns(folder)
+    except NoLog:
+        log = False
     except LogError as error:
         problem = str(error)
     of_log = bool(week)
@@ -96,8 +101,10 @@ def _told(folder: Path, day: date, predicted: PredictedDays) -> Dict[str, Any]:
         for entry in week
         if wall_ns(entry["end"]) > start_ns
     ]
+    span = (max(first_ns, logged[0]), min(end_ns, logged[1])) if of_log and logged else None
     minutes = {
-        of.isoformat(): {name: round(m, 2) for name, m in counts.items()} for of, counts in minutes_by_day(week).items()
+        of.isoformat(): {name: round(m, 2) for name, m in counts.items()}
+        for of, counts in minutes_by_day(week, span).items()
     }
     shown = [
         {"at_ms": wall_ns(entry["time"]) / 1e6, "name": entry["name"], "state": entry.get("state")}
@@ -107,9 +114,11 @@ def _told(folder: Path, day: date, predicted: PredictedDays) -> Dict[str, Any]:
         "day": day.isoformat(),
         "start_ms": start_ns / 1e6,
         "end_ms": end_ns / 1e6,
+        "ahead_ms": [[from_ns / 1e6, ahead_ns / 1e6] for from_ns, ahead_ns in ahead_of_utc(day)],
         "episodes": episodes,
         "minutes": minutes,
         "alarms": shown,
+        "log": log,
         "problem": problem,
         "predicted": bool(week) and not of_log,
     }

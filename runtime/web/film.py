@@ -30,7 +30,8 @@ class Part(NamedTuple):
     """The content of one part of a recording, for the page to draw.
 
     Attributes:
-        imu: for each sensor (n, 7): seconds from the recording's start, acceleration, angular rate.
+        imu: for each sensor (n, 7) float64, because a recording may last for days: seconds from the recording's start,
+            acceleration, angular rate.
         frames: for each frame, its arrival in seconds, its sensor, and the message for the page.
         predictions: for each prediction, the end of its window in seconds, its activity and confidence.
         signals: for each sensor, the lowest and the highest value of the signal that shows motion.
@@ -99,14 +100,14 @@ class Film:
         return list(found.values())
 
     def traces(self, start_s: float, end_s: float) -> Tuple[Dict[str, np.ndarray], List[Tuple[float, str, float]]]:
-        """The IMUs' measurements and the predictions between two times in seconds."""
+        """The IMUs' measurements, as in ``Part``, and the predictions between two times in seconds."""
         rows: Dict[str, List[np.ndarray]] = {name: [] for name, info in self._infos.items() if info.kind == "imu"}
         predictions: List[Tuple[float, str, float]] = []
         for part in self._between(start_s, end_s):
             for name, measured in part.imu.items():
                 rows[name].append(measured[(measured[:, 0] >= start_s) & (measured[:, 0] < end_s)])
             predictions += [prediction for prediction in part.predictions if start_s <= prediction[0] < end_s]
-        empty = [np.empty((0, 7), np.float32)]
+        empty = [np.empty((0, 7))]
         return {name: np.concatenate(found or empty) for name, found in rows.items()}, predictions
 
     def survey(self) -> Dict[str, Any]:
@@ -155,7 +156,7 @@ class Film:
         except (RecordingError, ValueError):
             if not (self.recording.cut and number == len(self.index) - 1):  # what was written when it was cut off
                 self.damaged.add(number)
-        thinned = {name: np.array(rows[:: self._every[name]], np.float32) for name, rows in imu.items()}
+        thinned = {name: np.array(rows[:: self._every[name]]) for name, rows in imu.items()}
         signals = {name: (min(numbers), max(numbers)) for name, numbers in values.items()}
         return Part(thinned, frames, predictions, signals)
 

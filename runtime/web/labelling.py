@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, DefaultDict, Dict, List, Sequence
+from typing import Any, Callable, DefaultDict, Dict, List, Optional, Sequence
 
 from aiohttp import web
 
@@ -41,12 +41,14 @@ class LabellingApi:
         sessions: the folder of recordings.
         shelf: the shelf of models.
         hub: informs other tabs of changes.
+        being_recorded: returns the name of the recording that is being made, whose labels its prompts write.
     """
 
-    def __init__(self, sessions: Sessions, shelf: Shelf, hub: Hub) -> None:
+    def __init__(self, sessions: Sessions, shelf: Shelf, hub: Hub, being_recorded: Callable[[], Optional[str]]) -> None:
         self._sessions = sessions
         self._shelf = shelf
         self._hub = hub
+        self._being_recorded = being_recorded
         self._turns: DefaultDict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def add_to(self, router: web.UrlDispatcher) -> None:
@@ -65,6 +67,8 @@ class LabellingApi:
         """Saves the labels unless somebody else has changed them since; then it answers with the changed labels."""
         content = await content_of(request)
         name = request.match_info["name"]
+        if self._still_recorded(name):
+            raise Refused(self._still_recorded(name), 409)
         recording = await beside(self._sessions.recording, name)
         labels = _checked(content.get("labels"), recording.duration_s)
         async with self._turns[name]:
@@ -81,19 +85,21 @@ class LabellingApi:
         return web.json_response({"version": version})
 
     async def take(self, request: web.Request) -> web.Response:
-        """Reads another tool's file and answers with its labels. The page saves them."""
+        """Reads another tool's file and answers with its labels, and how many are left out. The page saves them."""
         name = request.match_info["name"]
         recording = await beside(self._sessions.recording, name)
         labels = await beside(_imported, await request.read(), recording)
-        longest_s = recording.duration_s
-        inside = [Label(max(0.0, a), min(b, longest_s), c) for a, b, c in labels if a < longest_s and b > 0 and b > a]
-        if not inside:
-            raise Refused("None of its labels lies in this recording.")
+        last_s = recording.duration_s
+        inside = [Label(max(0.0, a), min(b, last_s), c) for a, b, c in labels if a < last_s and b >= max(0.0, a)]
+        lasting = [label for label in inside if round(label.start_s, 3) < round(label.end_s, 3)]
+        left_out = {"outside": len(labels) - len(inside), "short": len(inside) - len(lasting)}
+        if not lasting:
+            raise Refused("None of its labels lies in this recording." if not inside else "Its labels are too short.")
         try:
-            apart = checked(inside, longest_s)
+            apart = checked(lasting, last_s)
         except ValueError as error:
             raise Refused(f"This file cannot be read: {error}") from error
-        return web.json_response({"labels": apart, "outside": len(labels) - len(inside)})
+        return web.json_response({"labels": apart, **left_out})
 
     async def give(self, request: web.Request) -> web.Response:
         """The labels as another tool's file."""
@@ -141,7 +147,14 @@ class LabellingApi:
             segments, problem = read_segments(recording), ""
         except LabelsError as error:
             segments, problem = [], str(error)
+        problem = self._still_recorded(name) or problem
         return {"version": version, "labels": _in_seconds(segments, recording), "problem": problem}
+
+    def _still_recorded(self, name: str) -> str:
+        """Why labels cannot be saved now; empty if they can. A prompt would replace them with its own."""
+        if name != self._being_recorded():
+            return ""
+        return f"{name} is still being recorded. Open it again when that has ended."
 
 
 def _in_seconds(segments: Sequence[Segment], recording: Recording) -> List[Label]:

@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from typing import Any, Dict, List, Tuple
 
+import numpy as np
 from aiohttp import web
 
 from cosmo_runtime.models.shelf import Shelf
@@ -88,14 +89,19 @@ class PlaybackApi:
         return _many(await beside(film.frame, at_s))
 
     async def traces(self, request: web.Request) -> web.Response:
-        """The IMUs' measurements and the predictions between two times in seconds."""
+        """The IMUs' measurements and the predictions between two times in seconds.
+
+        The measurements' times count from the first of these, so that 32 bits hold them to a fraction of a millisecond.
+        """
         start_s, end_s = _range(request, _MOST_TRACES_S)
         film = await beside(self.film, request.match_info["name"])
         rows, predictions = await beside(film.traces, start_s, end_s)
         head: Dict[str, Any] = {"kind": "predictions", "predictions": predictions}
         messages = [packed(head, b"")]
         for name, measured in rows.items():
-            messages.append(packed({"kind": "imu", "sensor": name, "rows": len(measured)}, measured.tobytes()))
+            measured[:, 0] -= start_s
+            head = {"kind": "imu", "sensor": name, "rows": len(measured)}
+            messages.append(packed(head, measured.astype(np.float32).tobytes()))
         return _many(messages)
 
     async def survey(self, request: web.Request) -> web.Response:

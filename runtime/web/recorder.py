@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Union
 
 from cosmo_runtime.runtime.labels.prompt import Activity, Prompter
-from cosmo_runtime.runtime.labels.table import LabelsError, labels_beside, refuse_existing, write_labels
+from cosmo_runtime.runtime.labels.prompted import PromptedLabels
+from cosmo_runtime.runtime.labels.table import LabelsError, labels_beside, refuse_existing
 from cosmo_runtime.runtime.labels.truth import Segment
 from cosmo_runtime.runtime.recognition.loop import Outcome, Sink
 from cosmo_runtime.runtime.retention.expiry import ClockNotSet, expires, parse_lifetime
 from cosmo_runtime.runtime.sinks.recording import RecordingSink
 from cosmo_runtime.runtime.windows.aligner import Window
 from cosmo_runtime.sensors.events import Event, host_ns
-from cosmo_runtime.sensors.recording import Recording, RecordingError, RecordingWriter
+from cosmo_runtime.sensors.recording import RecordingError, RecordingWriter
 from cosmo_runtime.sensors.recording.standing import Standing
 from cosmo_runtime.sensors.sensor import SensorInfo
 
@@ -125,7 +126,7 @@ class Recorder(Sink):
                 float(command["rest_s"]),
                 say=lambda line: None,
                 beep=lambda: None,
-                on_done=lambda done: self._work.submit(self._keep_labels, active, list(done)) and None,
+                on_done=lambda done: self._work.submit(self._keep, active, list(done)),
             )
         with self._lock:
             for event in self._standing.events(time.monotonic_ns()):
@@ -138,22 +139,17 @@ class Recorder(Sink):
             active.ended = True
         self._active = None
         active.sink.close()
-        failure = active.sink.writer.failure
+        trouble = str(active.sink.writer.failure or "")
         if active.prompter:
-            active.recording = None  # it is whole now
-            self._keep_labels(active, active.prompter.done)
+            active.labels.keep(active.prompter.done, whole=True)
+            trouble = trouble or active.labels.warning
         labels = len(active.prompter.done) if active.prompter else 0
         prompted = active.prompter is not None
-        self._tell(
-            None, kept=active.name, prompted=prompted, labels=labels, **({"error": str(failure)} if failure else {})
-        )
+        self._tell(None, kept=active.name, prompted=prompted, labels=labels, **({"error": trouble} if trouble else {}))
 
-    def _keep_labels(self, active: _Active, done: Sequence[Segment]) -> None:
-        path = active.sink.writer.path
-        if done or labels_beside(path).exists():
-            if active.recording is None or active.recording.start_ns == 0:  # nothing of it was on the disk
-                active.recording = Recording(path)
-            write_labels(labels_beside(path), done, active.recording, replace=True)
+    def _keep(self, active: _Active, done: Sequence[Segment]) -> None:
+        if not active.ended:  # its end keeps all
+            active.labels.keep(done)
 
     def _tell(self, active: Optional[_Active], **more: Any) -> None:
         if active and active is not self._active:  # it has ended meanwhile, and that was told
@@ -182,5 +178,5 @@ class _Active:
         self.name = sink.writer.path.stem
         self.began_ns = time.monotonic_ns()
         self.prompter: Optional[Prompter] = None
-        self.recording: Optional[Recording] = None  # once it has content
+        self.labels = PromptedLabels(sink.writer.path)
         self.ending = self.ended = False

@@ -24,13 +24,16 @@ class RecordingsApi:
         sessions: the folder of recordings.
         hub: informs the pages of changes.
         link: the link to the run that can record; None if there is no run.
+
+    Attributes:
+        recording: the name of the recording that is being made; None if there is none.
     """
 
     def __init__(self, sessions: Sessions, hub: Hub, link: Optional[Connection]) -> None:
         self._sessions = sessions
         self._hub = hub
         self._link = link
-        self._recording: Optional[str] = None
+        self.recording: Optional[str] = None
         self._can_record = False  # until the run reports that it can
         hub.listen("recording", self._heard)
 
@@ -45,17 +48,19 @@ class RecordingsApi:
         router.add_post("/api/recordings/{name}/cut", self.cut)
 
     async def list(self, request: web.Request) -> web.Response:
-        """All recordings, and whether new ones can be made."""
+        """All recordings, what is left out and why, and whether new ones can be made."""
         found = await beside(self._sessions.list)
-        shown = [entry for entry in found if entry["name"] != self._recording]
+        shown = [entry for entry in found if entry["name"] != self.recording]
+        left_out = await beside(self._sessions.left_out)
         folder = str(self._sessions.folder)
-        return web.json_response({"recordings": shown, "folder": folder, "can_record": self._can_record})
+        told = {"recordings": shown, "left_out": left_out, "folder": folder, "can_record": self._can_record}
+        return web.json_response(told)
 
     async def record(self, request: web.Request) -> web.Response:
         """Starts a recording, with or without prompts."""
         content = await content_of(request)
-        if self._recording:
-            raise Refused(f"{self._recording} is being recorded already.", 409)
+        if self.recording:
+            raise Refused(f"{self.recording} is being recorded already.", 409)
         command: Dict[str, Any] = {"do": "record", "path": str(self._sessions.new_path(content.get("name")))}
         command["expires"] = lifetime_of(content.get("expires"))
         if content.get("prompt") is not None:
@@ -107,7 +112,7 @@ class RecordingsApi:
 
     def _finished(self, request: web.Request) -> str:
         name = request.match_info["name"]
-        if name == self._recording:
+        if name == self.recording:
             raise Refused(f"{name} is still being recorded.", 409)
         return name
 
@@ -122,8 +127,8 @@ class RecordingsApi:
     def _heard(self, payload: object) -> None:
         self._can_record = True
         message = json.loads(str(payload))
-        before, self._recording = self._recording, message["name"]
-        if before and not self._recording:
+        before, self.recording = self.recording, message["name"]
+        if before and not self.recording:
             self._changed()
 
     def _changed(self) -> None:

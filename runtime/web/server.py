@@ -16,6 +16,7 @@ from aiohttp import web
 
 from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.places import cache_folder
+from cosmo_runtime.runtime.config import EpisodesConfig
 from cosmo_runtime.runtime.state import state_folder
 from cosmo_runtime.runtime.web.days import DaysApi
 from cosmo_runtime.runtime.web.files import PageFiles
@@ -45,6 +46,7 @@ class Settings:
         home: where a run stores its log of what was done.
         motion: what an emulated rig plays, as in ``--emulate``; it may have its own model.
         output: where the run writes its predictions as JSON lines.
+        episodes: when predictions make an episode, where no log says what was done.
     """
 
     folder: Path
@@ -53,6 +55,7 @@ class Settings:
     home: Path = field(default_factory=state_folder)
     motion: Optional[str] = None
     output: Optional[Path] = None
+    episodes: EpisodesConfig = field(default_factory=EpisodesConfig)
 
 
 def make_app(settings: Settings, link: Optional[Connection] = None) -> web.Application:
@@ -72,11 +75,12 @@ def make_app(settings: Settings, link: Optional[Connection] = None) -> web.Appli
     sessions = Sessions(settings.folder, settings.cache)
     shelf = Shelf(motion=settings.motion)
     teaching = TeachingApi(sessions, shelf, hub)
-    RecordingsApi(sessions, hub, link).add_to(app.router)
+    recordings = RecordingsApi(sessions, hub, link)
+    recordings.add_to(app.router)
     PlaybackApi(sessions, shelf).add_to(app.router)
-    LabellingApi(sessions, shelf, hub).add_to(app.router)
+    LabellingApi(sessions, shelf, hub, lambda: recordings.recording).add_to(app.router)
     teaching.add_to(app.router)
-    DaysApi(settings.home, settings.folder, settings.output, hub).add_to(app.router)
+    DaysApi(settings.home, settings.folder, settings.output, settings.episodes, hub).add_to(app.router)
     app.on_shutdown.append(teaching.close)
     return app
 

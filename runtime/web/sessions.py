@@ -83,7 +83,9 @@ class Sessions:
             Refused: a recording cannot have this name.
         """
         if not isinstance(name, str) or not _NAME.fullmatch(name) or name != name.strip():
-            raise Refused("A name has letters, digits, spaces and . ( ) + @ - _ and begins with a letter or digit.")
+            raise Refused(
+                "A name has at most 80 letters, digits, spaces and . ( ) + @ - _ and begins with a letter or digit."
+            )
         return self.folder / f"{name}.mcap"
 
     def new_path(self, name: object) -> Path:
@@ -110,11 +112,36 @@ class Sessions:
             self._opened = {path: known for path, known in self._opened.items() if name_of(path) in names}
         return sorted(found, key=lambda entry: str(entry.get("began", "")), reverse=True)
 
+    def left_out(self) -> Dict[str, str]:
+        """What else in the folder looks like a recording, by its file name, and why it is not listed."""
+        found = {}
+        for path in sorted(self._candidates()):
+            with suppress(OSError):  # it is gone meanwhile
+                why = self._why_left_out(path)
+                if why:
+                    found[path.name] = why
+        return found
+
+    def _why_left_out(self, path: Path) -> str:
+        if path.is_symlink():
+            return "It is a link, and the page follows none."
+        if path.suffix != ".mcap" and path.suffix.lower() == ".mcap":
+            return f"Its name ends in {path.suffix}, not in .mcap. Rename it to see it here."
+        try:
+            shown = self.path(name_of(path))
+        except Refused as refused:
+            return f"{refused} Rename it to see it here." if path.is_file() or segments_of(path) else "It is no file."
+        return "" if shown == path else f"The folder {shown.name} has the same name. Rename one of them."
+
     def _names(self) -> Iterator[str]:
+        return map(name_of, self._candidates())
+
+    def _candidates(self) -> Iterator[Path]:
+        """What looks like a recording. What is hidden on purpose does not."""
         for path in self.folder.iterdir():
             with suppress(OSError):  # a folder that this user may not read
-                if path.suffix == ".mcap" or segments_of(path):
-                    yield name_of(path)
+                if not path.name.startswith(".") and (path.suffix.lower() == ".mcap" or segments_of(path)):
+                    yield path
 
     def describe(self, path: Path) -> Dict[str, Any]:
         """The content of one recording."""

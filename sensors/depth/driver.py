@@ -43,7 +43,8 @@ class DepthCamera(Sensor):
             if config.file:
                 source = FileSource(config.file)
             else:
-                source = CameraSource(config.serial_number, config.width, config.height, config.rate_hz, others)
+                mode = config.width, config.height, config.rate_hz
+                source = CameraSource(config.serial_number, *mode, others, config.section)
         self.info = SensorInfo(name, source.device, config.rate_hz, kind="depth", latency_ms=config.latency_ms)
         self._config = config
         self._source = source

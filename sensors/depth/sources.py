@@ -80,14 +80,22 @@ class CameraSource:
         width, height: pixels.
         rate_hz: frames a second.
         others: the rig's other sensors, whose cameras are left alone.
+        section: the sensor's section of the configuration, for messages.
     """
 
     def __init__(
-        self, serial_number: str | None, width: int, height: int, rate_hz: int, others: Others = NO_OTHERS
+        self,
+        serial_number: str | None,
+        width: int,
+        height: int,
+        rate_hz: int,
+        others: Others = NO_OTHERS,
+        section: str = "[depth]",
     ) -> None:
         self.device = f"RealSense camera {serial_number}" if serial_number else "RealSense camera"
         self._serial_number = serial_number
         self._others = others
+        self._section = section
         self._mode = (width, height, rate_hz)
         self._camera: Any = None
         self._streaming: _Streaming | None = None
@@ -181,8 +189,8 @@ class CameraSource:
         )
         width, height, rate_hz = self._mode
         raise SensorError(
-            f"{name}: has no depth mode {width}x{height} at {rate_hz} Hz. Set width, height and rate_hz of [depth] to"
-            f" one of: {offered or 'none'}"
+            f"{name}: has no depth mode {width}x{height} at {rate_hz} Hz. In {self._section} set width, height and"
+            f" rate_hz to one of: {offered or 'none'}"
         )
 
 

@@ -49,7 +49,7 @@ class Imu(Sensor):
         """
         self.disconnect()
         port, serial_number = self._config.port, self._config.serial_number
-        self._open_any([port] if port else imu_ports(serial_number, self._others))
+        self._open_any([port] if port else imu_ports(serial_number, self._others, self._config.section))
 
     def read(self, timeout_s: float) -> list[Sample]:
         """Returns the samples that have arrived; see ``Sensor.read``.
@@ -131,20 +131,21 @@ class Imu(Sensor):
         return self._config.protocol in ("auto", heard.protocol) and bool(heard.measures or can_be_configured)
 
     def _what_is_wrong(self, attempts: list[Heard]) -> str:
+        section = self._config.section
         if not any(heard.byte_count for heard in attempts):
             return "nothing is heard. Is it powered, and is it measuring?"
         for heard in attempts:
             if heard.measures:
                 return (
-                    f"bytes come, but they are those of a {heard.parser.name} IMU at {heard.baud} baud, and [imu] has"
-                    f' protocol = "{self._config.protocol}". Set it to "{heard.protocol}" or "auto".'
+                    f"bytes come, but they are those of a {heard.parser.name} IMU at {heard.baud} baud, and"
+                    f' {section} has protocol = "{self._config.protocol}". Set it to "{heard.protocol}" or "auto".'
                 )
             if heard.parser.unusable():
-                return f"bytes come, but {heard.parser.unusable()}, or set configure = true in [imu]."
+                return f"bytes come, but {heard.parser.unusable()}, or set configure = true in {section}."
         protocols = " or ".join(PARSERS if self._config.protocol == "auto" else [self._config.protocol])
         bauds = ", ".join(str(heard.baud) for heard in attempts)
         only = self._config.baud and not self._config.configure
-        remedy = "Remove baud from [imu], so that the usual speeds are tried." if only else "Is it another device?"
+        remedy = f"Remove baud from {section}, so that the usual speeds are tried." if only else "Is it another device?"
         return f"bytes arrive, but no {protocols} measurements at {bauds} baud. {remedy}"
 
     def _configured(self, port: SerialPort, heard: Heard) -> Heard:
@@ -164,11 +165,12 @@ class Imu(Sensor):
         if rates_hz and self._config.rate_hz not in rates_hz:
             raise SensorError(
                 f"IMU on {port.path}: was set to {self._config.rate_hz} Hz but measures at {rates_hz[0]} Hz. Set"
-                " rate_hz to a rate that it can do, or configure = false to use it as it is."
+                f" rate_hz in {self._config.section} to one that it can do, or configure = false to use it as it is."
             )
         if heard.parser.has_clock and all(reading.ticks is None for reading in heard.readings):
             raise SensorError(
-                f"IMU on {port.path}: was set to send its time but sends none. Set configure = false to use it without."
+                f"IMU on {port.path}: was set to send its time but sends none. Set configure = false in"
+                f" {self._config.section} to use it without."
             )
         return heard
 

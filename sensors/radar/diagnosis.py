@@ -21,13 +21,14 @@ _OLDER_PEOPLE = struct.Struct("<8s10I2H")
 _LOW_POWER_POINTS = 301
 
 
-def diagnose(data: bytes, dialect: str, chirp: Chirp) -> str:
+def diagnose(data: bytes, dialect: str, chirp: Chirp, section: str = "[radar]") -> str:
     """Describes bytes in which no whole frame was found, in whole sentences.
 
     Args:
         data: the data port's bytes.
         dialect: the dialect in the configuration.
         chirp: the radar's configuration.
+        section: the radar's section of the configuration, for messages.
     """
     if not data:
         return "No byte came."
@@ -40,7 +41,10 @@ def diagnose(data: bytes, dialect: str, chirp: Chirp) -> str:
 
     fitting = [name for name in DIALECTS if _fits(data, name)]
     if fitting and dialect not in ("auto", *fitting):
-        return f'Frames came, but of dialect "{fitting[0]}", not "{dialect}". Set dialect = "{fitting[0]}" or "auto".'
+        right = fitting[0]
+        return (
+            f'Frames came, but of dialect "{right}", not "{dialect}". In {section} set dialect = "{right}" or "auto".'
+        )
 
     parser = FrameParser(dialect, chirp)
     frames = parser.feed(data, 0)

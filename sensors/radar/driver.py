@@ -114,8 +114,11 @@ class Radar(Sensor):
         if self._config.cli_port and self._config.data_port:
             return self._config.cli_port, self._config.data_port
         if self._config.cli_port or self._config.data_port:
-            raise SensorError("radar: set both cli_port and data_port, or neither, so that both are found")
-        return radar_ports(self._config.serial_number, self._others)
+            section = self._config.section
+            raise SensorError(
+                f"radar: set both cli_port and data_port in {section}, or neither, so that both are found"
+            )
+        return radar_ports(self._config.serial_number, self._others, self._config.section)
 
     def _start(self, cli_port: SerialPort, data_port: SerialPort) -> None:
         try:
@@ -143,8 +146,8 @@ class Radar(Sensor):
         except SensorError:
             return
         raise SensorError(
-            f"radar: the CLI and data ports are swapped: {data_port.path} answers commands. In [radar] set"
-            f' cli_port = "{data_port.path}" and data_port = "{cli_port.path}".'
+            f"radar: the CLI and data ports are swapped: {data_port.path} answers commands. In"
+            f' {self._config.section} set cli_port = "{data_port.path}" and data_port = "{cli_port.path}".'
         )
 
     def _first_frame_came(self, port: SerialPort) -> bool:
@@ -163,9 +166,10 @@ class Radar(Sensor):
             answer: the radar's answer when it was started.
         """
         raw = bytes(self._raw)
+        said = diagnose(raw, self._config.dialect, self.chirp, self._config.section)
         words = [
             f"radar data on {data_port.path}: the radar accepted {self._cfg.name}, but no frame came within"
-            f" {_FIRST_FRAME_S:.0f} s that can be read. {diagnose(raw, self._config.dialect, self.chirp)}",
+            f" {_FIRST_FRAME_S:.0f} s that can be read. {said}",
             f"The radar answered {answer}." if answer else "",
         ]
         unasked = cli.unsolicited(cli_port)

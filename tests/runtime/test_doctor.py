@@ -67,6 +67,7 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmulatedRig]:
 
 def test_a_rig_that_could_run_is_ready(examine: Examine, rig: EmulatedRig) -> None:
     well, text = examine(["imu"])
+    assert "sections in brackets" not in text
     assert well, text
     assert re.search(r"✓ model +tiny: 3 activities; one window in [\d.]+ ms", text)
     assert re.search(r"✓ imu +IMU on .*, 100 Hz", text)
@@ -119,6 +120,30 @@ def test_a_sensor_that_is_not_there_is_named_with_what_was_looked_for(examine: E
     assert re.search(r"✗ radar +radar: looked for a TI board", text)
     assert "✗ depth" not in text  # not asked for
     assert "Without hardware: cosmo-runtime --sensors imu,radar --emulate person" in text
+
+
+def test_what_to_set_can_be_pasted_into_the_configuration(
+    cosmo: Callable[..., Any], attached: list, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    config = tmp_path / "my rig.toml"
+    config.write_text('[sensors.imu]\nkind = "imu"\n[sensors.thigh]\nkind = "imu"\nport = "/dev/ttyNOWHERE"\n')
+    words = ["doctor", "--sensors", "imu", "--bundle", tiny_bundle.path]
+    said = " ".join(cosmo(*words, "--config", config).out.split())
+    assert "set port in [sensors.imu]." in said
+    assert f"The sections in brackets are those of {config}. Add one that is not there." in said
+    options = f"--config '{config}' --bundle {tiny_bundle.path}"
+    assert f"Without hardware: cosmo-runtime --sensors imu {options} --emulate person" in said
+    said = " ".join(cosmo(*words).out.split())
+    assert "set port in [imu]." in said
+    assert "Write them into a file, such as cosmo.toml, and add --config cosmo.toml" in said
+
+
+def test_a_sensor_that_no_configuration_knows_is_told_with_the_section_to_add(
+    cosmo: Callable[..., Any], attached: list
+) -> None:
+    said = " ".join(cosmo("doctor", "--sensors", "wrist").out.split())
+    assert "Add it to the configuration: [sensors.wrist] with its kind" in said
+    assert "add --config cosmo.toml" in said
 
 
 def test_a_device_that_is_connected_and_says_nothing_is_not_ready(
@@ -185,8 +210,9 @@ def test_a_device_that_sends_less_than_it_is_said_to_is_noted(
     monkeypatch.setattr(doctor, "open_sensors", lambda names, config: [Announced(item) for item in rig.sensors()])
     well, text = examine(["imu"])
     assert well, text
-    words = re.search(r"• imu +IMU on .*: ([\d.]+) samples a second come, not 1000; \[imu\] of the configuration", text)
+    words = re.search(r"• imu +IMU on .*: ([\d.]+) samples a second come, not 1000; (.*) sets how many", text)
     assert 50 < float(words[1]) < 200
+    assert words[2] == "`rate_hz` with `configure = true` in [imu]"
 
 
 @pytest.fixture
@@ -220,14 +246,16 @@ _GYROSCOPE = np.where(np.isin(np.arange(9), (3, 4, 5)), _MEASURED, np.nan)
 
 
 def test_an_imu_that_lacks_what_the_model_needs_is_not_ready(examine: Examine, serve: Callable[..., Config]) -> None:
-    config = serve(lambda number: xsens.encode_sample(_GYROSCOPE, number, 100 * number))
-    well, text = examine(["imu"], config)
-    assert not well
-    assert re.search(
-        r"✗ imu +IMU on .*, xsens, 115200 baud: samples come, but the model cannot use them: no acceleration\. "
-        r"`configure = true` in \[imu\] switches on what it can send\.",
-        _line(text),
-    )
+    short = serve(lambda number: xsens.encode_sample(_GYROSCOPE, number, 100 * number))
+    named = Config.model_validate({"sensors": {"imu": {"kind": "imu", "port": short.imu.port}}})
+    for config, section in (short, "imu"), (named, "sensors.imu"):
+        well, text = examine(["imu"], config)
+        assert not well
+        assert re.search(
+            r"✗ imu +IMU on .*, xsens, 115200 baud: samples come, but the model cannot use them: no acceleration\. "
+            rf"`configure = true` in \[{section}\] switches on what it can send\.",
+            _line(text),
+        )
 
 
 def test_an_imu_whose_channels_come_in_different_messages_is_ready(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from serial.tools import list_ports
 
-from cosmo_runtime.sensors.config import RigConfig
+from cosmo_runtime.sensors.config import SHORT_FORM, RigConfig
 from cosmo_runtime.sensors.rig import open_sensors
 from cosmo_runtime.sensors.sensor import SensorError
-from tests.sensors.ports import CH340, FTDI, XDS110
+from tests.sensors.ports import CH340, CP2105, FTDI, XDS110
 
 
 def rig(**tables: object) -> RigConfig:
@@ -41,6 +41,30 @@ def test_two_sensors_that_nothing_tells_apart_are_refused_with_what_is_attached(
     config = rig(wrist={"kind": "imu"}, thigh={"kind": "imu"})
     with pytest.raises(SensorError, match=r"set port or serial_number in \[sensors.wrist\].*A50285BI"):
         open_sensors(["wrist"], config)
+
+
+def test_a_sensor_knows_where_its_keys_stand() -> None:
+    config = rig(imu={"kind": "imu", "port": "/dev/ttyNOWHERE"}, thigh={"kind": "imu"})
+    assert [sensor.config.section for sensor in config.described.values()] == ["[sensors.imu]", "[sensors.thigh]"]
+    assert [RigConfig().sensor(name).config.section for name in SHORT_FORM] == ["[imu]", "[depth]", "[radar]"]
+    again = RigConfig(sensors={"wrist": config.sensor("thigh")})
+    assert (again.sensor("wrist").config.section, config.sensor("thigh").config.section) == (
+        "[sensors.wrist]",
+        "[sensors.thigh]",
+    )
+
+
+def test_what_to_set_is_said_with_the_section_of_that_sensor(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = rig(thigh={"kind": "imu"}, side={"kind": "radar"}, front={"kind": "radar", "cli_port": "/dev/ttyA"})
+    sensors = open_sensors(["thigh", "side", "front"], config)
+    for ports, words in [
+        ([], r"set port in \[sensors.thigh\]\."),
+        ([*XDS110, *CP2105], r"several boards found; in \[sensors.side\] set serial_number to one of"),
+        ([], r"set both cli_port and data_port in \[sensors.front\]"),
+    ]:
+        monkeypatch.setattr(list_ports, "comports", lambda ports=ports: ports)
+        with pytest.raises(SensorError, match=words):
+            sensors.pop(0).connect()
 
 
 def test_one_device_is_not_given_to_two_names() -> None:

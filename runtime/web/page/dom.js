@@ -80,13 +80,13 @@ export const percent = (share) => `${Math.round(share * 100)} %`;
 /** A number and what it counts: "1 label", "2 labels". */
 export const counted = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
 
+/** A time from the start of a recording: 0:07, 12:30.25, 1:00:00. */
 export function clock(seconds, digits = 0) {
-  const sign = seconds < 0 ? "-" : "";
-  const all = Math.abs(seconds);
+  const all = Number(seconds.toFixed(digits)); // first, so that 59.9 s are a minute
   const hours = Math.floor(all / 3600);
   const minutes = Math.floor((all % 3600) / 60);
   const rest = (all % 60).toFixed(digits).padStart(digits ? 3 + digits : 2, "0");
-  return `${sign}${hours ? `${hours}:${String(minutes).padStart(2, "0")}` : minutes}:${rest}`;
+  return `${hours ? `${hours}:${String(minutes).padStart(2, "0")}` : minutes}:${rest}`;
 }
 
 export function bytes(count) {

@@ -1,9 +1,12 @@
 // Labels and what can be done with them. Nothing here knows the screen.
 
-const SHORTEST_S = 0.02;
+export const SHORTEST_S = 0.02;
 const MOST_STEPS = 500;
 
 const round = (seconds) => Math.round(seconds * 1000) / 1000;
+
+/** Whether a label may be that short. Its times are in whole milliseconds, but their difference is not. */
+const isLongEnough = (start, end) => round(end - start) >= SHORTEST_S;
 
 /** Labels as [start_s, end_s, activity], oldest first, none of which overlap; with undo and redo. */
 export class Labels {
@@ -11,6 +14,7 @@ export class Labels {
     this.duration_s = duration_s;
     this.rows = [];
     this.selected = -1;
+    this.locked = false; // nothing changes them while they are
     this.changed = changed;
     this.past = [];
     this.future = [];
@@ -28,29 +32,33 @@ export class Labels {
     return this.rows[this.selected] ?? null;
   }
 
-  /** The number of the label at a moment, or -1. */
+  /** The number of the label at a moment, or -1. Its end is no longer part of it. */
   at(seconds) {
-    return this.rows.findIndex(([start, end]) => start <= seconds && seconds < end);
+    const moment = round(seconds); // as labels are: a playhead at 0.7999999999 s is at the end of one that ends at 0.8
+    return this.rows.findIndex(([start, end]) => start <= moment && moment < end);
   }
 
-  /** Sets one label; it cuts those that it overlaps. */
+  /** Sets one label; it cuts those that it overlaps. Returns whether it is long enough to be one. */
   set(start, end, activity) {
-    this.setAll([[start, end, activity]]);
+    return this.setAll([[start, end, activity]]) === 1;
   }
 
-  /** Sets several labels in one step. */
+  /** Sets several labels in one step. Returns how many; those that are too short are left out. */
   setAll(labels) {
     let rows = this.rows;
     let last = null;
+    let count = 0;
     for (const [from, to, activity] of labels) {
       const start = round(Math.max(0, Math.min(from, to)));
       const end = round(Math.min(this.duration_s, Math.max(from, to)));
-      if (end - start < SHORTEST_S) continue;
+      if (!isLongEnough(start, end)) continue;
+      count += 1;
       last = [start, end, activity];
       rows = cutBy(rows, start, end);
       rows.push(last);
     }
     if (last) this.apply(rows, last);
+    return count;
   }
 
   /** Moves an edge of a label; it cuts its neighbours, and never passes its own other edge. */
@@ -72,6 +80,7 @@ export class Labels {
   }
 
   apply(rows, selected) {
+    if (this.locked) return;
     this.past.push(this.rows);
     if (this.past.length > MOST_STEPS) this.past.shift();
     this.future = [];
@@ -105,8 +114,8 @@ function cutBy(rows, start, end) {
   for (const [from, to, activity] of rows) {
     if (to <= start || from >= end) kept.push([from, to, activity]);
     else {
-      if (start - from >= SHORTEST_S) kept.push([from, start, activity]);
-      if (to - end >= SHORTEST_S) kept.push([end, to, activity]);
+      if (isLongEnough(from, start)) kept.push([from, start, activity]);
+      if (isLongEnough(end, to)) kept.push([end, to, activity]);
     }
   }
   return kept;

@@ -34,7 +34,7 @@ export class Film {
     }
   }
 
-  /** The traces of a stretch, as far as they are there; fetches what is not. */
+  /** The traces of a stretch in tiles, whose times count from `start_s`, as far as they are there; fetches what is not. */
   traces(start_s, end_s) {
     const found = [];
     for (let tile = Math.max(0, Math.floor(start_s / TILE_S)); tile * TILE_S < end_s; tile += 1) {

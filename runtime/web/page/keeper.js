@@ -37,7 +37,7 @@ export class Keeper {
       try {
         ({ version: this.version } = await post(this.path, { version: this.version, labels: this.rows(), tab: this.tab }));
       } catch (error) {
-        if (error.status !== 409) {
+        if (error.status !== 409 || !error.content?.labels) {
           this.saving = false;
           this.show("bad", `not saved: ${error.message}`);
           if (!error.status) setTimeout(() => this.save(), AGAIN_MS); // even when another page is shown meanwhile

@@ -1,351 +1,328 @@
 // One recording: play it, and say what was done when.
 
-import { attempt, clock, counted, h, notice } from "./dom.js";
-import { activityColour, drawDepth, drawRadar } from "./draw.js";
-import { Labels } from "./editor.js";
+import { clock, counted, h, notice } from "./dom.js";
+import { activityColour } from "./draw.js";
+import { Labels, SHORTEST_S } from "./editor.js";
 import { Film } from "./film.js";
-import { floats, get } from "./server.js";
+import { get } from "./server.js";
 import { Keeper } from "./keeper.js";
 import { fileTools, keyHelp } from "./label_tools.js";
+import { Palette } from "./palette.js";
+import { Player } from "./player.js";
 import { Timeline } from "./timeline.js";
 
 export const title = "Label";
 
-const KEYS = "1234567890qwertyuiopzxcvbnmQWERTYUIOPZXCVBNM"; // the last ones with shift
-const SPEEDS = [0.25, 0.5, 1, 2, 4, 8];
 const HELD_MS = 250; // a key that is down for longer while it plays is held: the label ends when it is let go
 const NUDGE_S = 0.05;
+const ZOOM = 0.6;
 
 export async function show(main, [name]) {
   const path = `/api/recordings/${encodeURIComponent(name)}`;
   const [about, saved] = await Promise.all([get(path), get(`${path}/labels`)]);
-  const duration_s = about.seconds;
-  const locked = Boolean(saved.problem);
-  let at_s = 0;
-  let playing = false;
-  let speed = 2;
-  let gone = false;
-  let held = null;
-
-  const state = h("span", { class: "chip good", id: "saved", role: "status" }, "saved");
-  const time = h("strong", { class: "number", id: "time" });
-  const doing = h("span", { class: "chip plain", id: "doing" });
-  const depth = h("canvas", { role: "img", "aria-label": "Depth picture" });
-  const above = h("canvas", { role: "img", "aria-label": "Radar points from above" });
-  const side = h("canvas", { role: "img", "aria-label": "Radar points from the side" });
-  const canvas = h("canvas", { id: "timeline", tabindex: "0", role: "application", "aria-label": "Time line with the labels. Keys: see the list below." });
-  const palette = h("div", { class: "palette", role: "group", "aria-label": "Activities" });
-  const playButton = h("button", { class: "main", id: "play", onclick: () => toggle() }, "Play ", h("kbd", {}, "space"));
-  const speedButton = h("button", { title: "faster: ], slower: [", onclick: () => setSpeed((speed + 1) % SPEEDS.length) });
-  const kinds = Object.entries(about.sensors).map(([sensor, { kind }]) => [sensor, kind]);
-  const camera = kinds.find(([, kind]) => kind === "depth")?.[0];
-  const radar = kinds.find(([, kind]) => kind === "radar")?.[0];
-
-  const damage = h("p", { class: "chip bad plain wrap", id: "damage", hidden: true });
-  const showDamage = (moments) => {
-    const said = [
-      ...about.damaged.map((where) => `${where}, and nothing behind that is shown`),
-      ...(moments.length ? [`at ${moments.slice(0, 5).map((moment) => clock(moment)).join(", ")}${moments.length > 5 ? " …" : ""}, where a moment is missing`] : []),
-    ];
-    damage.hidden = !said.length;
-    damage.textContent = `This recording is damaged: ${said.join("; ")}.`;
+  const desk = new Desk(name, about, saved);
+  main.append(layout(desk, name, path, saved));
+  desk.timeline.show(0, about.seconds);
+  desk.seek(0);
+  desk.film.watch();
+  desk.canvas.focus({ preventScroll: true });
+  const deaf = listenToKeys(desk);
+  const resized = () => desk.timeline.ask();
+  window.addEventListener("resize", resized);
+  return () => {
+    desk.player.close();
+    desk.keeper.close();
+    window.removeEventListener("resize", resized);
+    deaf();
   };
-  showDamage([]);
-  const film = new Film(name, () => {
-    showDamage(film.survey?.damaged_s ?? []);
-    timeline.ask();
-  });
-  const labels = new Labels(duration_s, () => {
-    timeline.ask();
-    showDoing();
-    if (!locked) keeper.save();
-  });
-  labels.adopt(saved.labels);
-  const keeper = new Keeper(name, saved.version, { state, rows: () => labels.rows, replace: (rows) => {
-    labels.adopt(rows);
-    timeline.ask();
-    showDoing();
-  } });
-  const timeline = new Timeline(canvas, { film, labels, sensors: about.sensors, duration_s, seek: (seconds) => seek(seconds), grasped: (number) => accept([number]) });
+}
 
-  // What is shown at a moment
+/** What a person labels with: the player, the time line, the palette, and the labels themselves. */
+class Desk {
+  constructor(name, about, saved) {
+    const duration_s = about.seconds;
+    this.about = about;
+    this.state = h("span", { class: `chip ${saved.problem ? "plain" : "good"}`, id: "saved", role: "status" }, saved.problem ? "read only" : "saved");
+    this.time = h("strong", { class: "number", id: "time" });
+    this.doing = h("span", { class: "chip plain", id: "doing" });
+    this.damage = h("p", { class: "chip bad plain wrap", id: "damage", hidden: true });
+    this.canvas = h("canvas", { id: "timeline", tabindex: "0", role: "application", "aria-label": "Time line with the labels. Keys: see the list below." });
+    this.film = new Film(name, () => {
+      this.showDamage(this.film.survey?.damaged_s ?? []);
+      this.timeline.ask();
+    });
+    this.labels = new Labels(duration_s, () => {
+      this.showLabels();
+      this.keeper.save();
+    });
+    this.labels.adopt(saved.labels);
+    this.labels.locked = Boolean(saved.problem);
+    this.keeper = new Keeper(name, saved.version, { state: this.state, rows: () => this.labels.rows, replace: (rows) => {
+      this.labels.adopt(rows);
+      this.showLabels();
+    } });
+    this.timeline = new Timeline(this.canvas, {
+      film: this.film, labels: this.labels, sensors: about.sensors, duration_s,
+      seek: (seconds) => this.seek(seconds),
+      grasped: (number) => this.accept([number]),
+    });
+    this.player = new Player(this.film, { sensors: about.sensors, duration_s, moved: (follow) => this.moved(follow) });
+    const known = [...saved.labels.map(([, , activity]) => activity), ...about.activities, "none"];
+    this.palette = new Palette(known, { chosen: (activity) => this.use(activity), named: () => this.canvas.focus() });
+    this.showDamage([]);
+  }
 
-  const draw = (moment) => {
-    const picture = moment[camera];
-    if (picture && picture.at_s !== Number(depth.dataset.at)) {
-      depth.dataset.at = String(picture.at_s);
-      depth.style.aspectRatio = `${picture.columns} / ${picture.rows}`;
-      drawDepth(depth, picture);
-    }
-    const points = moment[radar];
-    if (points && points.at_s !== Number(above.dataset.at)) {
-      above.dataset.at = String(points.at_s);
-      drawRadar(above, floats(points.bytes), "above", 170);
-      drawRadar(side, floats(points.bytes), "side", 110);
-    }
-  };
+  // What is shown
 
-  const showDoing = () => {
-    time.textContent = `${clock(at_s, 2)} / ${clock(duration_s)}`;
+  showLabels() {
+    this.timeline.ask();
+    this.showDoing();
+  }
+
+  showDoing() {
+    const { labels, timeline, doing } = this;
+    const { at_s, duration_s } = this.player;
+    this.time.textContent = `${clock(at_s, 2)} / ${clock(duration_s)}`;
     const label = labels.rows[labels.at(at_s)];
     doing.textContent = timeline.open ? `${timeline.open.activity} …` : label ? label[2] : "no label";
     doing.style.background = label || timeline.open ? activityColour(timeline.open?.activity ?? label[2]) : "";
     doing.style.color = label || timeline.open ? "#fff" : "";
-  };
+  }
 
-  const seek = (seconds, follow = false) => {
-    at_s = Math.max(0, Math.min(duration_s, seconds));
-    timeline.at_s = at_s;
-    canvas.dataset.at = at_s.toFixed(3);
-    if (follow) timeline.follow(at_s);
-    timeline.ask();
-    showDoing();
-    const moment = film.moment(at_s);
-    if (moment) draw(moment);
-    else if (!playing) film.seek(at_s, draw);
-  };
+  showDamage(moments) {
+    const said = [
+      ...this.about.damaged.map((where) => `${where}, and nothing behind that is shown`),
+      ...(moments.length ? [`at ${moments.slice(0, 5).map((moment) => clock(moment)).join(", ")}${moments.length > 5 ? " …" : ""}, where a moment is missing`] : []),
+    ];
+    this.damage.hidden = !said.length;
+    this.damage.textContent = `This recording is damaged: ${said.join("; ")}.`;
+  }
 
-  const toggle = () => {
-    playing = !playing;
-    if (playing && at_s >= duration_s - 0.05) seek(0, true);
-    playButton.firstChild.textContent = playing ? "Pause " : "Play ";
-    if (!playing) return;
-    let before = performance.now();
-    const step = (now) => {
-      if (!playing || gone) return;
-      const second = Math.floor(at_s);
-      for (let ahead = 0; ahead <= Math.ceil(2 * Math.max(1, SPEEDS[speed])); ahead += 1) {
-        if (second + ahead < duration_s) film.fetchBlock(second + ahead);
-      }
-      const waits = film.blocks.get(second) == null && second < duration_s - 1;
-      if (!waits) seek(at_s + ((now - before) / 1000) * SPEEDS[speed], true);
-      before = now;
-      if (at_s >= duration_s) toggle();
-      else requestAnimationFrame(step);
-    };
-    requestAnimationFrame(step);
-  };
+  moved(follow) {
+    const { at_s } = this.player;
+    this.timeline.at_s = at_s;
+    this.canvas.dataset.at = at_s.toFixed(3);
+    if (follow) this.timeline.follow(at_s);
+    this.showLabels();
+  }
 
-  const setSpeed = (next) => {
-    speed = Math.max(0, Math.min(SPEEDS.length - 1, next));
-    speedButton.textContent = `${SPEEDS[speed]}×`;
-  };
+  // What a person does
 
-  // Labelling
+  seek(seconds, follow = false) {
+    this.player.seek(seconds, follow);
+  }
 
-  const activities = [];
-  const addActivity = (activity) => {
-    if (activity === "uncertain" || activities.includes(activity)) return;
-    activities.push(activity);
-    const key = KEYS[activities.length - 1];
-    const dot = h("i", { class: "dot" });
-    dot.style.background = activityColour(activity);
-    palette.insertBefore(
-      h("button", { "data-activity": activity, onclick: () => use(activity) }, dot, activity, key ? h("kbd", {}, key) : null),
-      palette.lastChild,
-    );
-  };
-  const other = h("input", { type: "text", placeholder: "another activity", "aria-label": "Name of another activity", size: 14, id: "new-activity" });
-  palette.append(
-    h(
-      "form",
-      {
-        class: "row",
-        onsubmit: (event) => {
-          event.preventDefault();
-          const activity = other.value.normalize("NFC").trim().replace(/\s+/g, " ");
-          if (!activity || activity.toLowerCase() === "uncertain") return;
-          addActivity(activity);
-          other.value = "";
-          canvas.focus();
-        },
-      },
-      other,
-      h("button", {}, "Add"),
-    ),
-  );
-  const unsure = saved.labels.filter(([, , activity]) => activity === "uncertain").length;
-  for (const [, , activity] of saved.labels) addActivity(activity);
-  for (const activity of about.activities) addActivity(activity);
-  addActivity("none");
+  seekBy(seconds) {
+    this.seek(this.player.at_s + seconds, true);
+  }
 
   /** An activity's key or button: labels the marked stretch, renames the chosen label, or begins and ends a label. */
-  const use = (activity) => {
-    if (locked) return;
+  use(activity) {
+    const { labels, timeline } = this;
+    const { at_s, playing } = this.player;
+    if (labels.locked) return;
     if (timeline.mark !== null) {
       const from = timeline.mark;
       timeline.mark = null;
-      labels.set(from, at_s, activity);
+      this.label(from, activity);
     } else if (timeline.open) {
       const { start, activity: begun } = timeline.open;
       timeline.open = null;
-      labels.set(start, at_s, begun);
+      this.label(start, begun);
       if (activity !== begun) timeline.open = { start: at_s, activity };
-    } else if (!playing && labels.current && labels.current[0] <= at_s && at_s <= labels.current[1]) labels.rename(labels.selected, activity);
+    } else if (!playing && labels.current && labels.at(at_s) === labels.selected) labels.rename(labels.selected, activity);
     else timeline.open = { start: at_s, activity };
-    timeline.ask();
-    showDoing();
-  };
+    this.showLabels();
+  }
 
-  const accept = (numbers) => {
+  /** Labels the time between a moment and the playhead. */
+  label(from, activity) {
+    if (!this.labels.set(from, this.player.at_s, activity)) notice(`A label is at least ${SHORTEST_S} s long: move before you end it.`);
+  }
+
+  /** Takes over proposals. One that the model does not know is marked, so that a key names it. */
+  accept(numbers) {
+    const { labels, timeline } = this;
     const taken = numbers.map((number) => timeline.proposals[number]);
     const known = taken.filter(([, , activity]) => activity !== "uncertain");
     const left = timeline.proposals.filter((proposal) => !taken.includes(proposal));
     for (const [start, end, activity] of taken) {
       if (activity !== "uncertain") continue;
       timeline.mark = start;
-      seek(end, true);
+      this.seek(end, true);
       notice("The model does not know this one: press the key of what it is.");
     }
-    for (const [, , activity] of known) addActivity(activity);
+    for (const [, , activity] of known) this.palette.add(activity);
     if (known.length) labels.setAll(known);
     timeline.propose(left);
-  };
+  }
 
-  const nudge = (edge, by) => {
-    const label = labels.current;
-    if (!label) return;
-    labels.move(labels.selected, edge, (edge === "start" ? label[0] : label[1]) + by);
-    seek(edge === "start" ? labels.current[0] : labels.current[1], true);
-  };
+  acceptHere() {
+    const { at_s } = this.player;
+    const number = this.timeline.proposals.findIndex(([start, end]) => start <= at_s && at_s < end);
+    if (number >= 0) this.accept([number]);
+  }
 
-  const choose = (by) => {
-    if (!labels.rows.length) return;
-    const after = labels.rows.findIndex(([start]) => start > at_s + 1e-6);
-    const next = labels.selected >= 0 ? labels.selected + by : by > 0 ? after : (after < 0 ? labels.rows.length : after) - 1;
-    labels.selected = Math.max(0, Math.min(labels.rows.length - 1, next < 0 && by > 0 ? labels.rows.length - 1 : next));
-    seek(labels.current[0], true);
-  };
+  acceptKnown() {
+    const { proposals } = this.timeline;
+    this.accept([...proposals.keys()].filter((number) => proposals[number][2] !== "uncertain"));
+  }
 
-  const again = (what) => {
-    if (!what()) notice("There is nothing to undo or to do again.");
-  };
+  mark() {
+    this.timeline.mark = this.timeline.mark === null ? this.player.at_s : null;
+    this.labels.selected = -1;
+    this.timeline.ask();
+  }
 
-  const ACTIONS = {
-    " ": () => toggle(),
-    ",": () => seek(at_s - 1 / 15, true),
-    ".": () => seek(at_s + 1 / 15, true),
-    "+": () => timeline.zoom(0.6),
-    "=": () => timeline.zoom(0.6),
-    "-": () => timeline.zoom(1 / 0.6),
-    "/": () => other.focus(),
-    "[": () => setSpeed(speed - 1),
-    "]": () => setSpeed(speed + 1),
-    Home: () => seek(0, true),
-    End: () => seek(duration_s, true),
-    Delete: () => labels.current && labels.remove(labels.selected),
-    Backspace: () => labels.current && labels.remove(labels.selected),
-    a: () => nudge("start", -NUDGE_S),
-    s: () => nudge("start", NUDGE_S),
-    d: () => nudge("end", -NUDGE_S),
-    f: () => nudge("end", NUDGE_S),
-    g: () => timeline.show(0, duration_s),
-    j: () => choose(-1),
-    l: () => choose(1),
-    k: () => {
-      timeline.mark = timeline.mark === null ? at_s : null;
-      labels.selected = -1;
-      timeline.ask();
-    },
-    Enter: () => {
-      const number = timeline.proposals.findIndex(([start, end]) => start <= at_s && at_s < end);
-      if (number >= 0) accept([number]);
-    },
-    Escape: () => {
-      timeline.mark = null;
-      timeline.open = null;
-      labels.selected = -1;
-      timeline.ask();
-      showDoing();
-    },
-  };
+  letGo() {
+    this.timeline.mark = null;
+    this.timeline.open = null;
+    this.labels.selected = -1;
+    this.showLabels();
+  }
 
-  const keyDown = (event) => {
+  nudge(edge, by) {
+    const { labels } = this;
+    if (!labels.current) return;
+    const place = edge === "start" ? 0 : 1;
+    labels.move(labels.selected, edge, labels.current[place] + by);
+    this.seek(labels.current[place], true);
+  }
+
+  choose(by) {
+    const { labels } = this;
+    const { length } = labels.rows;
+    if (!length) return;
+    const after = labels.rows.findIndex(([start]) => start > this.player.at_s + 1e-6);
+    const next = labels.selected >= 0 ? labels.selected + by : by > 0 ? after : (after < 0 ? length : after) - 1;
+    labels.selected = Math.max(0, Math.min(length - 1, next < 0 && by > 0 ? length - 1 : next));
+    this.seek(labels.current[0], true);
+  }
+
+  remove() {
+    if (this.labels.current) this.labels.remove(this.labels.selected);
+  }
+
+  undo() {
+    if (!this.labels.undo()) notice("There is nothing to undo.");
+  }
+
+  redo() {
+    if (!this.labels.redo()) notice("There is nothing to do again.");
+  }
+}
+
+/** What each key does that is no activity's. */
+function actionsOf(desk) {
+  const { player, timeline } = desk;
+  return {
+    " ": () => player.toggle(),
+    ",": () => desk.seekBy(-1 / 15),
+    ".": () => desk.seekBy(1 / 15),
+    "+": () => timeline.zoom(ZOOM),
+    "=": () => timeline.zoom(ZOOM),
+    "-": () => timeline.zoom(1 / ZOOM),
+    "/": () => desk.palette.other.focus(),
+    "[": () => player.setSpeed(player.speed - 1),
+    "]": () => player.setSpeed(player.speed + 1),
+    Home: () => desk.seek(0, true),
+    End: () => desk.seek(player.duration_s, true),
+    Delete: () => desk.remove(),
+    Backspace: () => desk.remove(),
+    Enter: () => desk.acceptHere(),
+    Escape: () => desk.letGo(),
+    a: () => desk.nudge("start", -NUDGE_S),
+    s: () => desk.nudge("start", NUDGE_S),
+    d: () => desk.nudge("end", -NUDGE_S),
+    f: () => desk.nudge("end", NUDGE_S),
+    g: () => timeline.show(0, player.duration_s),
+    j: () => desk.choose(-1),
+    k: () => desk.mark(),
+    l: () => desk.choose(1),
+  };
+}
+
+/** Lets keys work the desk. Returns how to stop. */
+function listenToKeys(desk) {
+  const actions = actionsOf(desk);
+  let held = null;
+  const down = (event) => {
     if (event.target.closest("input, textarea, select, dialog")) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     const pressed = event.key.length === 1 && event.shiftKey ? event.key.toUpperCase() : key;
     if (event.ctrlKey || event.metaKey) {
-      if (key === "z") again(() => (event.shiftKey ? labels.redo() : labels.undo()));
-      else if (key === "y") again(() => labels.redo());
+      if (key === "z" && !event.shiftKey) desk.undo();
+      else if (key === "z" || key === "y") desk.redo();
       else return;
       event.preventDefault();
       return;
     }
     if (event.altKey) return;
     const arrow = { ArrowLeft: -1, ArrowRight: 1 }[key];
-    const activity = key.length === 1 ? activities[KEYS.indexOf(pressed)] : undefined;
-    if (arrow) seek(at_s + arrow * (event.shiftKey ? 1 : 0.1), true);
+    const activity = key.length === 1 ? desk.palette.of(pressed) : undefined;
+    if (arrow) desk.seekBy(arrow * (event.shiftKey ? 1 : 0.1));
     else if (activity) {
       if (event.repeat) return;
-      use(activity);
-      held = playing ? { key, since: performance.now(), activity } : null;
-    } else if (ACTIONS[key] && !((key === " " || key === "Enter") && event.target.closest("button, a"))) ACTIONS[key]();
+      desk.use(activity);
+      held = desk.player.playing ? { key, since: performance.now(), activity } : null;
+    } else if (actions[key] && !((key === " " || key === "Enter") && event.target.closest("button, a"))) actions[key]();
     else return;
     event.preventDefault();
   };
-  const keyUp = (event) => {
+  const up = (event) => {
     if (!held || event.key.toLowerCase() !== held.key) return;
     const { since, activity } = held;
     held = null;
-    if (performance.now() - since > HELD_MS && timeline.open?.activity === activity) use(activity);
+    if (performance.now() - since > HELD_MS && desk.timeline.open?.activity === activity) desk.use(activity);
   };
-  document.addEventListener("keydown", keyDown);
-  document.addEventListener("keyup", keyUp);
-
-  // The rest of the page
-
-  const tools = fileTools(path, {
-    taken: (rows) => {
-      for (const [, , activity] of rows) addActivity(activity);
-      labels.setAll(rows);
-    },
-    proposed: (rows) => !gone && timeline.propose(rows),
-    acceptKnown: () => accept([...timeline.proposals.keys()].filter((number) => timeline.proposals[number][2] !== "uncertain")),
-  });
-
-  main.append(
-    h(
-      "div",
-      { class: "stack" },
-      h("div", { class: "row" }, h("a", { href: "#/sessions" }, "Sessions"), h("h1", {}, name), state, h("span", { class: "row push" }, ...tools)),
-      unsure ? h("p", { class: "chip warn plain wrap", id: "unsure" }, `${counted(unsure, "stretch", "stretches")} ${unsure === 1 ? "is" : "are"} uncertain. Click each, and press the key of what it is, or Delete. Nothing learns from them until then.`) : null,
-      damage,
-      saved.problem ? h("p", { class: "chip bad plain wrap" }, `These labels are not changed here. ${saved.problem}`) : null,
-      h(
-        "div",
-        { class: "stage" },
-        camera ? h("div", { class: "screen" }, depth) : null,
-        radar ? h("div", { class: "stack" }, h("figure", {}, h("div", { class: "screen" }, above), h("figcaption", {}, "radar from above")), h("figure", {}, h("div", { class: "screen" }, side), h("figcaption", {}, "from the side"))) : null,
-      ),
-      h(
-        "div",
-        { class: "row" },
-        playButton,
-        speedButton,
-        time,
-        doing,
-        h("span", { class: "row push" }, h("button", { "aria-label": "Zoom out", onclick: () => timeline.zoom(1 / 0.6) }, "−"), h("button", { "aria-label": "Zoom in", onclick: () => timeline.zoom(0.6) }, "+"), h("button", { onclick: () => timeline.show(0, duration_s) }, "All"), h("button", { id: "undo", onclick: () => again(() => labels.undo()) }, "Undo"), h("button", { onclick: () => again(() => labels.redo()) }, "Redo")),
-      ),
-      h("div", { class: "card line" }, canvas),
-      palette,
-      keyHelp(),
-    ),
-  );
-  setSpeed(2);
-  timeline.show(0, duration_s);
-  seek(0);
-  film.watch();
-  canvas.focus({ preventScroll: true });
-  const resized = () => timeline.ask();
-  window.addEventListener("resize", resized);
+  document.addEventListener("keydown", down);
+  document.addEventListener("keyup", up);
   return () => {
-    gone = true;
-    playing = false;
-    film.closed = true;
-    keeper.close();
-    window.removeEventListener("resize", resized);
-    document.removeEventListener("keydown", keyDown);
-    document.removeEventListener("keyup", keyUp);
+    document.removeEventListener("keydown", down);
+    document.removeEventListener("keyup", up);
   };
 }
 
+function layout(desk, name, path, saved) {
+  const { player, timeline } = desk;
+  const tools = fileTools(path, {
+    locked: Boolean(saved.problem),
+    taken: (rows) => {
+      for (const [, , activity] of rows) desk.palette.add(activity);
+      return desk.labels.setAll(rows);
+    },
+    proposed: (rows) => !player.closed && timeline.propose(rows),
+    acceptKnown: () => desk.acceptKnown(),
+  });
+  const unsure = saved.labels.filter(([, , activity]) => activity === "uncertain").length;
+  const button = (text, does, attributes = {}) => h("button", { ...attributes, onclick: does }, text);
+  return h(
+    "div",
+    { class: "stack" },
+    h("div", { class: "row" }, h("a", { href: "#/sessions" }, "Sessions"), h("h1", {}, name), desk.state, h("span", { class: "row push" }, ...tools)),
+    unsure ? h("p", { class: "chip warn plain wrap", id: "unsure" }, `${counted(unsure, "stretch", "stretches")} ${unsure === 1 ? "is" : "are"} uncertain. Click each, and press the key of what it is, or Delete. Nothing learns from them until then.`) : null,
+    desk.damage,
+    saved.problem ? h("p", { class: "chip bad plain wrap" }, `These labels are not changed here. ${saved.problem}`) : null,
+    player.stage(),
+    h(
+      "div",
+      { class: "row" },
+      player.playButton,
+      player.speedButton,
+      desk.time,
+      desk.doing,
+      h(
+        "span",
+        { class: "row push" },
+        button("−", () => timeline.zoom(1 / ZOOM), { "aria-label": "Zoom out" }),
+        button("+", () => timeline.zoom(ZOOM), { "aria-label": "Zoom in" }),
+        button("All", () => timeline.show(0, player.duration_s)),
+        button("Undo", () => desk.undo(), { id: "undo" }),
+        button("Redo", () => desk.redo()),
+      ),
+    ),
+    h("div", { class: "card line" }, desk.canvas),
+    desk.palette.element,
+    keyHelp(),
+  );
+}

@@ -1,10 +1,11 @@
 // Beside the time line: label files of other tools, proposals of the model, and what each key does.
 
 import { attempt, counted, h, notice } from "./dom.js";
+import { SHORTEST_S } from "./editor.js";
 import { post, postBytes } from "./server.js";
 
-/** Buttons that fetch proposals, take files in and give files out. `tell` is told what came of them. */
-export function fileTools(path, tell) {
+/** Buttons that fetch proposals, take files in and give files out. `tell` is told what came of them, unless `locked`. */
+export function fileTools(path, { locked, ...tell }) {
   const file = h("input", {
     type: "file",
     hidden: true,
@@ -14,12 +15,15 @@ export function fileTools(path, tell) {
       file.value = "";
       const taken = chosen && (await attempt(() => postBytes(`${path}/labels/import`, chosen)));
       if (!taken) return;
-      tell.taken(taken.labels);
-      notice(`${counted(taken.labels.length, "label")} taken over${taken.outside ? `, ${taken.outside} outside the recording left out` : ""}.`);
+      const count = tell.taken(taken.labels);
+      const short = taken.short + taken.labels.length - count;
+      const left = [taken.outside && `${taken.outside} outside the recording`, short && `${short} shorter than ${SHORTEST_S} s`].filter(Boolean);
+      notice(`${counted(count, "label")} taken over${left.length ? `, ${left.join(" and ")} left out` : ""}.`);
     },
   });
   const propose = h("button", {
     id: "propose",
+    disabled: locked,
     onclick: async () => {
       propose.disabled = true;
       propose.textContent = "The model is looking …";
@@ -43,7 +47,7 @@ export function fileTools(path, tell) {
     if (give.value) location.assign(`${path}/labels/export/${give.value}`);
     give.value = "";
   } }, h("option", { value: "" }, "Export …"), ...[["audacity", "Audacity label track"], ["elan", "ELAN (.eaf)"], ["label-studio", "Label Studio JSON"]].map(([value, text]) => h("option", { value }, text)));
-  return [propose, acceptAll, file, h("button", { onclick: () => file.click() }, "Import"), give];
+  return [propose, acceptAll, file, h("button", { disabled: locked, onclick: () => file.click() }, "Import"), give];
 }
 
 /** What each key does. */

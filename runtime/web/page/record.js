@@ -58,7 +58,7 @@ export function recordingPanel() {
   const next = h("span", {});
   const keys = h(
     "div",
-    { class: "row cue-keys" },
+    { class: "row" },
     ...Object.entries(KEYS).map(([key, word]) => h("button", { onclick: () => say(word), "data-word": word }, word, " ", h("kbd", {}, key))),
     h("label", { class: "row push" }, h("input", { type: "checkbox", checked: true, id: "speak" }), "speak"),
   );

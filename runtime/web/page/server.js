@@ -15,13 +15,13 @@ export function on(kind, callback) {
 }
 
 function tell(message) {
-  if (!["imu", "depth", "radar", "prediction", "recorded"].includes(message.kind)) latest.set(message.kind, message);
+  if (!["imu", "depth", "radar", "prediction"].includes(message.kind)) latest.set(message.kind, message);
   for (const callback of listeners.get(message.kind) ?? []) callback(message);
 }
 
 /** Splits a message with numbers into its head and the bytes after it. */
-export function unpack(buffer, begin = 0) {
-  const bytes = new Uint8Array(buffer, begin);
+export function unpack(buffer) {
+  const bytes = new Uint8Array(buffer);
   const end = bytes.indexOf(10);
   const head = JSON.parse(new TextDecoder().decode(bytes.subarray(0, end)));
   head.bytes = bytes.subarray(end + 1);

@@ -9,16 +9,17 @@ export const title = "Sessions";
 
 export async function show(main) {
   const list = h("div", { class: "stack", id: "recordings" });
-  const where = h("p", { class: "soft small" });
+  const where = h("div", { class: "soft small" });
   const begin = h("button", { class: "main", id: "new-recording", onclick: () => recordForm() }, "New recording");
   const panel = recordingPanel();
   main.append(
     h("div", { class: "stack" }, h("div", { class: "row" }, h("h1", {}, "Sessions"), h("span", { class: "push" }, begin)), panel.element, list, where),
   );
   const refresh = async () => {
-    const { recordings, folder, can_record } = await get("/api/recordings");
+    const { recordings, left_out, folder, can_record } = await get("/api/recordings");
     begin.hidden = !can_record;
-    where.textContent = `in ${folder}`;
+    where.replaceChildren(`in ${folder}`, ...Object.entries(left_out).map(([file, why]) =>
+      h("p", { class: "chip warn plain wrap", "data-left-out": file }, `${file} is not shown. ${why}`)));
     list.replaceChildren(...recordings.map(card));
     if (!recordings.length) {
       list.append(

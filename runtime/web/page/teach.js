@@ -10,7 +10,7 @@ const ENOUGH = 4; // examples of an activity: a third of them measures what was 
 const LEAST = 2;
 
 export async function show(main) {
-  const [{ recordings }, models] = await Promise.all([get("/api/recordings"), get("/api/models")]);
+  const [{ recordings, left_out }, models] = await Promise.all([get("/api/recordings"), get("/api/models")]);
   const labelled = recordings.filter(({ labels }) => Object.keys(labels).length);
   const chosen = new Set();
   let known = models;
@@ -35,7 +35,8 @@ export async function show(main) {
     const sum = Object.values(entry.labels).reduce((all, [times]) => all + times, 0);
     return h("label", { class: "row", "data-session": entry.name }, box, h("strong", {}, entry.name), h("span", { class: "soft small" }, `${clock(entry.seconds)}, ${counted(sum, "label")} of ${counted(Object.keys(entry.labels).length, "activity", "activities")}${entry.uncertain ? `; ${entry.uncertain} uncertain, left out` : ""}`));
   });
-  const badRows = recordings.filter(({ problem }) => problem).map(({ name, problem }) => h("p", { class: "chip bad plain wrap", "data-bad": name }, `${name} is not offered. ${problem}`));
+  const bad = [...recordings.filter(({ problem }) => problem).map(({ name, problem }) => [name, problem]), ...Object.entries(left_out)];
+  const badRows = bad.map(([name, why]) => h("p", { class: "chip bad plain wrap", "data-bad": name }, `${name} is not offered. ${why}`));
 
   const fillBases = () => {
     const before = base.value;
@@ -185,7 +186,6 @@ function gain(figures, use) {
 }
 
 function confusionTable(names, counts) {
-  const most = Math.max(1, ...counts.map((row) => row.reduce((a, b) => a + b, 0)));
   const head = h("tr", {}, h("th", {}, "was \\ taken for"), ...names.map((name) => h("th", { class: "upright", scope: "col" }, h("span", {}, name))));
   const rows = counts.map((row, i) => [row.reduce((a, b) => a + b, 0), row, i]).filter(([sum]) => sum).map(([sum, row, i]) =>
     h("tr", {}, h("th", { scope: "row" }, names[i]), ...row.map((count, j) => {
@@ -195,6 +195,6 @@ function confusionTable(names, counts) {
       return cell;
     })),
   );
-  return h("div", { class: "scroll", "data-most": most }, h("table", { class: "confusion" }, h("thead", {}, head), h("tbody", {}, ...rows)));
+  return h("div", { class: "scroll" }, h("table", { class: "confusion" }, h("thead", {}, head), h("tbody", {}, ...rows)));
 }
 

@@ -141,12 +141,12 @@ export class Timeline {
 
   draw_imu(context, lane) {
     if (this.end - this.begin > NEAR_S) return this.draw_signal(context, lane);
-    const seen = { begin: this.begin, end: this.end };
-    const all = this.film.traces(this.begin, this.end).map(({ imu }) => imu[lane.name]).filter(Boolean);
+    const tiles = this.film.traces(this.begin, this.end).filter(({ imu }) => imu[lane.name]);
+    const all = tiles.map(({ imu, start_s }) => [imu[lane.name], { begin: this.begin - start_s, end: this.end - start_s }]);
     for (const [half, first, usual] of [[0, 1, 30], [1, 4, 8]]) {
-      const reach = Math.max(...all.map((rows) => reachOf(rows, { ...seen, first, usual })));
+      const reach = Math.max(...all.map(([rows, seen]) => reachOf(rows, { ...seen, first, usual })));
       const place = { left: 0, width: this.width, top: lane.top + 1 + (half * lane.height) / 2, height: lane.height / 2 - 2 };
-      for (const rows of all) drawTraces(context, rows, { ...seen, ...place, first, reach });
+      for (const [rows, seen] of all) drawTraces(context, rows, { ...seen, ...place, first, reach });
     }
     return undefined;
   }

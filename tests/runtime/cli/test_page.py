@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
+import urllib.request
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Callable
 
@@ -89,6 +92,28 @@ def test_the_printed_link_holds_the_token(tmp_path: Path, token_file: Path) -> N
         line = server.stderr.readline()
         server.terminate()
     assert line.strip().endswith("/enter?token=0123456789abcdef0123")
+
+
+def test_days_follow_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "cosmo.toml").write_text("[episodes]\non_s = 60\nleast_s = 60\n")
+    noon = datetime(2026, 3, 3, 12).astimezone()
+    activities = ["sit"] * 300 + ["wave"] * 20 + ["sit"] * 300  # ten seconds of it
+    lines = [
+        json.dumps({"time": (noon + timedelta(seconds=half / 2)).isoformat(), "activity": activity, "confidence": 0.8})
+        for half, activity in enumerate(activities)
+    ]
+    (tmp_path / "lines.jsonl").write_text("\n".join(lines) + "\n")
+    words = ["web", "--listen", "127.0.0.1:0", "--recordings", str(tmp_path), "--home", str(tmp_path / "home")]
+    shown = []
+    for config in [], ["--config", str(tmp_path / "cosmo.toml")]:
+        command = [sys.executable, "-m", "cosmo_runtime.runtime.cli", *words, *config]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+            assert server.stderr
+            link = server.stderr.readline().split()[-1]
+            with urllib.request.urlopen(f"{link}api/days?day=2026-03-03", timeout=60) as answer:
+                shown.append({activity for _, _, activity, _ in json.load(answer)["episodes"]})
+            server.terminate()
+    assert shown == [{"sit", "wave"}, {"sit"}]
 
 
 def test_the_page_does_not_take_record_for_recordings(cosmo: Callable[..., Any], tmp_path: Path) -> None:

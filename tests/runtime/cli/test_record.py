@@ -87,6 +87,22 @@ def test_ctrl_c_keeps_what_was_done_and_a_terminal_shows_and_sounds_it(activitie
     assert not Recording(file).cut
 
 
+@pytest.mark.slow
+def test_a_table_that_somebody_makes_meanwhile_stays(activities: Path, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "cosmo_runtime.runtime.cli", *command(activities, tmp_path / "session.mcap")]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if "1 of 4" in line:
+                (tmp_path / "session.csv").write_text("mine")
+    assert process.returncode == 0, said
+    assert (tmp_path / "session.csv").read_text() == "mine"
+    assert "It stays; the prompted labels are in session-prompted.csv.\n" in said[-2]
+    assert f"{tmp_path}/session-prompted.csv: labels of 4 of 4 activities" in said[-1]
+
+
 def test_nothing_done_leaves_no_labels(cosmo: Run, activities: Path, tmp_path: Path) -> None:
     done = cosmo(*command(activities, tmp_path / "session.mcap"), "--duration", "0.5")
     assert done.code == 0

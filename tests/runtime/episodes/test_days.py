@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import time
 from datetime import date, datetime
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 import pytest
 
-from cosmo_runtime.runtime.episodes.days import bounds_ns, minutes_by_day
+from cosmo_runtime.runtime.episodes.days import ahead_of_utc, bounds_ns, minutes_by_day, wall_ns
 
 pytestmark = pytest.mark.usefixtures("berlin")
 
@@ -38,6 +38,27 @@ def test_time_that_no_entry_covers_was_not_running() -> None:
     minutes = days[date(2026, 3, 28)]
     assert list(minutes) == ["not running", "walk", "gap"]
     assert {name: round(value, 2) for name, value in minutes.items()} == {"not running": 60, "walk": 15, "gap": 10}
+
+
+def test_the_time_around_the_entries_was_not_running_where_the_log_is_longer() -> None:
+    walk = _entry("walk", "2026-03-28T10:00:00.000+01:00", "2026-03-28T10:10:00.000+01:00")
+    span = wall_ns("2026-03-28T09:30:00.000+01:00"), wall_ns("2026-03-29T04:00:00.000+02:00")
+    days = minutes_by_day([walk], span)
+    assert days == {date(2026, 3, 28): {"not running": 860, "walk": 10}, date(2026, 3, 29): {"not running": 180}}
+    assert minutes_by_day([walk], (wall_ns(walk["start"]), wall_ns(walk["end"]))) == minutes_by_day([walk])
+
+
+@pytest.mark.parametrize(
+    ("day", "expected"),
+    [
+        (date(2026, 3, 28), [(0, 1)]),
+        (date(2026, 3, 29), [(0, 1), (2, 2)]),
+        (date(2026, 10, 25), [(0, 2), (3, 1)]),
+    ],
+)
+def test_a_day_on_which_the_clocks_change_is_ahead_of_utc_in_two_ways(day: date, expected: List[Any]) -> None:
+    start_ns, hour_ns = bounds_ns(day)[0], 3600 * 10**9
+    assert [((from_ns - start_ns) / hour_ns, ahead / hour_ns) for from_ns, ahead in ahead_of_utc(day)] == expected
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,16 @@ from typing import List
 
 import pytest
 
-from cosmo_runtime.runtime.episodes.entries import DATABASE, EPISODE, LOCK, LogError, entries, is_written, local
+from cosmo_runtime.runtime.episodes.entries import (
+    DATABASE,
+    EPISODE,
+    LOCK,
+    LogError,
+    entries,
+    is_written,
+    local,
+    span_ns,
+)
 from cosmo_runtime.runtime.episodes.log import EpisodeLog
 from cosmo_runtime.runtime.episodes.rule import Episode
 from tests.full_disk import full_at
@@ -66,6 +75,19 @@ def test_an_episode_across_midnight_and_the_change_to_summer_time_stands_where_i
     (line,) = _lines(tmp_path / "2026-03-29.jsonl")
     assert (line["start"], line["end"]) == ("2026-03-28T21:00:00.000+01:00", "2026-03-29T04:00:00.000+02:00")
     assert line["seconds"] == 6 * 3600
+
+
+def test_a_log_spans_its_episodes_with_the_present_one(tmp_path: Path) -> None:
+    log = EpisodeLog(tmp_path, lambda _: _START)
+    log.alarm("fall", 0, {})
+    assert span_ns(tmp_path) is None
+    log.now(_walk(5, 15))
+    assert span_ns(tmp_path) == (_START + 5 * _S, _START + 15 * _S)
+    log.ended(_walk(5, 20))
+    log.ended(_walk(30, 40))
+    log.now(_walk(40, 100))
+    assert span_ns(tmp_path) == (_START + 5 * _S, _START + 100 * _S)
+    log.close()
 
 
 def test_a_clock_that_is_set_later_mends_the_times_of_this_run_and_of_no_other(tmp_path: Path) -> None:

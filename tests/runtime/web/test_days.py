@@ -13,6 +13,8 @@ pytest.importorskip("aiohttp", reason="the page needs the extra [web]")
 
 from aiohttp.test_utils import TestClient
 
+from cosmo_runtime.runtime.config import EpisodesConfig
+from cosmo_runtime.runtime.episodes.entries import DATABASE
 from cosmo_runtime.runtime.episodes.log import EpisodeLog
 from cosmo_runtime.runtime.episodes.rule import Episode
 from cosmo_runtime.runtime.state import log_folder
@@ -64,6 +66,27 @@ def test_the_days_before_are_told_only_in_sum(home: Path) -> None:
     assert told["minutes"] == {"2026-03-03": {"walk": 60.0}}
 
 
+def test_the_week_says_where_nothing_ran_between_the_begin_and_the_end_of_the_log(home: Path) -> None:
+    later_ns = round(datetime(2026, 3, 12, 6).timestamp()) * NS
+    now_ns = time.monotonic_ns()
+    log = EpisodeLog(log_folder(home), lambda _: later_ns - now_ns, slept_ns=lambda: 0)
+    log.ended(Episode("sit", now_ns, now_ns + 3600 * NS, 0.9, ("imu",), 7200, "person"))
+    log.close()
+
+    async def story(client: TestClient) -> Any:
+        days = ["2026-03-04", "2026-03-12", "2026-03-18"]
+        return [(await (await client.get(f"/api/days?day={day}")).json())["minutes"] for day in days]
+
+    whole = {"not running": 1440.0}
+    first, then, last = _ask(home, story)
+    assert first == {"2026-03-03": {"not running": 660.0, "walk": 60.0}, "2026-03-04": whole}
+    assert then == {
+        **{f"2026-03-{day:02}": whole for day in range(6, 12)},
+        "2026-03-12": {"not running": 360.0, "sit": 60.0},
+    }
+    assert last == {"2026-03-12": {"not running": 360.0, "sit": 60.0}}  # nobody knows what is after the log's end
+
+
 def test_without_a_log_predictions_say_what_was_done(tmp_path: Path, home: Path) -> None:
     noon = datetime(2026, 3, 3, 12).astimezone()
     lines = [
@@ -87,6 +110,24 @@ def test_without_a_log_predictions_say_what_was_done(tmp_path: Path, home: Path)
     assert (of_log["minutes"], of_log["predicted"]) == ({"2026-03-03": {"walk": 60.0}}, False)
 
 
+def test_without_a_log_the_times_of_the_configuration_count(tmp_path: Path) -> None:
+    noon = datetime(2026, 3, 3, 12).astimezone()
+    activities = ["sit"] * 40 + ["wave"] * 6 + ["sit"] * 40  # three seconds of it
+    lines = [
+        json.dumps({"time": (noon + timedelta(seconds=half / 2)).isoformat(), "activity": activity, "confidence": 0.8})
+        for half, activity in enumerate(activities)
+    ]
+    (tmp_path / "lines.jsonl").write_text("\n".join(lines) + "\n")
+
+    async def ask(episodes: EpisodesConfig) -> Any:
+        async with served(Settings(tmp_path, home=tmp_path, episodes=episodes)) as client:
+            told = await (await client.get("/api/days?day=2026-03-03")).json()
+        return {activity for _, _, activity, _ in told["episodes"]}
+
+    assert asyncio.run(ask(EpisodesConfig())) == {"sit", "wave"}
+    assert asyncio.run(ask(EpisodesConfig(on_s=5))) == {"sit"}
+
+
 def test_what_a_run_tells_the_page_is_shown_until_a_log_is_kept(tmp_path: Path) -> None:
     async def play() -> Any:
         async with served(Settings(tmp_path, home=tmp_path)) as client:
@@ -106,7 +147,29 @@ def test_without_a_log_the_page_says_how_to_keep_one(tmp_path: Path) -> None:
     async def story(client: TestClient) -> Any:
         return await (await client.get("/api/days")).json()
 
-    assert "--home" in _ask(tmp_path, story)["problem"]
+    told = _ask(tmp_path, story)
+    assert (told["log"], told["problem"], told["predicted"]) == (False, "", False)
+
+
+def test_a_log_that_cannot_be_read_is_told_from_one_that_is_not_there(home: Path) -> None:
+    (log_folder(home) / DATABASE).write_bytes(b"noise" * 1000)
+
+    async def story(client: TestClient) -> Any:
+        return await (await client.get("/api/days")).json()
+
+    told = _ask(home, story)
+    assert told["log"]
+    assert f"{DATABASE} is damaged" in told["problem"]
+
+
+@pytest.mark.usefixtures("berlin")
+def test_the_page_gets_the_machine_s_time_of_day(tmp_path: Path) -> None:
+    async def story(client: TestClient) -> Any:
+        return await (await client.get("/api/days?day=2026-10-25")).json()
+
+    told = _ask(tmp_path, story)
+    hours = [((from_ms - told["start_ms"]) / 3600e3, ahead_ms / 3600e3) for from_ms, ahead_ms in told["ahead_ms"]]
+    assert hours == [(0, 2), (3, 1)]
 
 
 @pytest.mark.parametrize("day", ["soon", "2026-02-30", "0001-01-01", "9999-12-31", "../..", "2026-03-03T00"])

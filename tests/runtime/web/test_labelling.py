@@ -13,9 +13,9 @@ from aiohttp.test_utils import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cosmo_runtime.runtime.labels.exchange import Label, to_elan
+from cosmo_runtime.runtime.labels.exchange import Label, to_elan, to_label_studio
 from cosmo_runtime.runtime.labels.table import labels_beside, read_labels
-from cosmo_runtime.runtime.web.server import Settings
+from cosmo_runtime.runtime.web.server import HUB, Settings
 from cosmo_runtime.sensors.recording import Recording
 from tests.runtime.web.conftest import Serve, served
 
@@ -114,6 +114,25 @@ def test_labels_that_an_editor_changed_meanwhile_are_not_overwritten(serve: Serv
     assert labels_beside(monday).read_text() == "start,end,activity\n1,2,walk\n"
 
 
+def test_labels_that_a_prompt_would_replace_are_refused_until_the_recording_has_ended(
+    serve: Serve, monday: Path
+) -> None:
+    async def story(client: TestClient) -> Any:
+        hub, statuses, problems = client.app[HUB], [], []
+        for name in "monday", None:
+            hub.publish("recording", json.dumps({"kind": "recording", "name": name}))
+            opened = await (await client.get(LABELS)).json()
+            saved = await client.post(LABELS, json={"version": opened["version"], "labels": ROWS[:1]})
+            statuses.append((saved.status, (await saved.json()).get("error", "")))
+            problems.append(opened["problem"])
+        return statuses, problems
+
+    before = labels_beside(monday).read_bytes()
+    words = "monday is still being recorded. Open it again when that has ended."
+    assert serve(story) == ([(409, words), (200, "")], [words, ""])
+    assert labels_beside(monday).read_bytes() != before
+
+
 @pytest.mark.parametrize(
     "labels",
     [
@@ -163,7 +182,22 @@ def test_labels_go_to_other_tools_and_come_back(serve: Serve, monday: Path, form
 
     headers, taken = serve(story)
     assert "attachment" in headers["Content-Disposition"]
-    assert taken == {"labels": ROWS, "outside": 0}
+    assert taken == {"labels": ROWS, "outside": 0, "short": 0}
+
+
+def test_labels_that_are_left_out_of_a_file_are_counted(serve: Serve, monday: Path) -> None:
+    instant, nearly, before, after = (3, 3), (5, 5.0004), (-3, -2), (99, 100)
+    rows = [Label(*times, "walk") for times in [(1, 2), instant, nearly, before, after, (-1, 0.5)]]
+    document = to_label_studio(rows, "monday").encode()
+
+    async def story(client: TestClient) -> Any:
+        taken = await (await client.post(f"{LABELS}/import", data=document)).json()
+        point = await client.post(f"{LABELS}/import", data=to_label_studio(rows[1:2], "monday").encode())
+        return taken, point.status, await point.json()
+
+    taken, status, refused = serve(story)
+    assert taken == {"labels": [[0, 0.5, "walk"], [1, 2, "walk"]], "outside": 2, "short": 2}
+    assert (status, refused["error"]) == (400, "Its labels are too short.")
 
 
 def test_a_spreadsheet_s_table_is_taken_over(serve: Serve, monday: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List
 
 from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.runtime.labels.table import read_labels
 from cosmo_runtime.runtime.web.recorder import Recorder
 from cosmo_runtime.runtime.windows.aligner import Aligner
 from cosmo_runtime.sensors.events import Correction, Sample, StateChange, Tick, Truth, host_ns
@@ -98,3 +99,24 @@ def test_a_table_that_came_meanwhile_is_not_replaced(tmp_path: Path, infos: Dict
     assert "run.csv exists already" in told[-1]["error"]
     assert (tmp_path / "run.csv").read_text() == "mine"
     assert not (tmp_path / "run.mcap").exists()
+
+
+def test_a_table_that_somebody_makes_during_a_prompt_is_not_replaced(
+    tmp_path: Path, infos: Dict[str, SensorInfo], samples: Samples
+) -> None:
+    told: List[Dict[str, Any]] = []
+    recorder = Recorder(lambda key, payload: told.append(json.loads(payload)), infos, {})
+    recorder.obey({"do": "record", "path": str(tmp_path / "run.mcap"), "activities": [["wave", 1.0, 2]], "rest_s": 1})
+    while not any(message.get("name") for message in told):
+        time.sleep(0.01)
+    begin_s = int(time.monotonic()) + 1
+    for event in samples("imu", begin_s, begin_s + 7):
+        if event.arrival_ns > (begin_s + 4) * _S and not (tmp_path / "run.csv").exists():
+            (tmp_path / "run.csv").write_text("mine")  # of whoever cannot know that a prompt goes on
+        recorder.event(event)
+    recorder.close()
+    assert (tmp_path / "run.csv").read_text() == "mine"
+    (segments,) = read_labels(tmp_path / "run-prompted.csv", tmp_path / "run.mcap").values()
+    assert [segment.activity for segment in segments] == ["wave", "wave"]
+    (ended,) = (message for message in told if "kept" in message)
+    assert "run.csv meanwhile. It stays; the prompted labels are in run-prompted.csv." in ended["error"]

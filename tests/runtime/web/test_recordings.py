@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import queue
+import shutil
 from pathlib import Path
 from typing import Any, Callable, Dict, List
 
@@ -49,6 +50,36 @@ def test_what_cannot_be_read_is_listed_with_the_reason(serve: Serve, recordings:
     problems = {entry["name"]: entry["problem"] for entry in serve(story)}
     assert problems["noise"] == "noise.mcap is not an MCAP file"
     assert "'soon' is not a time" in problems["monday"]
+
+
+def test_what_is_not_listed_is_named_with_the_reason(
+    serve: Serve, recordings: Path, monday: Path, tuesday: Path, tmp_path: Path
+) -> None:
+    def copy(name: str) -> None:
+        shutil.copy(str(monday), str(recordings / name))
+
+    shutil.copytree(str(tuesday), str(recordings / "a&b"))
+    for name in "walk [old].mcap", "x" * 81 + ".mcap", "shout.MCAP", "tuesday.mcap", ".hidden.mcap":
+        copy(name)
+    (recordings / "linked.mcap").symlink_to(shutil.copy(str(monday), str(tmp_path)))
+    (recordings / "folder.mcap").mkdir()
+    (recordings / "notes.txt").touch()
+
+    async def story(client: TestClient) -> Any:
+        return await (await client.get("/api/recordings")).json()
+
+    told = serve(story)
+    odd = "A name has at most 80 letters, digits, spaces and . ( ) + @ - _ and begins with a letter or digit."
+    assert {entry["name"] for entry in told["recordings"]} == {"monday", "tuesday"}
+    assert told["left_out"] == {
+        "a&b": f"{odd} Rename it to see it here.",
+        "walk [old].mcap": f"{odd} Rename it to see it here.",
+        "x" * 81 + ".mcap": f"{odd} Rename it to see it here.",
+        "shout.MCAP": "Its name ends in .MCAP, not in .mcap. Rename it to see it here.",
+        "tuesday.mcap": "The folder tuesday has the same name. Rename one of them.",
+        "linked.mcap": "It is a link, and the page follows none.",
+        "folder.mcap": "It is no file.",
+    }
 
 
 def test_another_page_may_list_a_new_recording_while_one_that_is_gone_is_forgotten(monday: Path) -> None:

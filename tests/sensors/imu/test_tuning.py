@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import serial
 
-from cosmo_runtime.sensors.config import ImuConfig
+from cosmo_runtime.sensors.config import ImuConfig, RigConfig
 from cosmo_runtime.sensors.emulation import imu_device
 from cosmo_runtime.sensors.emulation.pty import PtyPort
 from cosmo_runtime.sensors.imu.driver import Imu
 from cosmo_runtime.sensors.imu.witmotion import OUTPUT_BITS, TIME
 from cosmo_runtime.sensors.imu.xsens import GO_TO_CONFIG, encode_message
-from cosmo_runtime.sensors.sensor import SensorNotFound
+from cosmo_runtime.sensors.rig import open_sensors
+from cosmo_runtime.sensors.sensor import Sensor, SensorNotFound
 from tests.sensors.imu.devices import FIRMWARE, PROTOCOLS, RESOLUTION, Repeating, Rig, Waves, connect, frame, read
 
 _UNUSABLE = {
@@ -86,6 +87,19 @@ def test_a_protocol_that_is_configured_wrongly_is_named(rig: Rig, speaks: str, c
     words = f'bytes come, but they are those of a {speaks} IMU at 115200 baud.* Set it to "{speaks}" or "auto"'
     with pytest.raises(SensorNotFound, match=words):
         Imu(config).connect()
+
+
+def test_a_remedy_names_the_section_of_the_sensor(rig: Rig) -> None:
+    def wrist(**keys: Any) -> Sensor:
+        table = {"kind": "imu", "port": str(served.port.link), **keys}
+        (sensor,) = open_sensors(["wrist"], RigConfig.model_validate({"sensors": {"wrist": table}}))
+        return sensor
+
+    served = rig.serve("witmotion")
+    with pytest.raises(SensorNotFound, match=r"Remove baud from \[sensors.wrist\]"):
+        wrist(baud=9600).connect()
+    with pytest.raises(SensorNotFound, match=r'and \[sensors.wrist\] has protocol = "xsens"'):
+        wrist(protocol="xsens").connect()
 
 
 def test_a_speed_that_is_configured_wrongly_is_told_with_the_remedy(rig: Rig) -> None:

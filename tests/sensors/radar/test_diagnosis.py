@@ -56,8 +56,9 @@ def test_the_older_people_counting_is_named_with_what_was_skipped(dialect: str, 
 @pytest.mark.parametrize("dialect", ["sdk1", "people"])
 @pytest.mark.parametrize("data", [frames(), b"".join(without_points(number, 301) for number in range(5))])
 def test_another_dialect_than_the_configured_one_is_named(dialect: str, data: bytes) -> None:
-    said = diagnose(data, dialect, CHIRP)
-    assert said == f'Frames came, but of dialect "sdk3", not "{dialect}". Set dialect = "sdk3" or "auto".'
+    said = diagnose(data, dialect, CHIRP, "[sensors.side]")
+    remedy = 'In [sensors.side] set dialect = "sdk3" or "auto".'
+    assert said == f'Frames came, but of dialect "sdk3", not "{dialect}". {remedy}'
 
 
 def test_frames_that_lack_points_are_told_by_their_tlvs() -> None:

@@ -128,7 +128,7 @@ def test_a_wrong_dialect_is_told_with_the_right_one(rig: Rig, dialect: str, monk
     points = Counting().radar(6 / 20)
     with sending(rig, lambda number: encode_frame(number, points)), pytest.raises(SensorError) as caught:
         Radar(rig.config(dialect=dialect)).connect()
-    assert f'of dialect "sdk3", not "{dialect}". Set dialect = "sdk3" or "auto".' in str(caught.value)
+    assert f'of dialect "sdk3", not "{dialect}". In [radar] set dialect = "sdk3" or "auto".' in str(caught.value)
 
 
 def test_a_radar_that_never_sends_points_is_told_before_it_runs(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Callable, Iterable, Iterator, List, Tuple
+from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple
 
 import pytest
 
@@ -48,8 +48,11 @@ def open_tab(browser: Any) -> Iterator[Callable[..., Page]]:
     complaints: List[str] = []
     contexts = []
 
-    def open_one(url: str, width: int = 1200, height: int = 900, scheme: str = "light") -> Page:
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+    def open_one(
+        url: str, width: int = 1200, height: int = 900, scheme: str = "light", zone: Optional[str] = None
+    ) -> Page:
+        viewport = {"width": width, "height": height}
+        context = browser.new_context(viewport=viewport, color_scheme=scheme, timezone_id=zone)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(WAIT_MS)

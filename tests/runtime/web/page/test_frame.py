@@ -78,6 +78,13 @@ def test_activities_have_colours_that_people_tell_apart(shelf_only: Served, open
     assert min(math.dist(*pair) for pair in combinations(reds_greens_blues, 2)) > 40
 
 
+def test_times_that_are_rounded_have_no_sixty_seconds(shelf_only: Served, open_tab: OpenTab) -> None:
+    page = open_tab(shelf_only.url)
+    asked = [[0, 0], [59.4, 0], [59.7, 0], [59.997, 2], [119.999, 2], [3599.9, 0], [3661.5, 1]]
+    shown = page.evaluate(f"import('/page/dom.js').then((dom) => {asked}.map((times) => dom.clock(...times)))")
+    assert shown == ["0:00", "0:59", "1:00", "1:00.00", "2:00.00", "1:00:00", "1:01:01.5"]
+
+
 def test_no_measurement_is_cut_off_at_the_edge_of_its_lane(shelf_only: Served, open_tab: OpenTab) -> None:
     page = open_tab(shelf_only.url)
     rows = [0.0, 1, -90, 3, 0, 0, 0, 5.0, 1, 2, 3, 0, 0, 0, 9.0, 200, 0, 0, 40, 0, 0]

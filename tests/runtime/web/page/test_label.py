@@ -11,7 +11,8 @@ import pytest
 pytest.importorskip("aiohttp", reason="the page needs the extra [web]")
 pytest.importorskip("scipy", reason="the emulated rig needs the extra [emulation]")
 
-from tests.runtime.web.page.conftest import OpenTab, Served, key_of, labels_of, saved, wait_until_more
+from cosmo_runtime.runtime.labels.exchange import Label, to_label_studio
+from tests.runtime.web.page.conftest import OpenTab, Served, go, key_of, labels_of, saved, wait_until_more
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -74,6 +75,74 @@ def test_a_recording_is_labelled_by_keys_dragged_and_undone(
     after = labels_of(recording)
     assert (after[0][:2], after[1][:2], after[1][2]) == ((0.0, 1.0), (1.0, 4.0), first)
     assert after[2:] == before[1:]
+
+
+def test_a_key_at_the_end_of_a_label_begins_the_next(shelf_only: Served, recording: Path, open_tab: OpenTab) -> None:
+    page = open_tab(f"{shelf_only.url}#/label/lived")
+    page.wait_for_selector("#timeline")
+    first, second = (page.get_attribute(f".palette button >> nth={n}", "data-activity") for n in (0, 1))
+    page.keyboard.press("k")
+    go(page, 0, 0.8)  # in steps whose sum is a little less
+    page.keyboard.press("1")  # what this labels is chosen
+    page.keyboard.press("2")
+    go(page, 0.8, 1.5)
+    page.keyboard.press("2")
+    saved(page)
+    assert labels_of(recording) == [(0.0, 0.8, first), (0.8, 1.5, second)]
+    go(page, 1.5, 1.4)
+    page.keyboard.press("1")  # inside a label that is chosen: renames it
+    saved(page)
+    assert labels_of(recording) == [(0.0, 0.8, first), (0.8, 1.5, first)]
+
+
+def test_labels_that_are_too_short_are_left_out_and_that_is_said(
+    shelf_only: Served, recording: Path, open_tab: OpenTab
+) -> None:
+    page = open_tab(f"{shelf_only.url}#/label/lived")
+    page.wait_for_selector("#timeline")
+    rows = [Label(*times, "greet") for times in [(0.1, 0.12), (1, 1.01), (2, 2), (3, 4), (900, 901)]]
+    file = {"name": "x.json", "mimeType": "application/json", "buffer": to_label_studio(rows, "lived").encode()}
+    page.set_input_files("[aria-label='Label file']", file)
+    page.wait_for_selector(
+        ".notice:text-is('2 labels taken over, 1 outside the recording and 2 shorter than 0.02 s left out.')"
+    )
+    saved(page)
+    assert labels_of(recording) == [(0.1, 0.12, "greet"), (3.0, 4.0, "greet")]
+    page.keyboard.press("k")
+    page.keyboard.press("1")
+    page.wait_for_selector(".notice:has-text('A label is at least 0.02 s long')")
+
+
+def test_labels_that_cannot_be_saved_cannot_be_changed(shelf_only: Served, recording: Path, open_tab: OpenTab) -> None:
+    recording.with_suffix(".csv").write_text("start,end,activity,session\n1,2,walk,tuesday\n")
+    page = open_tab(f"{shelf_only.url}#/label/lived")
+    page.wait_for_selector("#saved:text-is('read only')")
+    page.keyboard.press("k")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("1")
+    go(page, 1, 0.5)
+    assert page.inner_text("#doing") == "no label"
+    assert page.is_disabled("button:text-is('Import')")
+    assert page.is_disabled("#propose")
+
+
+def test_traces_are_drawn_where_they_were_measured(shelf_only: Served, recording: Path, open_tab: OpenTab) -> None:
+    page = open_tab(f"{shelf_only.url}#/label/lived")
+    page.wait_for_selector("#timeline")
+    for _ in range(4):
+        page.keyboard.press("+")  # to 19 s, which are in two or three tiles
+    go(page, 0, 45)
+    share = """(() => { // of the columns in which an acceleration is drawn
+        const canvas = document.getElementById("timeline");
+        const copy = new OffscreenCanvas(canvas.width, 38 * devicePixelRatio);
+        const context = copy.getContext("2d", { willReadFrequently: true });
+        context.drawImage(canvas, 0, -84 * devicePixelRatio);
+        const { data } = context.getImageData(0, 0, copy.width, copy.height);
+        const colourful = (at) => Math.max(...data.slice(at, at + 3)) - Math.min(...data.slice(at, at + 3)) > 90;
+        const drawn = (x) => [...Array(copy.height).keys()].some((y) => colourful(4 * (y * copy.width + x)));
+        return [...Array(copy.width).keys()].filter(drawn).length / copy.width;
+    })()"""
+    wait_until_more(page, share, 0.95)
 
 
 def test_a_key_that_is_held_while_it_plays_makes_a_label(
@@ -180,4 +249,10 @@ def test_teach_says_why_a_recording_is_not_offered(shelf_only: Served, recording
     recording.with_suffix(".csv").write_text("start,end,activity\n0,00:31,wave\n")
     page = open_tab(f"{shelf_only.url}#/teach")
     page.wait_for_selector("[data-bad=lived]:has-text('lived is not offered'):has-text('hh:mm:ss')")
+    recording.rename(recording.with_name("lived [old].mcap"))
+    page.reload()
+    page.wait_for_selector(".bad:has-text('lived [old].mcap is not offered. A name has')")
+    page.goto(f"{shelf_only.url}#/sessions")
+    page.wait_for_selector("[data-left-out]:has-text('lived [old].mcap is not shown. A name has')")
+    assert page.locator("[data-recording]").count() == 0
     assert page.locator("[data-session=lived]").count() == 0

@@ -23,6 +23,8 @@ def test_a_session_is_recorded_with_prompts_and_keys(rig: Served, recordings: Pa
     page.keyboard.press("Enter")
     page.wait_for_selector(".cue-name:text('wave')")
     page.wait_for_selector(".cue:has-text('2 of 3')")  # wave was done once
+    second = open_tab(f"{rig.url}#/label/prompted")
+    second.wait_for_selector(".chip.bad:has-text('prompted is still being recorded')")
     page.keyboard.press("r")
     page.wait_for_selector(".cue:has-text('1 of 3')")  # and is repeated
     page.wait_for_selector(".cue:has-text('2 of 3')")

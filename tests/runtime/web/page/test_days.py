@@ -1,0 +1,72 @@
+"""Days, on a machine whose clock is not the browser's."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any, List
+
+import pytest
+
+pytest.importorskip("aiohttp", reason="the page needs the extra [web]")
+pytest.importorskip("scipy", reason="the emulated rig needs the extra [emulation]")
+
+from cosmo_runtime.runtime.episodes.log import EpisodeLog
+from cosmo_runtime.runtime.episodes.rule import Episode
+from cosmo_runtime.runtime.state import log_folder
+from tests.runtime.web.page.conftest import OpenTab, Page, Served
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.usefixtures("berlin")]
+
+NS = 10**9
+
+
+def _hours(page: Page, day: str) -> List[Any]:
+    """The hours below the line of a day, each with how many have passed since midnight."""
+    told = f"fetch('/api/days?day={day}').then((answer) => answer.json())"
+    hours = f"{told}.then((told) => days.hoursOf(told).map(([at, hour]) => [(at - told.start_ms) / 3600e3, hour]))"
+    return list(page.evaluate(f"import('/page/days.js').then((days) => {hours})"))
+
+
+def test_the_hours_are_those_of_the_machine_also_when_its_clocks_change(shelf_only: Served, open_tab: OpenTab) -> None:
+    for zone in "America/New_York", "Asia/Kolkata":
+        page = open_tab(f"{shelf_only.url}#/days", zone=zone)
+        assert _hours(page, "2026-03-28") == [[hour, hour] for hour in range(24)]
+        assert _hours(page, "2026-03-29") == [[passed, passed + (passed >= 2)] for passed in range(23)]
+        assert _hours(page, "2026-10-25") == [[passed, passed - (passed >= 3)] for passed in range(25)]
+
+
+def test_times_are_those_of_the_machine(recordings: Path, tmp_path: Path, open_tab: OpenTab) -> None:
+    noon = datetime.now().replace(hour=12, minute=0, second=0, microsecond=0)
+    noon_ns, now_ns = round(noon.timestamp()) * NS, time.monotonic_ns()
+    log = EpisodeLog(log_folder(tmp_path / "home"), lambda _: noon_ns - now_ns, slept_ns=lambda: 0)
+    log.ended(Episode("walk", now_ns - 7200 * NS, now_ns - 3600 * NS, 0.9, ("imu",), 7200, "person"))
+    log.ended(Episode("sit", now_ns, now_ns + 3600 * NS, 0.9, ("imu",), 7200, "person"))
+    log.alarm("fall", now_ns, {"state": "raised"})
+    log.close()
+    served = Served(recordings, "--home", str(tmp_path / "home"))
+    away, here = (open_tab(f"{served.url}#/days", zone=zone) for zone in ("Asia/Kolkata", "Europe/Berlin"))
+    for page in away, here:
+        page.wait_for_selector("[aria-label=Alarms] .number:text-matches('^12:00:00.PM$')")
+        assert page.inner_text("#idle") == "Nothing ran for 1 h 0 min."
+        page.hover("[aria-label='Time line'] canvas", position={"x": _middle(page) + 9, "y": 20})
+        page.wait_for_selector("[aria-label='Time line'] p:text-matches('^sit, 12:00:00.PM to 1:00:00.PM$')")
+    assert away.inner_text("#zone").startswith("Times are those of the machine that runs this, UTC+0")
+    assert not here.is_visible("#zone")
+    served.stop()
+
+
+def test_a_log_that_is_damaged_is_told_from_none(recordings: Path, tmp_path: Path, open_tab: OpenTab) -> None:
+    served = Served(recordings, "--home", str(tmp_path / "home"))
+    page = open_tab(f"{served.url}#/days")
+    page.wait_for_selector("h3:text-is('No log is kept yet')")
+    log_folder(tmp_path / "home").mkdir(parents=True)
+    (log_folder(tmp_path / "home") / "episodes.sqlite").write_bytes(b"noise" * 1000)
+    page.reload()
+    page.wait_for_selector(".empty:has-text('The log cannot be read'):has-text('episodes.sqlite is damaged')")
+    served.stop()
+
+
+def _middle(page: Page) -> float:
+    return float(page.locator("[aria-label='Time line'] canvas").bounding_box()["width"]) / 2
