@@ -12,7 +12,7 @@ from typing import Iterable, Iterator, List, Optional
 from cosmo_runtime.names import NOBODY
 from cosmo_runtime.runtime.cli.common import DONE, TERMINAL, UsageError, counted, say
 from cosmo_runtime.runtime.cli.keys import Keys
-from cosmo_runtime.runtime.cli.options import add_rig, add_story
+from cosmo_runtime.runtime.cli.options import add_rig, add_run_metadata
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.cli.rig import check_recording, connect_rig, free_recording, open_writer, run_metadata
 from cosmo_runtime.runtime.cli.streams import leads_nowhere
@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_rig(command)
-    add_story(command)
+    add_run_metadata(command)
     command.add_argument(
         "--prompt", type=Path, metavar="ACTIVITIES.txt", help="tell a person what to do, and write labels"
     )
