@@ -20,7 +20,7 @@ from cosmo_runtime.runtime.cli.values import new_recording, seconds
 from cosmo_runtime.runtime.config import load_config
 from cosmo_runtime.runtime.labels.prompt import Prompter, read_activities
 from cosmo_runtime.runtime.labels.prompted import PromptedLabels
-from cosmo_runtime.runtime.recognition.loop import Sink, pass_on
+from cosmo_runtime.runtime.recognition.loop import Sink, call_all, pass_on
 from cosmo_runtime.runtime.run import until
 from cosmo_runtime.runtime.sinks.queued import QueuedSink
 from cosmo_runtime.runtime.sinks.recording import RecordingSink
@@ -88,8 +88,7 @@ def run(options: argparse.Namespace) -> int:
                 events = prompter.lead(_with_keys(events, prompter, stack.enter_context(Keys())))
             pass_on(events, run.infos, sinks)
         finally:
-            for sink in sinks:
-                sink.close()
+            call_all(sinks, "close")
     check_recording(recording)
     counts = ", ".join(f"{name} {recording.samples[name]}" for name in run.infos)
     say(f"{options.file}: {recording.size / 1e6:.1f} MB, samples: {counts}")
