@@ -21,7 +21,7 @@ import re
 from collections import defaultdict
 from decimal import Decimal
 from pathlib import Path
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from cosmo_runtime.models.activity_names import as_known, is_uncertain, label_name
 from cosmo_runtime.models.files import write_whole
@@ -102,7 +102,13 @@ def read_labels(
     return segments
 
 
-def write_labels(path: Path, segments: Iterable[Segment], recording: Recording, replace: bool = False) -> None:
+def write_labels(
+    path: Path,
+    segments: Iterable[Segment],
+    recording: Recording,
+    replace: bool = False,
+    check: Callable[[], None] = lambda: None,
+) -> bytes:
     """Writes the labels of one recording, to the millisecond, whole or not at all.
 
     Args:
@@ -110,6 +116,10 @@ def write_labels(path: Path, segments: Iterable[Segment], recording: Recording, 
         segments: what was done when, on the recording's monotonic clock.
         recording: the recording. It may still be growing.
         replace: whether to replace an existing file.
+        check: is called just before the file takes its place. If it raises, the earlier file stays.
+
+    Returns:
+        What the file holds.
 
     Raises:
         LabelsError: the file exists already or cannot be written.
@@ -123,10 +133,12 @@ def write_labels(path: Path, segments: Iterable[Segment], recording: Recording, 
     rows.writerow(COLUMNS)
     for start, end, activity in segments:
         rows.writerow([_seconds_text(start - start_ns), _seconds_text(end - start_ns), activity])
+    content = table.getvalue().encode()
     try:
-        write_whole(path, table.getvalue().encode())
+        write_whole(path, content, check)
     except OSError as error:
         raise LabelsError(f"{path} cannot be written: {error.strerror}") from error
+    return content
 
 
 class _Label(NamedTuple):

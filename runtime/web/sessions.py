@@ -130,7 +130,8 @@ class Sessions:
         try:
             shown = self.path(name_of(path))
         except Refused as refused:
-            return f"{refused} Rename it to see it here." if path.is_file() or segments_of(path) else "It is no file."
+            is_one = path.is_file() or segments_of(path)
+            return f"{refused} Rename it to see it here." if is_one else "It is not a file."
         return "" if shown == path else f"The folder {shown.name} has the same name. Rename one of them."
 
     def _names(self) -> Iterator[str]:

@@ -78,7 +78,7 @@ def test_what_is_not_listed_is_named_with_the_reason(
         "shout.MCAP": "Its name ends in .MCAP, not in .mcap. Rename it to see it here.",
         "tuesday.mcap": "The folder tuesday has the same name. Rename one of them.",
         "linked.mcap": "It is a link, and the page follows none.",
-        "folder.mcap": "It is no file.",
+        "folder.mcap": "It is not a file.",
     }
 
 
