@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Optional, Sequence
 
-from cosmo_runtime.runtime.labels.table import labels_beside, write_labels
+from cosmo_runtime.runtime.labels.table import labels_beside, prompted_beside, write_labels
 from cosmo_runtime.runtime.labels.truth import Segment
 from cosmo_runtime.sensors.recording import Recording
 
@@ -65,10 +64,7 @@ class PromptedLabels:
             raise _Changed
 
     def _free_table(self) -> Path:
-        usual = labels_beside(self._path)
-        names = itertools.chain(["prompted"], (f"prompted-{number}" for number in itertools.count(2)))
-        others = (usual.with_name(f"{usual.stem}-{name}.csv") for name in names)
-        return next(other for other in others if not other.exists())
+        return next(table for table in prompted_beside(self._path) if not table.exists())
 
 
 class _Changed(Exception):

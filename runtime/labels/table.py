@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import logging
+import os
 import re
 from collections import defaultdict
 from decimal import Decimal
 from pathlib import Path
-from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from cosmo_runtime.models.activity_names import as_known, is_uncertain, label_name
 from cosmo_runtime.models.files import write_whole
@@ -45,6 +47,31 @@ class LabelsError(Exception):
 def labels_beside(recording: Path) -> Path:
     """Returns the expected path of a recording's labels."""
     return recording.with_suffix(".csv")
+
+
+def prompted_beside(recording: Path) -> Iterator[Path]:
+    """Where the labels of a prompt go, in this order, if somebody else has changed the usual table meanwhile."""
+    usual = labels_beside(recording)
+    yield usual.with_name(f"{usual.stem}-prompted.csv")
+    for number in itertools.count(2):
+        yield usual.with_name(f"{usual.stem}-prompted-{number}.csv")
+
+
+def tables_of(recording: Path) -> List[Path]:
+    """The tables beside a recording, but none that is beside another one, too. They go where the recording goes."""
+    prompted = itertools.takewhile(os.path.lexists, prompted_beside(recording))
+    others = [table for table in prompted if not _is_beside_another(table)]
+    usual = labels_beside(recording)
+    return [usual, *others] if os.path.lexists(usual) else others
+
+
+def _is_beside_another(table: Path) -> bool:
+    return any(map(os.path.lexists, (table.with_suffix(""), table.with_suffix(".mcap"))))
+
+
+def is_of_one_recording(table: Path) -> bool:
+    """Whether a table is deleted with the recording beside it. A link, or a table of several recordings, is not."""
+    return table.is_file() and not table.is_symlink() and LabelTable(table).is_of_one_recording
 
 
 def refuse_existing(path: Path) -> None:
