@@ -42,6 +42,7 @@ class ClipConfig(BaseModel):
 class _Request(NamedTuple):
     name: str
     at_ns: int
+    file: str
 
 
 class ClipRing(Sink):
@@ -85,9 +86,14 @@ class ClipRing(Sink):
         self._end_ns = 0
 
     def request(self, name: str, at_ns: int) -> str:
-        """Requests a clip around a time, and returns its name. Any thread may call this."""
-        self._requests.append(_Request(name, at_ns))
-        return self._name(name, at_ns)
+        """Requests a clip around a time, and returns its file's name: that of the present clip, which gets longer."""
+        file = self._name(name, at_ns)
+        if self._requests:
+            file = self._requests[-1].file
+        elif self._writer:
+            file = self._writer.path.name
+        self._requests.append(_Request(name, at_ns, file))
+        return file
 
     @property
     def held_bytes(self) -> int:
@@ -132,7 +138,7 @@ class ClipRing(Sink):
         start_ns = request.at_ns - self._before_ns
         while self._ring and _time(self._ring[0]) < start_ns:
             self._drop()
-        path = self._folder / self._name(*request)
+        path = self._folder / request.file
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             metadata = {"alarm": request.name, **self._metadata, **self._expiry()}

@@ -122,10 +122,19 @@ def test_ticks_alone_end_a_clip_and_let_old_events_go(
 
 def test_another_alarm_makes_the_clip_longer(tmp_path: Path, infos: Dict[str, SensorInfo], stream: List[Event]) -> None:
     ring = _ring(tmp_path, infos, before_s=5, after_s=10)
-    first, _ = _play(ring, stream, {50.0: "fall", 57.0: "lies"})
+    first, second = _play(ring, stream, {50.0: "fall", 57.0: "lies"})
+    assert first == second == "fall-20261128-000050.mcap"
     recording = _end(ring, tmp_path / "clips" / first, 120)
     assert _spans_s(recording) == pytest.approx(22, abs=0.2)
     assert len(list((tmp_path / "clips").iterdir())) == 1
+
+
+def test_two_alarms_at_once_are_in_one_clip(tmp_path: Path, infos: Dict[str, SensorInfo], stream: List[Event]) -> None:
+    ring = _ring(tmp_path, infos, before_s=5, after_s=10)
+    names = {ring.request("fall", 0), ring.request("lies", 0)}
+    _play(ring, stream[:300], {})
+    ring.close()
+    assert names == {path.name for path in (tmp_path / "clips").iterdir()}
 
 
 def test_a_run_that_ends_keeps_the_clip_so_far(
