@@ -72,7 +72,7 @@ def _status(home: Path) -> Dict[str, Any]:
     with suppress(LogError):  # there is no log yet
         alarms = last_alarms(log_folder(home))
     unlogged = [name for name in status.get("alarms", ()) if name not in alarms]
-    last = next(reversed(list(alarms.values())), None)
+    newest = list(alarms.values())[-1:]
     return {
         **status,
         "running": running,
@@ -80,7 +80,7 @@ def _status(home: Path) -> Dict[str, Any]:
         "version_installed": version(),
         "bundle_in_use": in_use,
         "alarms": [name for name, entry in alarms.items() if entry["stands"]] + unlogged,
-        "last_alarm": {key: last[key] for key in ("name", "state", "time")} if last else None,
+        "last_alarm": {key: newest[0][key] for key in ("name", "state", "time")} if newest else None,
     }
 
 
