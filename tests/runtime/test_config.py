@@ -166,6 +166,20 @@ def test_the_sections_of_the_example_that_are_off_have_every_key_and_could_be_us
 
 
 @pytest.mark.parametrize(
+    "keys, told",
+    [
+        ("device = 'Küche'", "device: 'Küche': use small letters from a to z, digits, - and _"),
+        ("device = 'flat/1'", "device: 'flat/1': use small letters"),
+        ("discovery = 'home/#'", "discovery: 'home/#': expected the beginning of a topic"),
+        ("discovery = ''", "discovery: '': expected the beginning of a topic"),
+    ],
+)
+def test_what_cannot_be_in_a_topic_is_told_in_words(tmp_path: Path, keys: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"rig.toml: mqtt.{told}")):
+        _load(tmp_path, f"[mqtt]\nhost = 'box'\n{keys}\n")
+
+
+@pytest.mark.parametrize(
     ("keys", "reason"),
     [
         ('password_file = "secret"', "password_file needs username"),
