@@ -39,8 +39,8 @@ class MqttConfig(BaseModel):
     def _is_part_of_topics(cls, device: Optional[str]) -> Optional[str]:
         if device is not None and not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", device):
             raise ValueError(
-                f"{device!r}: use small letters from a to z, digits, - and _, at most 64 in all, and begin with a letter "
-                "or a digit; `name` is for people"
+                f"{device!r}: use small letters from a to z, digits, - and _, at most 64 in all, and begin with a "
+                "letter or a digit; `name` is for people"
             )
         return device
 
