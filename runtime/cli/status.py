@@ -17,7 +17,7 @@ from cosmo_runtime.runtime.cli.options import add_home_folder
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.episodes.entries import LogError, is_written, last_alarms
 from cosmo_runtime.runtime.health.heartbeat import EVERY_S, FILE, in_words
-from cosmo_runtime.runtime.state import log_folder, state_folder
+from cosmo_runtime.runtime.state import log_folder, service_folder, state_folder
 
 _LATE_S = 2.5 * EVERY_S
 _FULL_BYTES = 2**16  # a heartbeat takes less
@@ -61,7 +61,7 @@ def _status(home: Path) -> Dict[str, Any]:
     if full or not (beats and running):
         last = "" if age_s is None else f"; its last heartbeat {_when(age_s)}"
         what = "a run is there, but has no heartbeat now" if held else "no run with --home is running"
-        status["troubles"] = [what + last]
+        status["troubles"] = [what + last + _elsewhere(home)]
         if full:
             status["troubles"] = [f"the disk of {home} is full, so that no heartbeat can be kept{last}"]
     try:
@@ -82,6 +82,15 @@ def _status(home: Path) -> Dict[str, Any]:
         "alarms": [name for name, entry in alarms.items() if entry["stands"]] + unlogged,
         "last_alarm": {key: newest[0][key] for key in ("name", "state", "time")} if newest else None,
     }
+
+
+def _elsewhere(home: Path) -> str:
+    """A word on the service, whose folder is another one."""
+    with suppress(KeyError, OSError):  # this user has no name, or may not look
+        folder = service_folder()
+        if folder != home and folder.is_dir():
+            return f"; this is {home}, and the service keeps its own: --home {folder}"
+    return ""
 
 
 def _when(age_s: float) -> str:
