@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 from pathlib import Path
+from typing import Callable
 
 from cosmo_runtime.disk import sync_folder
 
@@ -13,11 +14,16 @@ _LARGEST_BYTES = 2 << 30  # the limit of protobuf, and so of ONNX
 _PIECE_BYTES = 1 << 20
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, check: Callable[[], None] = lambda: None) -> None:
     """Writes a file under another name, then renames it. The folder must exist.
 
     Once this returns, the new file survives a power cut. What is no file, such as ``/dev/null`` or a pipe, is written
     to; it would be gone if a file took its name.
+
+    Args:
+        path: the file.
+        content: what it will hold.
+        check: is called when only the rename is left, which takes no time. If it raises, the earlier file stays.
 
     Raises:
         OSError: it cannot be written. The earlier file is still there, and nothing else is left behind. If only the
@@ -32,6 +38,7 @@ def write_whole(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        check()
         fresh.replace(path)
     finally:
         if fresh.exists():

@@ -15,7 +15,7 @@ import pytest
 
 from cosmo_runtime.places import cache_folder, data_folder
 from cosmo_runtime.runtime.cli import default, purge
-from cosmo_runtime.runtime.state import clips_folder, recordings_folder
+from cosmo_runtime.runtime.state import clips_folder, recordings_folder, state_folder
 
 DOCS = Path(__file__).parents[1] / "docs"
 UNITS = ["cosmo-runtime@.service", "cosmo-page@.service", "cosmo-purge@.service", "cosmo-purge@.timer"]
@@ -54,6 +54,18 @@ def test_the_purge_searches_every_folder_where_recordings_are(tmp_path: Path, mo
     command, *words = _words(unit, tmp_path)
     assert command == "purge"
     assert [tmp_path / path for path in purge.parser().parse_args(words).paths] == folders
+
+
+def test_the_page_reads_the_configuration_and_the_log_of_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, service = ((DOCS / name).read_text() for name in ("cosmo-page@.service", "cosmo-runtime@.service"))
+    assert _words(page, tmp_path) == ["web"]
+    (tmp_path / "cosmo.toml").touch()
+    assert _words(page, tmp_path) == ["web", "--config", str(tmp_path / "cosmo.toml")]
+    (folder,) = re.findall(r"^StateDirectory=(.+)$", service, re.M)
+    monkeypatch.setenv("STATE_DIRECTORY", *re.findall(r"^Environment=STATE_DIRECTORY=(.+)$", page, re.M))
+    assert state_folder() == Path("/var/lib") / folder
 
 
 def _with_page() -> str:

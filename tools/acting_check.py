@@ -2,8 +2,8 @@
 
 Real people are the training subjects 1 to 6 of UTD-MHAD, whose skeletons a Kinect tracked. Simulated ones are those who
 act on request (``sensors/simulation/acting.py``), from whom ``tools/train_everyday.py --only simulated`` learns. Each
-cell has the median over the trials of an activity, and the 10th and 90th percentile. Lengths count in trunks, from the
-hips to the shoulders, because bodies differ.
+cell has the medians over the trials of an activity. Lengths count in trunks, from the hips to the shoulders, because
+bodies differ.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def real(folder: Path, subjects: Sequence[int]) -> Trials:
     for name in utd.trial_names(folder, subjects, numbers):
         joints = utd.in_room(utd.load(folder, "skeleton", name))
         seconds = len(utd.load(folder, "inertial", name)) / utd.IMU_RATE_HZ
-        activity = LIKE_NAMED[utd.ACTIVITIES[int(name.split("_")[0][1:])]]
+        activity = LIKE_NAMED[utd.ACTIVITIES[utd.trial_numbers(name)[0]]]
         found.setdefault(activity, []).append(figures(joints[:, _KINECT], len(joints) / seconds))
     return found
 

@@ -85,7 +85,8 @@ def measured(bundle: Bundle, data: Path, test: Sequence[int], cache: Path) -> Di
 
 def _anywhere(bundle: Bundle) -> str:
     """The command that made a bundle, without paths of this machine."""
-    command = re.sub(r"--data \S+", "--data PATH/utd-mhad", bundle.provenance["command"])
+    command = re.sub(r" --cache \S+", "", bundle.provenance["command"])
+    command = re.sub(r"--data \S+", "--data PATH/utd-mhad", command)
     command = re.sub(r"--mocap \S+", "--mocap PATH/deepmimic/data/motions", command)
     return re.sub(r"--out \S+", f"--out PATH/{bundle.path.name}", command)
 

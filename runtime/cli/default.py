@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from cosmo_runtime.runtime.cli.common import version
-from cosmo_runtime.runtime.cli.options import add_bundle, add_home, add_rig, add_story
+from cosmo_runtime.runtime.cli.options import add_bundle, add_home, add_rig, add_run_metadata
 from cosmo_runtime.runtime.cli.page import add_page
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.cli.values import ENGINES, new_recording
@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
         "--speed", choices=("1", "max"), default="1", help="speed of the replay (default: 1, real time)"
     )
     command.add_argument("--record", type=new_recording, metavar="FILE.mcap|FOLDER", help="also record everything")
-    add_story(command)
+    add_run_metadata(command)
     add_home(command)
     command.add_argument(
         "--output",

@@ -9,7 +9,7 @@ from typing import Tuple
 
 from cosmo_runtime.kinds import SENSOR_NAME
 from cosmo_runtime.runtime.cli.common import DONE, UsageError, say
-from cosmo_runtime.runtime.cli.options import add_whose
+from cosmo_runtime.runtime.cli.options import add_participant_metadata
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.cli.rig import participant_metadata
 from cosmo_runtime.runtime.cli.signals import end_like_ctrl_c
@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--out", type=new_recording, metavar="FILE.mcap", help="the new recording (default: the bag's name)"
     )
-    add_whose(command)
+    add_participant_metadata(command)
     return command
 
 

@@ -57,7 +57,7 @@ def add_rig(parser: argparse.ArgumentParser, required: bool = True) -> None:
     parser.add_argument("--duration", type=seconds, metavar="S", help="stop after S seconds")
 
 
-def add_story(parser: argparse.ArgumentParser) -> None:
+def add_run_metadata(parser: argparse.ArgumentParser) -> None:
     """The options of every command that records: whom it shows, how long to store it, and notes."""
     parser.add_argument(
         "--keep",
@@ -66,10 +66,10 @@ def add_story(parser: argparse.ArgumentParser) -> None:
         help="keep no more than this of a folder of segments and of its predecessors: the oldest segments are deleted "
         "first, labelled ones last",
     )
-    add_whose(parser)
+    add_participant_metadata(parser)
 
 
-def add_whose(parser: argparse.ArgumentParser) -> None:
+def add_participant_metadata(parser: argparse.ArgumentParser) -> None:
     """The options of every command that makes a recording: whom it shows, and for how long it may be kept."""
     parser.add_argument(
         "--participant", type=line, metavar="WHO", help="who is recorded; `purge --participant` finds it"

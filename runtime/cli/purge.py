@@ -130,7 +130,7 @@ def _delete(fate: Fate, options: argparse.Namespace, began: Set[str]) -> Optiona
     Returns:
         Its bytes; None if it cannot be deleted.
     """
-    files = [file for file in (fate.recording, fate.labels) if file]
+    files = [fate.recording, *fate.labels]
     try:
         size = sum(size_and_change(file)[0] for file in files)
         if options.participant:
@@ -138,7 +138,7 @@ def _delete(fate: Fate, options: argparse.Namespace, began: Set[str]) -> Optiona
                 began.add(Recording(fate.recording).began)
         if not options.dry_run:
             forget(options.cache, fate.recording.resolve())
-            delete([fate.recording], [fate.labels] if fate.labels else [])
+            delete([fate.recording], fate.labels)
     except OSError as error:
         say(f"cosmo-runtime: {error.filename} cannot be deleted: {error.strerror}")
         return None

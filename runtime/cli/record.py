@@ -12,7 +12,7 @@ from typing import Iterable, Iterator, List, Optional
 from cosmo_runtime.names import NOBODY
 from cosmo_runtime.runtime.cli.common import DONE, TERMINAL, UsageError, counted, say
 from cosmo_runtime.runtime.cli.keys import Keys
-from cosmo_runtime.runtime.cli.options import add_rig, add_story
+from cosmo_runtime.runtime.cli.options import add_rig, add_run_metadata
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.cli.rig import check_recording, connect_rig, free_recording, open_writer, run_metadata
 from cosmo_runtime.runtime.cli.streams import leads_nowhere
@@ -20,7 +20,7 @@ from cosmo_runtime.runtime.cli.values import new_recording, seconds
 from cosmo_runtime.runtime.config import load_config
 from cosmo_runtime.runtime.labels.prompt import Prompter, read_activities
 from cosmo_runtime.runtime.labels.prompted import PromptedLabels
-from cosmo_runtime.runtime.recognition.loop import Sink, pass_on
+from cosmo_runtime.runtime.recognition.loop import Sink, call_all, pass_on
 from cosmo_runtime.runtime.run import until
 from cosmo_runtime.runtime.sinks.queued import QueuedSink
 from cosmo_runtime.runtime.sinks.recording import RecordingSink
@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_rig(command)
-    add_story(command)
+    add_run_metadata(command)
     command.add_argument(
         "--prompt", type=Path, metavar="ACTIVITIES.txt", help="tell a person what to do, and write labels"
     )
@@ -88,8 +88,7 @@ def run(options: argparse.Namespace) -> int:
                 events = prompter.lead(_with_keys(events, prompter, stack.enter_context(Keys())))
             pass_on(events, run.infos, sinks)
         finally:
-            for sink in sinks:
-                sink.close()
+            call_all(sinks, "close")
     check_recording(recording)
     counts = ", ".join(f"{name} {recording.samples[name]}" for name in run.infos)
     say(f"{options.file}: {recording.size / 1e6:.1f} MB, samples: {counts}")

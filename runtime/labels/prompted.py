@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Optional, Sequence
 
-from cosmo_runtime.runtime.labels.table import labels_beside, write_labels
+from cosmo_runtime.runtime.labels.table import labels_beside, prompted_beside, write_labels
 from cosmo_runtime.runtime.labels.truth import Segment
 from cosmo_runtime.sensors.recording import Recording
 
@@ -52,13 +51,24 @@ class PromptedLabels:
             return
         if whole or self._recording is None or self._recording.start_ns == 0:  # nothing of it was on the disk
             self._recording = Recording(self._path)
+        while True:
+            try:
+                self._written = write_labels(self.table, done, self._recording, replace=True, check=self._check)
+            except _Changed:
+                self.table, self._written = self._free_table(), None
+            else:
+                return
+
+    def _check(self) -> None:
         if _content(self.table) != self._written:
-            usual = labels_beside(self._path)
-            names = itertools.chain(["prompted"], (f"prompted-{number}" for number in itertools.count(2)))
-            others = (usual.with_name(f"{usual.stem}-{name}.csv") for name in names)
-            self.table = next(other for other in others if not other.exists())
-        write_labels(self.table, done, self._recording, replace=True)
-        self._written = _content(self.table)
+            raise _Changed
+
+    def _free_table(self) -> Path:
+        return next(table for table in prompted_beside(self._path) if not table.exists())
+
+
+class _Changed(Exception):
+    """Somebody else has made or changed the table."""
 
 
 def _content(table: Path) -> Optional[bytes]:

@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import logging
+import os
 import re
 from collections import defaultdict
 from decimal import Decimal
 from pathlib import Path
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from cosmo_runtime.models.activity_names import as_known, is_uncertain, label_name
 from cosmo_runtime.models.files import write_whole
@@ -45,6 +47,31 @@ class LabelsError(Exception):
 def labels_beside(recording: Path) -> Path:
     """Returns the expected path of a recording's labels."""
     return recording.with_suffix(".csv")
+
+
+def prompted_beside(recording: Path) -> Iterator[Path]:
+    """Where the labels of a prompt go, in this order, if somebody else has changed the usual table meanwhile."""
+    usual = labels_beside(recording)
+    yield usual.with_name(f"{usual.stem}-prompted.csv")
+    for number in itertools.count(2):
+        yield usual.with_name(f"{usual.stem}-prompted-{number}.csv")
+
+
+def tables_of(recording: Path) -> List[Path]:
+    """The tables beside a recording, but none that is beside another one, too. They go where the recording goes."""
+    prompted = itertools.takewhile(os.path.lexists, prompted_beside(recording))
+    others = [table for table in prompted if not _is_beside_another(table)]
+    usual = labels_beside(recording)
+    return [usual, *others] if os.path.lexists(usual) else others
+
+
+def _is_beside_another(table: Path) -> bool:
+    return any(map(os.path.lexists, (table.with_suffix(""), table.with_suffix(".mcap"))))
+
+
+def is_of_one_recording(table: Path) -> bool:
+    """Whether a table is deleted with the recording beside it. A link, or a table of several recordings, is not."""
+    return table.is_file() and not table.is_symlink() and LabelTable(table).is_of_one_recording
 
 
 def refuse_existing(path: Path) -> None:
@@ -102,7 +129,13 @@ def read_labels(
     return segments
 
 
-def write_labels(path: Path, segments: Iterable[Segment], recording: Recording, replace: bool = False) -> None:
+def write_labels(
+    path: Path,
+    segments: Iterable[Segment],
+    recording: Recording,
+    replace: bool = False,
+    check: Callable[[], None] = lambda: None,
+) -> bytes:
     """Writes the labels of one recording, to the millisecond, whole or not at all.
 
     Args:
@@ -110,6 +143,10 @@ def write_labels(path: Path, segments: Iterable[Segment], recording: Recording, 
         segments: what was done when, on the recording's monotonic clock.
         recording: the recording. It may still be growing.
         replace: whether to replace an existing file.
+        check: is called just before the file takes its place. If it raises, the earlier file stays.
+
+    Returns:
+        What the file holds.
 
     Raises:
         LabelsError: the file exists already or cannot be written.
@@ -123,10 +160,12 @@ def write_labels(path: Path, segments: Iterable[Segment], recording: Recording, 
     rows.writerow(COLUMNS)
     for start, end, activity in segments:
         rows.writerow([_seconds_text(start - start_ns), _seconds_text(end - start_ns), activity])
+    content = table.getvalue().encode()
     try:
-        write_whole(path, table.getvalue().encode())
+        write_whole(path, content, check)
     except OSError as error:
         raise LabelsError(f"{path} cannot be written: {error.strerror}") from error
+    return content
 
 
 class _Label(NamedTuple):

@@ -18,8 +18,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Opt
 from pydantic import BeforeValidator
 from typing_extensions import Annotated
 
-from cosmo_runtime.runtime.labels.rows import LabelTable
-from cosmo_runtime.runtime.labels.table import labels_beside
+from cosmo_runtime.runtime.labels.table import is_of_one_recording, tables_of
 from cosmo_runtime.sensors.recording import Recording, RecordingError, recordings_below
 from cosmo_runtime.sensors.recording.segments import delete_recording, segments_of, size_and_change
 
@@ -41,7 +40,7 @@ class Fate(NamedTuple):
         recording: its path, or that of a segment that has expired before the others.
         expired: whether it has expired and will be deleted.
         why: the reason, for people.
-        labels: the table of labels to delete with it, if there is one.
+        labels: the tables of labels to delete with it.
         who: whom it says that it shows; empty if it does not say.
         unread: whether it cannot be read, so that nobody knows whom it shows.
     """
@@ -49,7 +48,7 @@ class Fate(NamedTuple):
     recording: Path
     expired: bool
     why: str
-    labels: Optional[Path] = None
+    labels: Tuple[Path, ...] = ()
     who: str = ""
     unread: bool = False
 
@@ -159,12 +158,12 @@ def _fate(path: Path, now: datetime, participant: Optional[str]) -> Fate:
         return Fate(path, False, why, who=who)
     if recording.cut and time.time() - modified_s < _GROWING_S:
         return Fate(path, False, f"{why}, and is still being written", who=who)
-    labels = labels_beside(path)
-    if not labels.exists():
-        return Fate(path, True, why, who=who)
-    if labels.is_symlink() or not LabelTable(labels).is_of_one_recording:
-        return Fate(path, True, f"{why}; {labels.name} stays: it may belong to other recordings, too", who=who)
-    return Fate(path, True, why, labels, who)
+    tables = tables_of(path)
+    own = tuple(table for table in tables if is_of_one_recording(table))
+    for table in tables:
+        if table not in own:
+            why += f"; {table.name} stays: it may belong to other recordings, too"
+    return Fate(path, True, why, own, who)
 
 
 def _is_of(metadata: Mapping[str, str], participant: str) -> Tuple[bool, str]:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Optional
 
-from cosmo_runtime.runtime.labels.table import labels_beside
+from cosmo_runtime.runtime.labels.table import tables_of
 from cosmo_runtime.runtime.retention.expiry import parse_lifetime
 from cosmo_runtime.sensors.recording.segments import segments_of
 
@@ -100,7 +100,7 @@ class Keeper:
         for folder in self._path.parent.iterdir():
             if not pattern.fullmatch(folder.name):
                 continue
-            labelled[folder] = labels_beside(folder).exists()
+            labelled[folder] = bool(tables_of(folder))
             files: List[Path] = segments_of(folder)
             for file in files:
                 if file != writing:
@@ -113,6 +113,5 @@ def _leave_nothing_of(folder: Path) -> None:
     if not segments_of(folder):
         with suppress(OSError):  # somebody put something else into it, or it is gone
             folder.rmdir()
-        labels = labels_beside(folder)
-        if labels.exists():
-            labels.unlink()
+        for table in tables_of(folder):
+            table.unlink()

@@ -40,13 +40,13 @@ class Recorder(Sink):
     Args:
         send: takes a key and a message for the pages.
         infos: the sensors' infos.
-        story: what a recording's metadata says about the run.
+        metadata: of every recording.
     """
 
-    def __init__(self, send: Send, infos: Mapping[str, SensorInfo], story: Mapping[str, str]) -> None:
+    def __init__(self, send: Send, infos: Mapping[str, SensorInfo], metadata: Mapping[str, str]) -> None:
         self._send = send
         self._infos = infos
-        self._story = story
+        self._metadata = metadata
         self._active: Optional[_Active] = None
         self._standing = Standing()
         self._lock = threading.Lock()
@@ -118,7 +118,7 @@ class Recorder(Sink):
         path = Path(command["path"])
         refuse_existing(labels_beside(path))  # the name was free when the page asked
         lifetime = parse_lifetime(command["expires"]) if command.get("expires") else None
-        writer = RecordingWriter(path, self._infos, {**self._story, **expires(lifetime)})
+        writer = RecordingWriter(path, self._infos, {**self._metadata, **expires(lifetime)})
         active = _Active(RecordingSink(writer))
         if command.get("activities"):
             active.prompter = Prompter(

@@ -18,7 +18,15 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 from cosmo_runtime.names import UNCERTAIN
 from cosmo_runtime.runtime.labels.new_name import free_path, taken_by
 from cosmo_runtime.runtime.labels.rows import LabelTable
-from cosmo_runtime.runtime.labels.table import LabelsError, labels_beside, read_labels, write_labels
+from cosmo_runtime.runtime.labels.table import (
+    LabelsError,
+    is_of_one_recording,
+    labels_beside,
+    prompted_beside,
+    read_labels,
+    tables_of,
+    write_labels,
+)
 from cosmo_runtime.runtime.labels.truth import Segment
 from cosmo_runtime.runtime.retention.cached_windows import forget
 from cosmo_runtime.runtime.retention.expiry import delete, parse_lifetime
@@ -130,7 +138,8 @@ class Sessions:
         try:
             shown = self.path(name_of(path))
         except Refused as refused:
-            return f"{refused} Rename it to see it here." if path.is_file() or segments_of(path) else "It is no file."
+            is_one = path.is_file() or segments_of(path)
+            return f"{refused} Rename it to see it here." if is_one else "It is not a file."
         return "" if shown == path else f"The folder {shown.name} has the same name. Rename one of them."
 
     def _names(self) -> Iterator[str]:
@@ -189,8 +198,9 @@ class Sessions:
         if taken:
             what = f"a table of labels {taken.name}" if taken == labels_beside(new) else f"a recording {to!r}"
             raise Refused(f"There is {what} already.", 409)
-        if labels_beside(old).exists():
-            labels_beside(old).rename(labels_beside(new))
+        for table in tables_of(old):
+            prompted = (path for path in prompted_beside(new) if not path.exists())
+            table.rename(labels_beside(new) if table == labels_beside(old) else next(prompted))
         old.rename(new)
         return name_of(new)
 
@@ -201,10 +211,8 @@ class Sessions:
             Refused: there is no such recording, or it is being written.
         """
         path = self._finished(name)
-        labels = labels_beside(path)
-        alone = labels.is_file() and not labels.is_symlink() and LabelTable(labels).is_of_one_recording
         forget(self._cache, path.resolve())
-        delete([path], [labels] if alone else [])
+        delete([path], filter(is_of_one_recording, tables_of(path)))
 
     def cut(self, name: object, to: object, start_s: float, end_s: float) -> str:
         """Makes a recording from a piece of another, with the labels inside it.

@@ -264,7 +264,7 @@ def jog_with_loose_arms(scene: Scene) -> Move:
     return move
 
 
-_usual = {name: act(ACTIVITIES[name]) for name in ("run on the spot", "squat", "jump", "wave", "clap", "punch", "bend")}
+_usual = {name: act(ACTIVITIES[name]) for name in ("run on the spot", "jump", "clap", "punch", "bend")}
 
 _WAYS: Dict[str, Tuple[Way, ...]] = {
     "walk": (act(walk_on_the_spot), act(march)),

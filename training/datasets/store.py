@@ -28,8 +28,20 @@ from cosmo_runtime.training.windows import Windows
 
 _log = logging.getLogger(__name__)
 
-_CODE = ("sensors", "models/features.py", "runtime/windows", "training/datasets", "training/windows.py")
-"""What makes windows, below the top folder."""
+_CODE = (
+    "kinds.py",
+    "names.py",
+    "sensors",
+    "models/features.py",
+    "models/kinds.py",
+    "models/spec.py",
+    "runtime/labels/truth.py",
+    "runtime/sources/replay.py",
+    "runtime/windows",
+    "training/datasets",
+    "training/windows.py",
+)
+"""What makes windows and their labels, below the top folder."""
 _COLUMNS = ("presence", "labels", "groups", "recordings")
 _PROCESSES = 2
 
@@ -74,6 +86,7 @@ def decoded_once(
     Raises:
         DataSetError: whatever ``make`` raises.
     """
+    _code()  # before anything is made, because somebody may change a file meanwhile
     text = repr((name, key))
     folder = Path(cache) / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     if os.access(folder, os.F_OK):

@@ -114,7 +114,7 @@ export function drawTraces(context, rows, { left, top, width, height, begin, end
   context.restore();
 }
 
-// Sixteen that people tell apart, from each other and from the three below. White text is readable on each.
+// Sixteen that people tell apart, from each other and from the three below.
 const COLOURS = [
   "#4a68e0", "#23964a", "#cf3a32", "#e2741a", "#8b3fc0", "#1c9cb4", "#d0389f", "#7da31a",
   "#96561f", "#0f6b66", "#b48ae0", "#e98a9c", "#2c3f94", "#8a1f45", "#4fb795", "#5f6b14",
@@ -135,4 +135,13 @@ export function activityColour(name) {
     given.set(name, at);
   }
   return COLOURS[given.get(name)];
+}
+
+/** The colour of text on a colour "#rrggbb": white or dark, whichever has more contrast (WCAG 2.2, relative luminance). */
+export function inkOn(ground) {
+  const [red, green, blue] = [1, 3, 5].map((at) => {
+    const share = parseInt(ground.slice(at, at + 2), 16) / 255;
+    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.2 ? "#1b1e2b" : "#ffffff";
 }

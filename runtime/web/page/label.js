@@ -1,7 +1,7 @@
 // One recording: play it, and say what was done when.
 
 import { clock, counted, h, notice } from "./dom.js";
-import { activityColour } from "./draw.js";
+import { activityColour, inkOn } from "./draw.js";
 import { Labels, SHORTEST_S } from "./editor.js";
 import { Film } from "./film.js";
 import { get } from "./server.js";
@@ -85,8 +85,9 @@ class Desk {
     this.time.textContent = `${clock(at_s, 2)} / ${clock(duration_s)}`;
     const label = labels.rows[labels.at(at_s)];
     doing.textContent = timeline.open ? `${timeline.open.activity} …` : label ? label[2] : "no label";
-    doing.style.background = label || timeline.open ? activityColour(timeline.open?.activity ?? label[2]) : "";
-    doing.style.color = label || timeline.open ? "#fff" : "";
+    const ground = label || timeline.open ? activityColour(timeline.open?.activity ?? label[2]) : "";
+    doing.style.background = ground;
+    doing.style.color = ground && inkOn(ground);
   }
 
   showDamage(moments) {

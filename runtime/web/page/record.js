@@ -1,7 +1,7 @@
 // Making a recording, free or prompted. What to do is shown so large that it can be read from three metres, and spoken.
 
 import { attempt, bytes, clock, counted, h, notice } from "./dom.js";
-import { activityColour } from "./draw.js";
+import { activityColour, inkOn } from "./draw.js";
 import { on, post } from "./server.js";
 
 const EXAMPLE = "wave, 5, 4\nsit down, 5, 4\nwalk, 8, 4\nnone, 10, 4\n";
@@ -82,6 +82,7 @@ export function recordingPanel() {
     if (!cue) return;
     cueBox.className = `cue ${cue.paused ? "paused" : cue.doing ? "doing" : ""}`;
     cueBox.style.setProperty("--cue", activityColour(cue.activity));
+    cueBox.style.setProperty("--cue-ink", inkOn(activityColour(cue.activity)));
     activity.textContent = cue.activity;
     seconds.textContent = cue.paused ? "pause" : String(Math.ceil(cue.left_s));
     place.textContent = `${cue.number} of ${cue.total}${cue.paused ? "" : cue.doing ? ", now" : ", get ready"}`;

@@ -1,7 +1,7 @@
 // One time axis: pictures, traces, predictions, proposals and labels, drawn on one canvas.
 
 import { clock, colour, sharp } from "./dom.js";
-import { activityColour, drawDepth, drawTraces, reachOf } from "./draw.js";
+import { activityColour, drawDepth, drawTraces, inkOn, reachOf } from "./draw.js";
 
 const RULER = 24;
 const GAP = 6;
@@ -227,10 +227,8 @@ export class Timeline {
     context.beginPath();
     context.rect(left, lane.top, wide - 3, lane.height);
     context.clip();
-    context.fillStyle = hollow ? colour("ink") : "#fff";
+    context.fillStyle = hollow ? colour("ink") : inkOn(activityColour(activity));
     context.font = "600 12px system-ui, sans-serif";
-    context.shadowColor = "rgb(0 0 0 / .5)";
-    context.shadowBlur = hollow ? 0 : 3;
     context.fillText(activity, left + 7, lane.top + lane.height / 2);
     context.restore();
   }

@@ -13,7 +13,12 @@ from typing import Any, Callable, List
 
 import pytest
 
+from cosmo_runtime.runtime.cli import record
+from cosmo_runtime.runtime.cli.common import TERMINAL
 from cosmo_runtime.runtime.labels.table import read_labels
+from cosmo_runtime.runtime.recognition.loop import Sink
+from cosmo_runtime.runtime.sinks import view
+from cosmo_runtime.runtime.sinks.recording import RecordingSink
 from cosmo_runtime.sensors.events import Sample
 from cosmo_runtime.sensors.recording import Recording
 
@@ -101,6 +106,26 @@ def test_a_table_that_somebody_makes_meanwhile_stays(activities: Path, tmp_path:
     assert (tmp_path / "session.csv").read_text() == "mine"
     assert "It stays; the prompted labels are in session-prompted.csv.\n" in said[-2]
     assert f"{tmp_path}/session-prompted.csv: labels of 4 of 4 activities" in said[-1]
+
+
+@pytest.mark.parametrize("words", [["record"], ["--record"]])
+def test_the_screen_is_closed_even_if_the_recording_cannot_be(
+    cosmo: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: List[str]
+) -> None:
+    class View(Sink):
+        closed = False
+
+        def close(self) -> None:
+            View.closed = True
+
+    monkeypatch.setattr(type(TERMINAL), "is_terminal", True)
+    monkeypatch.setattr(record, "LiveView", lambda *_: View())
+    monkeypatch.setattr(view, "LiveView", lambda *_: View())
+    monkeypatch.setattr(RecordingSink, "close", lambda self: 1 / 0)
+    rig = ["--sensors", "imu", "--emulate", "person", "--duration", "0.5"]
+    with suppress(ZeroDivisionError):
+        cosmo(*words, tmp_path / "run.mcap", *rig)
+    assert View.closed
 
 
 def test_nothing_done_leaves_no_labels(cosmo: Run, activities: Path, tmp_path: Path) -> None:

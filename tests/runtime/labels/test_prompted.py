@@ -6,6 +6,7 @@ from typing import List
 
 import pytest
 
+from cosmo_runtime.models import files
 from cosmo_runtime.runtime.labels.prompted import PromptedLabels
 from cosmo_runtime.runtime.labels.truth import Segment
 from cosmo_runtime.sensors.recording import Recording
@@ -58,6 +59,31 @@ def test_each_table_of_somebody_else_stays(recording: Path, done: List[Segment])
     labels.keep(done)
     assert labels.table == recording.with_name(f"{recording.stem}-prompted-2.csv")
     assert recording.with_name(f"{recording.stem}-prompted.csv").read_text() == "mine, too"
+
+
+@pytest.mark.parametrize("before", [0, 1], ids=["made", "changed"])
+def test_a_table_that_is_saved_while_the_disk_is_waited_for_stays(
+    recording: Path, done: List[Segment], before: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels, table = PromptedLabels(recording), recording.with_suffix(".csv")
+    labels.keep(done[:before])
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "fsync", lambda _: table.write_text("mine"))
+        labels.keep(done[:2])
+    assert table.read_text() == "mine"
+    assert _rows(labels.table) == ["1,2,wave", "3,4,wave"]
+
+
+def test_a_table_that_is_saved_just_after_the_prompted_labels_stays(
+    recording: Path, done: List[Segment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels, table = PromptedLabels(recording), recording.with_suffix(".csv")
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "sync_folder", lambda _: table.write_text("mine"))
+        labels.keep(done[:1])
+    labels.keep(done[:2])
+    assert table.read_text() == "mine"
+    assert _rows(labels.table) == ["1,2,wave", "3,4,wave"]
 
 
 def _rows(table: Path) -> List[str]:

@@ -119,8 +119,20 @@ def test_labels_go_along_unless_they_are_of_others_too(record: Record, content: 
     labels.write_text(content)
     fate = fate_of(path)
     assert fate.expired
-    assert fate.labels == (labels if goes else None)
+    assert fate.labels == ((labels,) if goes else ())
     assert ("gone.csv stays" in fate.why) is not goes
+
+
+def test_the_tables_of_a_prompt_go_along_but_none_of_another_recording(record: Record) -> None:
+    path = record("gone.mcap", "2026-05-01T11:59:59+00:00")
+    tables = [path.with_name(name) for name in ("gone.csv", "gone-prompted.csv", "gone-prompted-2.csv")]
+    for table in [*tables, path.with_name("gone-other.csv")]:
+        table.write_text(TABLE)
+    assert fate_of(path).labels == tuple(tables)
+    other = record("gone-prompted.mcap")
+    assert fate_of(path).labels == (tables[0], tables[2])
+    delete([path], fate_of(path).labels)
+    assert sorted(path.parent.glob("gone*")) == sorted([other, tables[1], path.with_name("gone-other.csv")])
 
 
 def test_a_recording_that_is_still_written_stays(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_what_is_not_listed_is_named_with_the_reason(
         "shout.MCAP": "Its name ends in .MCAP, not in .mcap. Rename it to see it here.",
         "tuesday.mcap": "The folder tuesday has the same name. Rename one of them.",
         "linked.mcap": "It is a link, and the page follows none.",
-        "folder.mcap": "It is no file.",
+        "folder.mcap": "It is not a file.",
     }
 
 
@@ -98,15 +98,20 @@ def test_another_page_may_list_a_new_recording_while_one_that_is_gone_is_forgott
 
 
 def test_a_recording_is_renamed_with_its_labels(serve: Serve, monday: Path) -> None:
+    shutil.copy(labels_beside(monday), monday.with_name("monday-prompted.csv"))
+
     async def story(client: TestClient) -> None:
         assert (await client.post("/api/recordings/monday/rename", json={"to": "Mond (1)"})).status == 200
         assert (await client.post("/api/recordings/monday/rename", json={"to": "x"})).status == 404
 
     serve(story)
-    assert {path.name for path in monday.parent.iterdir()} == {"Mond (1).mcap", "Mond (1).csv"}
+    names = {path.name for path in monday.parent.iterdir()}
+    assert names == {"Mond (1).mcap", "Mond (1).csv", "Mond (1)-prompted.csv"}
 
 
 def test_a_recording_is_deleted_with_its_labels(serve: Serve, monday: Path) -> None:
+    shutil.copy(labels_beside(monday), monday.with_name("monday-prompted.csv"))
+
     async def story(client: TestClient) -> int:
         return (await client.post("/api/recordings/monday/delete", json={})).status
 

@@ -247,13 +247,18 @@ def test_from_encoders_alone_both_parts_learn_in_turns(base, spec, labels, later
     moved = model.network.encoders.state_dict()
     assert not all(torch.equal(value, moved[name]) for name, value in start.encoders.state_dict().items())
     assert model.spec.quality != session.spec.quality, "measured in the session"
-    assert model.spec.temperature < 1, "it is right more often than it says"
+    each = finetune.windows_each(session.windows.labels)
+    assert model.spec.temperature == finetune.turned_temperature(each) < 1, "it is right more often than it says"
     assert evaluate(model.network, later)["accuracy"] > 0.8
     comparison = compare(start, model.spec, model.network, later, later)
     assert comparison.before is None
     assert comparison.activities["slow"]["before"] is None
     with pytest.raises(FinetuneError, match="it knows nothing: these are encoders alone"):
         read_session(start, labels, keep=["still"])
+
+
+def test_the_temperature_of_what_is_trained_in_turns_falls_with_the_windows_to_a_least_one():
+    assert [finetune.turned_temperature(windows) for windows in (1, 4, 100)] == [1.34, 0.67, 0.67]
 
 
 def test_sensors_that_a_session_never_had_are_no_part_of_what_encoders_become(base, spec, tmp_path, monkeypatch):

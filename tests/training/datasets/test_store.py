@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import shutil
 import signal
+import subprocess
+import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import Callable, Dict
 from unittest import mock
@@ -14,6 +18,7 @@ import pytest
 pytest.importorskip("torch")
 
 from cosmo_runtime.runtime.retention.cached_windows import RecordingFile
+from cosmo_runtime.training import datasets
 from cosmo_runtime.training.datasets import store
 from cosmo_runtime.training.datasets.store import DataSetError, decoded_once, in_parallel, load, save
 from cosmo_runtime.training.windows import Windows
@@ -123,22 +128,80 @@ def test_windows_of_another_version_are_made_anew_without_a_warning(
     assert caplog.text == ""
 
 
-@pytest.mark.parametrize("file", ["sensors/simulation/acting.py", "models/features.py", "training/datasets/utd.py"])
-def test_a_change_of_what_makes_windows_is_another_version(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
-) -> None:
-    top = Path(store.__file__).parents[2]
+@pytest.fixture
+def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the code that makes windows, in a folder in which it may be changed."""
+    top, copy = Path(store.__file__).parents[2], tmp_path / "code"
     for part in store._CODE:
         if (top / part).is_dir():
-            shutil.copytree(top / part, tmp_path / part)
+            shutil.copytree(top / part, copy / part)
         else:
-            (tmp_path / part).parent.mkdir(exist_ok=True)
-            shutil.copy(top / part, tmp_path / part)
-    monkeypatch.setattr(store, "__file__", str(tmp_path / "training/datasets/store.py"))
-    before = store._code.__wrapped__()
-    assert before == store._code()
-    (tmp_path / file).write_bytes((tmp_path / file).read_bytes() + b"\nx = 1\n")
-    assert store._code.__wrapped__() != before
+            (copy / part).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(top / part, copy / part)
+    assert start_again(monkeypatch) == start_again(monkeypatch, copy)
+    return copy
+
+
+def start_again(monkeypatch: pytest.MonkeyPatch, top: Path = Path(store.__file__).parents[2]) -> str:
+    """Does as a process that has just started. Returns the version of the code."""
+    monkeypatch.setattr(store, "__file__", str(top / "training/datasets/store.py"))
+    monkeypatch.setattr(store, "_code", lru_cache(store._code.__wrapped__))
+    return store._code()
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "sensors/simulation/acting.py",
+        "models/features.py",
+        "models/kinds.py",
+        "runtime/labels/truth.py",
+        "training/datasets/utd.py",
+    ],
+)
+def test_a_change_of_what_makes_windows_is_another_version(
+    code: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    before = store._code()
+    change(code / file)
+    assert start_again(monkeypatch, code) != before
+
+
+def test_code_that_changes_while_it_makes_windows_did_not_make_them(
+    windows: Windows, tmp_path: Path, code: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def make() -> Windows:
+        made.append(1)
+        change(code / "models/features.py")
+        return windows
+
+    for _ in range(2):
+        monkeypatch.setattr(store, "_code", lru_cache(store._code.__wrapped__))
+        decoded_once(tmp_path, "people", 1, make)
+    assert len(made) == 2
+
+
+def change(file: Path) -> None:
+    file.write_bytes(file.read_bytes() + b"\nx = 1\n")
+
+
+def test_whatever_loaders_import_is_code_that_makes_windows_or_known_not_to() -> None:
+    loaders = [f"{datasets.__name__}.{module.name}" for module in pkgutil.iter_modules(datasets.__path__)]
+    told = f"import sys, {', '.join(loaders)}; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", told], check=True, stdout=subprocess.PIPE).stdout.decode().split()
+    top = Path(store.__file__).parents[2]
+    files = {Path(*name.split(".")[1:]).with_suffix(".py") for name in modules if name.startswith("cosmo_runtime.")}
+    makes = {file for file in files if any(Path(part) in (file, *file.parents) for part in store._CODE)}
+    others = {str(file) for file in files - makes if (top / file).is_file()}
+    harmless = (
+        *("disk", "places", "runtime/engines", "runtime/recognition", "runtime/retention"),
+        *("runtime/selection", "runtime/sync", "models/activity_names", "models/bundle", "models/card"),
+        *("models/confidence", "models/files", "models/folders", "models/novelty", "models/onnx_file", "models/sealed"),
+    )
+    assert not [path for path in others if not path.startswith(harmless)]
+    assert len(makes) > 50
 
 
 def killed(item: int) -> None:

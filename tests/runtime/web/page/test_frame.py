@@ -8,6 +8,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import List
 
+import numpy as np
 import pytest
 
 pytest.importorskip("aiohttp", reason="the page needs the extra [web]")
@@ -76,6 +77,20 @@ def test_activities_have_colours_that_people_tell_apart(shelf_only: Served, open
     colours = page.evaluate(f"import('/page/draw.js').then((draw) => {names}.map(draw.activityColour))")
     reds_greens_blues = [[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in colours]
     assert min(math.dist(*pair) for pair in combinations(reds_greens_blues, 2)) > 40
+
+
+def test_text_on_an_activity_is_readable(shelf_only: Served, open_tab: OpenTab) -> None:
+    def luminance(colour: str) -> float:
+        shares = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+        return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+    page = open_tab(shelf_only.url)
+    names = [*load_bundle(SHIPPED_BUNDLE).spec.classes, "nobody", "gap", "uncertain", "push", "lunge", "knock"]
+    grounds = f"{names}.map(draw.activityColour).map((ground) => [ground, draw.inkOn(ground)])"
+    for ground, ink in page.evaluate(f"import('/page/draw.js').then((draw) => {grounds})"):
+        low, high = sorted([luminance(ground), luminance(ink)])
+        assert (high + 0.05) / (low + 0.05) > 4, f"{ink} on {ground}"
 
 
 def test_times_that_are_rounded_have_no_sixty_seconds(shelf_only: Served, open_tab: OpenTab) -> None:
