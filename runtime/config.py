@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -164,11 +164,22 @@ def parse_config(text: str, path: Path) -> Config:
 
 def _explain(item: Mapping[str, Any]) -> str:
     """Describes one of pydantic's errors: which key is wrong, and why."""
-    key, kind = ".".join(map(str, item["loc"])), item["type"]
+    key, kind = _key(item["loc"]), item["type"]
     if kind == "extra_forbidden":
         return f"{key}: no such key"
     if kind == "tuple_type" and isinstance(item["input"], dict):
         return f"{key}: write [[{key}]], with two brackets on each side, because there may be several"
     if kind == "model_type" and isinstance(item["input"], list):
         return f"{key}: write [{key}], with one bracket on each side, because there is only one"
-    return f"{key}: {item['msg']}"
+    if kind == "missing":
+        return f"{key}: is missing"
+    return f"{key}: {item['msg'].replace('Value error, ', '', 1)}"
+
+
+def _key(where: Sequence[Union[str, int]]) -> str:
+    """A key as people find it in the file, where they count from 1: ``[[alarms]] number 2: name``."""
+    section, *rest = where
+    if rest and isinstance(rest[0], int):
+        number, *inside = rest
+        return ": ".join([f"[[{section}]] number {int(number) + 1}", *map(str, inside)])
+    return ".".join(map(str, where))

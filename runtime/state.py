@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import pwd
 from contextlib import suppress
 from pathlib import Path
 from typing import List
 from urllib.parse import quote, unquote
 
 from cosmo_runtime.places import data_folder
+
+_OF_SERVICES = Path("/var/lib")
 
 
 def state_folder() -> Path:
@@ -18,6 +21,11 @@ def state_folder() -> Path:
         return Path(given)
     state = Path(os.environ.get("XDG_STATE_HOME", ""))
     return (state if state.is_absolute() else Path.home() / ".local" / "state") / "cosmo-runtime"
+
+
+def service_folder() -> Path:
+    """The folder of this user's service, as its unit names it; only a process of the service is told of it."""
+    return _OF_SERVICES / f"cosmo-runtime-{pwd.getpwuid(os.getuid()).pw_name}"
 
 
 def recordings_folder() -> Path:

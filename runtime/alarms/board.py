@@ -6,7 +6,7 @@ import logging
 from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Callable, Deque, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Collection, Deque, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
 from cosmo_runtime.runtime.alarms.rules import AlarmRule, Watch
 from cosmo_runtime.runtime.episodes.listener import Listener
@@ -27,6 +27,7 @@ class News(NamedTuple):
         at_ns: when it changed, on the host's monotonic clock.
         quiet: whether it is quiet hours: the alarm is logged, but nobody is notified.
         stands: whether nobody has acknowledged it, and it is either not over or stays on after it is over.
+        on: whether it stands, and somebody was notified: quiet hours that begin later do not take that back.
         evidence: what raised the alarm.
     """
 
@@ -35,6 +36,7 @@ class News(NamedTuple):
     at_ns: int
     quiet: bool
     stands: bool
+    on: bool
     evidence: Mapping[str, Any]
 
 
@@ -44,8 +46,14 @@ class _Standing:
 
     evidence: Mapping[str, Any]
     notified_ns: Optional[int]
+    on: bool = False
     over: bool = False
     acknowledged: bool = False
+
+
+def is_on(last: Mapping[str, Any]) -> bool:
+    """Whether an alarm was on at its last entry in the log."""
+    return bool(last.get("on", last.get("stands") and not last.get("quiet")))  # earlier versions did not write it
 
 
 class AlarmBoard(Listener):
@@ -57,6 +65,7 @@ class AlarmBoard(Listener):
         local_time: the local time at a time of the host's monotonic clock.
         standing: the evidence, by name, of alarms that an earlier run left standing. Those without a rule stand until
             somebody acknowledges them.
+        on: names of those that were on.
         acknowledged: names of alarms that somebody has acknowledged. It is called after every window.
     """
 
@@ -66,6 +75,7 @@ class AlarmBoard(Listener):
         tell: Sequence[Callable[[News], None]],
         local_time: Callable[[int], datetime],
         standing: Optional[Mapping[str, Mapping[str, Any]]] = None,
+        on: Collection[str] = (),
         acknowledged: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self._watches = [Watch(rule) for rule in rules]
@@ -77,7 +87,9 @@ class AlarmBoard(Listener):
         left = standing or {}
         # one that stands only while it lasts is over, unless it goes on; that is told with the first window
         self._standing: Dict[str, _Standing] = {
-            watch.rule.name: _Standing(left[watch.rule.name], None, over=watch.rule.stands_until_acknowledged)
+            watch.rule.name: _Standing(
+                left[watch.rule.name], None, watch.rule.name in on, over=watch.rule.stands_until_acknowledged
+            )
             for watch in self._watches
             if watch.rule.name in left
         }
@@ -87,7 +99,7 @@ class AlarmBoard(Listener):
             if name not in self._standing
         ]
         for rule in self._without_rule:
-            self._standing[rule.name] = _Standing(left[rule.name], None, over=True)
+            self._standing[rule.name] = _Standing(left[rule.name], None, rule.name in on, over=True)
             _log.warning(
                 "alarm %s still stands, but the configuration no longer has its rule: acknowledge it", rule.name
             )
@@ -122,7 +134,7 @@ class AlarmBoard(Listener):
             since = self._local_time(since_ns).isoformat(timespec="milliseconds")
             seconds = round((episode.end_ns - since_ns) / 1e9, 3)
             evidence = {"since": since, "activity": episode.activity, "seconds": seconds, **episode.details()}
-            self._standing[rule.name] = _Standing(evidence, None)
+            self._standing[rule.name] = _Standing(evidence, None, alarm is not None and alarm.on)
             self._say(rule, RAISED)
             return
         if alarm is None:
@@ -145,9 +157,9 @@ class AlarmBoard(Listener):
     def _say(self, rule: AlarmRule, state: str) -> None:
         alarm, quiet = self._standing[rule.name], self._is_quiet(rule)
         if not quiet and state in (RAISED, REPEATED):
-            alarm.notified_ns = self._at_ns
+            alarm.notified_ns, alarm.on = self._at_ns, True
         stands = not alarm.acknowledged and (not alarm.over or rule.stands_until_acknowledged)
-        news = News(rule, state, self._at_ns, quiet, stands, alarm.evidence)
+        news = News(rule, state, self._at_ns, quiet, stands, stands and alarm.on, alarm.evidence)
         call_all(self._tell, "__call__", news)
         if not quiet:
             level = logging.INFO if state in (OVER, ACKNOWLEDGED) else logging.WARNING

@@ -42,6 +42,7 @@ class ClipConfig(BaseModel):
 class _Request(NamedTuple):
     name: str
     at_ns: int
+    file: str
 
 
 class ClipRing(Sink):
@@ -76,6 +77,7 @@ class ClipRing(Sink):
         self.most_bytes = round(config.most_mb * 1e6)
         self._keep = config.keep
         self._ring: Deque[Event] = deque()
+        self._past: Deque[Event] = deque()  # before the ring: what a clip holds already, and the next may need, too
         self._bytes = 0
         self._newest_ns = 0
         self._standing = Standing()  # before the ring begins
@@ -85,9 +87,14 @@ class ClipRing(Sink):
         self._end_ns = 0
 
     def request(self, name: str, at_ns: int) -> str:
-        """Requests a clip around a time, and returns its name. Any thread may call this."""
-        self._requests.append(_Request(name, at_ns))
-        return self._name(name, at_ns)
+        """Requests a clip around a time, and returns its file's name: that of the present clip, which gets longer."""
+        file = self._name(name, at_ns)
+        if self._requests:
+            file = self._requests[-1].file
+        elif self._writer:
+            file = self._writer.path.name
+        self._requests.append(_Request(name, at_ns, file))
+        return file
 
     @property
     def held_bytes(self) -> int:
@@ -106,12 +113,13 @@ class ClipRing(Sink):
             self._begin(self._requests.popleft())
         if self._writer:
             self._write_on(self._writer)
+        self._forget(self._past)
         while self._writer and self._bytes > self.most_bytes:  # the queue before this sink may be full
             time.sleep(0.005)
             self._write_on(self._writer)
-        oldest_ns = -1 if self._writer else self._newest_ns - self._before_ns - _LAG_NS
-        while self._ring and (self._bytes > self.most_bytes or _time(self._ring[0]) < oldest_ns):
-            self._drop()
+            self._forget(self._past)
+        if not self._writer:
+            self._forget(self._ring)
 
     def close(self) -> None:
         """Ends the present clip, if any."""
@@ -130,9 +138,11 @@ class ClipRing(Sink):
             self._end_ns = max(self._end_ns, end_ns)
             return
         start_ns = request.at_ns - self._before_ns
+        self._past.extend(self._ring)
+        self._ring, self._past = self._past, deque()
         while self._ring and _time(self._ring[0]) < start_ns:
-            self._drop()
-        path = self._folder / self._name(*request)
+            self._drop(self._ring)
+        path = self._folder / request.file
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             metadata = {"alarm": request.name, **self._metadata, **self._expiry()}
@@ -157,8 +167,8 @@ class ClipRing(Sink):
     def _write_on(self, writer: RecordingWriter) -> None:
         """Passes waiting events on, as far as the disk keeps up, and ends the clip when its time is over."""
         while self._ring and writer.queued < _WRITER_FILL and _time(self._ring[0]) <= self._end_ns:
-            event = self._ring[0]
-            self._drop()
+            event = self._ring.popleft()
+            self._past.append(event)
             writer.write(event)
         over = self._newest_ns > self._end_ns and (not self._ring or _time(self._ring[0]) > self._end_ns)
         if over or writer.failure:
@@ -168,8 +178,14 @@ class ClipRing(Sink):
             self._finishing.append(threading.Thread(target=_finish, args=(writer,), daemon=False))
             self._finishing[-1].start()  # it waits for the disk
 
-    def _drop(self) -> None:
-        event = self._ring.popleft()
+    def _forget(self, events: Deque[Event]) -> None:
+        """Drops what no clip will need, and what there is no memory for."""
+        oldest_ns = self._newest_ns - self._before_ns - _LAG_NS
+        while events and (self._bytes > self.most_bytes or _time(events[0]) < oldest_ns):
+            self._drop(events)
+
+    def _drop(self, events: Deque[Event]) -> None:
+        event = events.popleft()
         self._bytes -= _size(event)
         self._standing.note(event)
 

@@ -18,7 +18,7 @@ class AlarmRule(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9 _-]{0,31}$", description="part of topics and file names")
+    name: str = Field(description="part of topics and file names")
     activity: Optional[str] = Field(None, description="raised while an episode of this activity lasts")
     nothing_but: Optional[List[str]] = Field(
         None, min_length=1, description="raised when only these were done; nobody, uncertain and gap do not count"
@@ -31,6 +31,16 @@ class AlarmRule(BaseModel):
         None, description="how long it stands; until acknowledged when absent, until over for no_data"
     )
     clip: bool = Field(False, description="record from before it to after it")
+
+    @field_validator("name")
+    @classmethod
+    def _is_part_of_names(cls, name: str) -> str:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9 _-]{0,31}", name):
+            raise ValueError(
+                f"{name!r}: use small letters from a to z, digits, spaces, - and _, at most 32 in all, and begin with "
+                "a letter or a digit"
+            )
+        return name
 
     @field_validator("quiet")
     @classmethod

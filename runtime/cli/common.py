@@ -7,7 +7,7 @@ import os
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Sequence
 
 from rich.console import Console
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from cosmo_runtime.runtime.config import Config
+    from cosmo_runtime.sensors.recording import Recording
 
 DONE, FAILED, USAGE = 0, 1, 2
 """Exit codes of all commands."""
@@ -72,6 +73,14 @@ def counted(count: int, one: str, many: str) -> str:
 def say(text: str) -> None:
     """Prints a message for the person on standard error, because standard output is for machines."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
+
+
+def say_left_out(recording: Recording, model: str, known: Sequence[str]) -> None:
+    """Says which sensors of a recording a model has not learned, because what they saw counts for nothing then."""
+    strange = [name for name in recording.infos if name not in known]
+    if strange:
+        names = ", ".join(strange)
+        say(f"{recording.path}: {names} left out: {model} knows no such sensor. It knows {', '.join(known)}")
 
 
 def show_table(table: Table) -> None:

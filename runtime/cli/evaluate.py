@@ -12,7 +12,7 @@ from rich.table import Table
 from cosmo_runtime.models.activity_names import as_known
 from cosmo_runtime.models.bundle import Bundle, load_bundle
 from cosmo_runtime.names import NOBODY
-from cosmo_runtime.runtime.cli.common import DONE, Failure, chosen_bundle, counted, say, show_table
+from cosmo_runtime.runtime.cli.common import DONE, Failure, chosen_bundle, counted, say, say_left_out, show_table
 from cosmo_runtime.runtime.cli.options import add_bundle
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.config import RecognitionConfig, load_config
@@ -140,6 +140,7 @@ def _answers(
     if not run.infos:
         held, known = ", ".join(recording.infos) or "none", ", ".join(spec.sensors)
         raise Failure(f"{recording.path} has none of the sensors of {bundle.path.name}, {known}; it has {held}")
+    say_left_out(recording, bundle.path.name, spec.sensors)
     for window in Aligner(spec, run.infos, settings.lateness_ms / 1e3).windows(run.events):
         try:
             answer = recognizer.predict(window).activity

@@ -23,7 +23,16 @@ from cosmo_runtime.models.files import write_whole
 from cosmo_runtime.models.outputs import refuse_other_content, try_file, try_folder
 from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.places import cache_folder
-from cosmo_runtime.runtime.cli.common import DONE, FAILED, Failure, UsageError, chosen_bundle, counted, say
+from cosmo_runtime.runtime.cli.common import (
+    DONE,
+    FAILED,
+    Failure,
+    UsageError,
+    chosen_bundle,
+    counted,
+    say,
+    say_left_out,
+)
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.cli.values import bundle_folder, seed
 from cosmo_runtime.runtime.config import load_config
@@ -34,6 +43,7 @@ from cosmo_runtime.runtime.labels.rows import SESSION, LabelTable
 from cosmo_runtime.runtime.labels.table import read_labels
 from cosmo_runtime.runtime.retention.cached_windows import forget
 from cosmo_runtime.runtime.retention.expiry import delete
+from cosmo_runtime.sensors.recording import Recording
 
 if TYPE_CHECKING:
     from cosmo_runtime.training.adapt.learn import Learned
@@ -135,6 +145,7 @@ def run(options: argparse.Namespace) -> int:
     began = time.monotonic()
     try:
         say(f"reading {counted(len(labels), 'recording', 'recordings')}")
+        recordings = [Recording(path) for path in labels]  # now, because they may be deleted later
         tell = _progress_printer() if options.progress else lambda step, share: None
         learned = learn.learn(start, labels, options.keep, options.seed, tell)
         bundle = _written(options, learned)
@@ -154,6 +165,8 @@ def run(options: argparse.Namespace) -> int:
     finally:  # before any output, so that a failing terminal does not prevent it
         if options.delete_after and in_use:
             undeleted = _delete(list(labels), options.labels, options.cache)
+    for recording in recordings:
+        say_left_out(recording, learned.base.path.resolve().name, learned.base.spec.sensors)
     _report(bundle, learned, in_use)
     if lost:
         names = ", ".join(lost)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Callable, List, NamedTuple, Optional
 
 from cosmo_runtime.models.bundle import Bundle
-from cosmo_runtime.runtime.alarms.board import RAISED, AlarmBoard, News
+from cosmo_runtime.runtime.alarms.board import RAISED, AlarmBoard, News, is_on
 from cosmo_runtime.runtime.alarms.clips import ClipRing
 from cosmo_runtime.runtime.alarms.names import NameWatch, unknown_names
 from cosmo_runtime.runtime.cli.common import UsageError, version
@@ -107,25 +107,28 @@ def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: 
     ring = ClipRing(clips_folder(folder), run.infos, config.clips, local_time, {"source": run.title})
 
     def keep(news: News) -> None:
-        details = {"state": news.state, "quiet": news.quiet, "stands": news.stands, "evidence": dict(news.evidence)}
+        details = {"state": news.state, "quiet": news.quiet, "stands": news.stands, "on": news.on}
+        details["evidence"] = dict(news.evidence)
         if news.rule.clip and news.state == RAISED:
             details["clip"] = ring.request(news.rule.name, news.at_ns)
         log.alarm(news.rule.name, news.at_ns, details)
 
     tell: List[Callable[[News], None]] = [keep]
     standing = {name: last["evidence"] for name, last in last_alarms.items() if last["stands"]}
-    board = AlarmBoard(config.alarms, tell, local_time, standing, lambda: take_acknowledgements(folder))
+    on = [name for name, last in last_alarms.items() if is_on(last)]
+    board = AlarmBoard(config.alarms, tell, local_time, standing, on, lambda: take_acknowledgements(folder))
     rule = config.episodes.rule()
     name_watch = NameWatch(config, bundle.path.name, bundle.spec.classes)
     sinks: List[Sink] = [Episodes(rule, [log, board]), name_watch]
     mqtt: Optional[MqttSink] = None
     if config.mqtt:
         topics = Topics(config.mqtt.device_id, config.mqtt.discovery)
-        names = {topics.acknowledge(alarm.name): alarm.name for alarm in config.alarms}
+        names = [*standing, *(alarm.name for alarm in config.alarms)]  # one may stand without its rule
 
         def hear(topic: str, _: str) -> None:
-            if topic in names:
-                board.acknowledge(names[topic])
+            for name in names:
+                if topic == topics.acknowledge(name):
+                    board.acknowledge(name)
 
         publisher = Publisher(config.mqtt, topics, log.folder, folder / "mqtt.json", hear, changed.set)
         name = config.mqtt.name or config.mqtt.device_id

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cosmo_runtime.models.bundle import load_bundle
 from cosmo_runtime.names import UNCERTAIN
-from cosmo_runtime.runtime.cli.common import DONE, Failure, chosen_bundle, counted, say
+from cosmo_runtime.runtime.cli.common import DONE, Failure, chosen_bundle, counted, say, say_left_out
 from cosmo_runtime.runtime.cli.options import add_bundle
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.config import load_config
@@ -61,6 +61,9 @@ def run(options: argparse.Namespace) -> int:
     if not infos:
         held = ", ".join(recording.infos) or "no sensor"
         raise Failure(f"{options.file} holds {held}, and {bundle.path} knows {', '.join(spec.sensors)}")
+    say_left_out(recording, bundle.path.name, spec.sensors)
+    if recording.cut:
+        say(f"{recording.path}: was cut short, or is still being written; the table covers what is there now")
     recognizer = Recognizer(
         bundle, open_engine(bundle, settings.engine, settings.threads), settings.min_confidence, smoothing=0
     )

@@ -15,9 +15,9 @@ from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.runtime.cli.common import DONE, FAILED, Failure, version
 from cosmo_runtime.runtime.cli.options import add_home_folder
 from cosmo_runtime.runtime.cli.parser import Parser
-from cosmo_runtime.runtime.episodes.entries import ALARM, LogError, entries, is_written
+from cosmo_runtime.runtime.episodes.entries import LogError, is_written, last_alarms
 from cosmo_runtime.runtime.health.heartbeat import EVERY_S, FILE, in_words
-from cosmo_runtime.runtime.state import log_folder, state_folder
+from cosmo_runtime.runtime.state import log_folder, service_folder, state_folder
 
 _LATE_S = 2.5 * EVERY_S
 _FULL_BYTES = 2**16  # a heartbeat takes less
@@ -61,24 +61,36 @@ def _status(home: Path) -> Dict[str, Any]:
     if full or not (beats and running):
         last = "" if age_s is None else f"; its last heartbeat {_when(age_s)}"
         what = "a run is there, but has no heartbeat now" if held else "no run with --home is running"
-        status["troubles"] = [what + last]
+        status["troubles"] = [what + last + _elsewhere(home)]
         if full:
             status["troubles"] = [f"the disk of {home} is full, so that no heartbeat can be kept{last}"]
     try:
         in_use = Shelf().in_use.name
     except BundleError as error:
         in_use = f"unknown ({error})"
-    alarms = []
+    alarms: Dict[str, Dict[str, Any]] = {}
     with suppress(LogError):  # there is no log yet
-        alarms = list(entries(log_folder(home), kinds=(ALARM,)))
+        alarms = last_alarms(log_folder(home))
+    unlogged = [name for name in status.get("alarms", ()) if name not in alarms]
+    newest = list(alarms.values())[-1:]
     return {
         **status,
         "running": running,
         "well": beats and running and not full and status.get("well", False),
         "version_installed": version(),
         "bundle_in_use": in_use,
-        "last_alarm": {key: alarms[-1][key] for key in ("name", "state", "time")} if alarms else None,
+        "alarms": [name for name, entry in alarms.items() if entry["stands"]] + unlogged,
+        "last_alarm": {key: newest[0][key] for key in ("name", "state", "time")} if newest else None,
     }
+
+
+def _elsewhere(home: Path) -> str:
+    """A word on the service, whose folder is another one."""
+    with suppress(KeyError, OSError):  # this user has no name, or may not look
+        folder = service_folder()
+        if folder != home and folder.is_dir():
+            return f"; this is {home}, and the service keeps its own: --home {folder}"
+    return ""
 
 
 def _when(age_s: float) -> str:
@@ -106,6 +118,8 @@ def _words(status: Dict[str, Any]) -> list[str]:
         if "memory_bytes" in status:  # the heartbeat of an earlier version has none
             lines.append(_memory(status))
         lines.append(f"disk: {status['disk_free_bytes'] / 1e9:.1f} GB free ({status['disk_free_share']:.0%})")
+    if status["alarms"]:
+        lines.append(f"alarms that nobody has acknowledged: {', '.join(status['alarms'])}")
     if status["last_alarm"]:
         lines.append("last alarm: {name} {state} at {time}".format(**status["last_alarm"]))
     lines.append(f"installed: version {status['version_installed']}; bundle in use: {status['bundle_in_use']}")

@@ -71,6 +71,21 @@ def entries(
         yield as_json(*row)
 
 
+def last_alarms(folder: Path) -> Dict[str, Dict[str, Any]]:
+    """The last entry of each alarm, by name, in the order in which they came. The clock may have been set back since.
+
+    Raises:
+        LogError: there is no log, or it cannot be read.
+    """
+    with closing(read_database(folder)) as base:
+        try:
+            query = f"SELECT id, {COLUMNS} FROM entries WHERE id IN (SELECT MAX(id) FROM entries WHERE kind = ?"
+            last = [as_json(*row) for row in base.execute(f"{query} GROUP BY name) ORDER BY id", (ALARM,))]
+        except sqlite3.Error as error:
+            raise _unreadable(folder / DATABASE, error) from error
+    return {entry["name"]: entry for entry in last}
+
+
 def span_ns(folder: Path) -> Optional[Tuple[int, int]]:
     """The wall times of a log's begin and end; None if it holds no episode.
 

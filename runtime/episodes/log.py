@@ -22,7 +22,7 @@ import sqlite3
 import time
 import uuid
 from collections import deque
-from contextlib import closing, suppress
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Callable, Deque, Dict, NamedTuple, Optional, Tuple
@@ -38,9 +38,9 @@ from cosmo_runtime.runtime.episodes.entries import (
     LogError,
     as_json,
     count_on,
+    last_alarms,
     local,
     open_database,
-    read_database,
 )
 from cosmo_runtime.runtime.episodes.listener import Listener
 from cosmo_runtime.runtime.episodes.rule import Episode
@@ -141,11 +141,9 @@ class EpisodeLog(Listener):
 
     def last_alarms(self) -> Dict[str, Dict[str, Any]]:
         """The last entry of each alarm, by name."""
-        query = "SELECT name, details, MAX(id) FROM entries WHERE kind = ? GROUP BY name"
         try:
-            with closing(read_database(self.folder)) as base:
-                return {name: json.loads(details) for name, details, _ in base.execute(query, (ALARM,))}
-        except (LogError, sqlite3.Error):
+            return last_alarms(self.folder)
+        except LogError:
             return {}
 
     def now(self, episode: Episode) -> None:

@@ -22,11 +22,9 @@ class MqttConfig(BaseModel):
     password_file: Optional[ConfigPath] = Field(None, description="its first line is the password")
     tls: bool = Field(False, description="encrypt, and check the broker's certificate")
     ca_file: Optional[ConfigPath] = Field(None, description="certificates to check it by; the system's when absent")
-    device: Optional[str] = Field(
-        None, pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="part of every topic; from the host's name when absent"
-    )
+    device: Optional[str] = Field(None, description="part of every topic; from the host's name when absent")
     name: Optional[str] = Field(None, min_length=1, description="what people call the device")
-    discovery: str = Field("homeassistant", pattern=r"^[^+#\s]+$", description="Home Assistant's prefix")
+    discovery: str = Field("homeassistant", description="Home Assistant's prefix")
 
     @field_validator("host")
     @classmethod
@@ -35,6 +33,23 @@ class MqttConfig(BaseModel):
         if re.search(r"[/\s]|^[^:]*:\d+$", host):  # an IPv6 address has more colons than one
             raise ValueError(f"{host!r}: expected the name or address alone; the port has a key of its own")
         return host
+
+    @field_validator("device")
+    @classmethod
+    def _is_part_of_topics(cls, device: Optional[str]) -> Optional[str]:
+        if device is not None and not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", device):
+            raise ValueError(
+                f"{device!r}: use small letters from a to z, digits, - and _, at most 64 in all, and begin with a "
+                "letter or a digit; `name` is for people"
+            )
+        return device
+
+    @field_validator("discovery")
+    @classmethod
+    def _begins_topics(cls, discovery: str) -> str:
+        if not re.fullmatch(r"[^+#\s]+", discovery):
+            raise ValueError(f"{discovery!r}: expected the beginning of a topic, without +, # and spaces")
+        return discovery
 
     @model_validator(mode="after")
     def _nothing_is_ignored(self) -> MqttConfig:

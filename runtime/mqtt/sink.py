@@ -7,7 +7,7 @@ import logging
 from datetime import datetime
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
-from cosmo_runtime.runtime.alarms.board import News
+from cosmo_runtime.runtime.alarms.board import News, is_on
 from cosmo_runtime.runtime.episodes.rule import Episode
 from cosmo_runtime.runtime.mqtt.publisher import Publisher
 from cosmo_runtime.runtime.mqtt.topics import Device, Topics
@@ -52,7 +52,7 @@ class MqttSink(Sink):
         self._corrected_ms: Mapping[str, float] = {}
         for rule in device.alarms:
             last = last_alarms.get(rule.name, {})
-            self._alarm(rule.name, bool(last.get("stands")) and not last.get("quiet"), last.get("evidence", {}))
+            self._alarm(rule.name, is_on(last), last.get("evidence", {}))
 
     @property
     def trouble(self) -> str:
@@ -82,7 +82,7 @@ class MqttSink(Sink):
 
     def alarm(self, news: News) -> None:
         """Publishes a change of an alarm. The log has it already."""
-        self._alarm(news.rule.name, news.stands and not news.quiet, news.evidence)
+        self._alarm(news.rule.name, news.on, news.evidence)
         self._publisher.look()
 
     def health(self, message: str) -> None:
@@ -93,8 +93,8 @@ class MqttSink(Sink):
         """Disconnects from the broker."""
         self._publisher.close()
 
-    def _alarm(self, name: str, stands: bool, evidence: Mapping[str, Any]) -> None:
-        self._publisher.state(self._topics.alarm(name), json.dumps({"state": "ON" if stands else "OFF", **evidence}))
+    def _alarm(self, name: str, on: bool, evidence: Mapping[str, Any]) -> None:
+        self._publisher.state(self._topics.alarm(name), json.dumps({"state": "ON" if on else "OFF", **evidence}))
 
     def _tell(self, sensors: Mapping[str, str], reason: str = "") -> None:
         now, before = self._current(), self._published

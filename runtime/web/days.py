@@ -13,9 +13,10 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from aiohttp import web
 
+from cosmo_runtime.runtime.alarms.board import REPEATED
 from cosmo_runtime.runtime.config import EpisodesConfig
 from cosmo_runtime.runtime.episodes.days import ahead_of_utc, bounds_ns, minutes_by_day, wall_ns
-from cosmo_runtime.runtime.episodes.entries import ALARM, EPISODE, LogError, NoLog, entries, span_ns
+from cosmo_runtime.runtime.episodes.entries import ALARM, EPISODE, LogError, NoLog, entries, last_alarms, span_ns
 from cosmo_runtime.runtime.episodes.predicted import PredictedDays
 from cosmo_runtime.runtime.state import acknowledge, log_folder
 from cosmo_runtime.runtime.web.guard import Refused
@@ -84,11 +85,13 @@ def _told(folder: Path, day: date, predicted: PredictedDays) -> Dict[str, Any]:
     first_ns = bounds_ns(day - timedelta(days=_WEEK - 1))[0]
     week: List[Dict[str, Any]] = []
     alarms: List[Dict[str, Any]] = []
+    standing: List[Dict[str, Any]] = []
     logged: Optional[Tuple[int, int]] = None
     log, problem = True, ""
     try:
         week = list(entries(folder, first_ns, end_ns, kinds=(EPISODE,)))
         alarms = list(entries(folder, start_ns, end_ns, kinds=(ALARM,)))
+        standing = [last for last in last_alarms(folder).values() if last.get("stands")]
         logged = span_ns(folder)
     except NoLog:
         log = False
@@ -108,7 +111,7 @@ def _told(folder: Path, day: date, predicted: PredictedDays) -> Dict[str, Any]:
     }
     shown = [
         {"at_ms": wall_ns(entry["time"]) / 1e6, "name": entry["name"], "state": entry.get("state")}
-        for entry in alarms[-_MOST_ALARMS:]
+        for entry in [entry for entry in alarms if entry.get("state") != REPEATED][-_MOST_ALARMS:]
     ]
     return {
         "day": day.isoformat(),
@@ -118,6 +121,7 @@ def _told(folder: Path, day: date, predicted: PredictedDays) -> Dict[str, Any]:
         "episodes": episodes,
         "minutes": minutes,
         "alarms": shown,
+        "standing": [{"name": last["name"], "since": last["evidence"]["since"]} for last in standing],
         "log": log,
         "problem": problem,
         "predicted": bool(week) and not of_log,

@@ -98,6 +98,25 @@ def test_the_wrong_brackets_are_told(tmp_path: Path, text: str, told: str) -> No
         _load(tmp_path, text)
 
 
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        (
+            "name = 'Fäll'\nactivity = 'fall'",
+            "[[alarms]] number 2: name: 'Fäll': use small letters from a to z, digits",
+        ),
+        ("name = 'fall'\nactivity = 'fall'\nquiet = '22'", "[[alarms]] number 2: quiet: '22': expected hours such as"),
+        ("name = 'fall'", "[[alarms]] number 2: say one of activity, nothing_but and no_data"),
+        ("activity = 'fall'", "[[alarms]] number 2: name: is missing"),
+        ("name = 'fall'\nactivity = 'fall'\nheld = 1", "[[alarms]] number 2: held: no such key"),
+    ],
+)
+def test_what_is_wrong_with_an_alarm_is_told_in_words(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _load(tmp_path, f"[[alarms]]\nname = 'first'\nno_data = true\n[[alarms]]\n{text}\n")
+    assert str(caught.value).startswith(f"{tmp_path}/rig.toml: {told}")
+
+
 def test_a_file_of_an_editor_that_marks_utf_8_is_read(tmp_path: Path) -> None:
     (tmp_path / "rig.toml").write_text('[imu]\nport = "/dev/ttyUSB3"\n', encoding="utf-8-sig")
     assert load_config(tmp_path / "rig.toml").imu.port == "/dev/ttyUSB3"
@@ -144,6 +163,20 @@ def test_the_sections_of_the_example_that_are_off_have_every_key_and_could_be_us
     assert set().union(*(rule.model_fields_set for rule in config.alarms)) == set(AlarmRule.model_fields)
     assert config.mqtt
     assert config.mqtt.model_fields_set == set(MqttConfig.model_fields)
+
+
+@pytest.mark.parametrize(
+    "keys, told",
+    [
+        ("device = 'Küche'", "device: 'Küche': use small letters from a to z, digits, - and _"),
+        ("device = 'flat/1'", "device: 'flat/1': use small letters"),
+        ("discovery = 'home/#'", "discovery: 'home/#': expected the beginning of a topic"),
+        ("discovery = ''", "discovery: '': expected the beginning of a topic"),
+    ],
+)
+def test_what_cannot_be_in_a_topic_is_told_in_words(tmp_path: Path, keys: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"rig.toml: mqtt.{told}")):
+        _load(tmp_path, f"[mqtt]\nhost = 'box'\n{keys}\n")
 
 
 @pytest.mark.parametrize(

@@ -75,12 +75,20 @@ export async function show(main) {
     draw();
     fillSums();
     fillWeek();
-    alarms.hidden = !told.alarms.length;
-    alarms.replaceChildren(h("h2", {}, "Alarms"), ...told.alarms.map(({ at_ms, name, state }) =>
-      h("div", { class: "row shelved" }, h("strong", {}, name), h("span", { class: "number" }, timeOf(told, at_ms)), h("span", { class: `chip ${state === "raised" ? "bad" : "plain"}` }, state ?? ""), h("button", { class: "push", onclick: () => attempt(async () => {
-        await post("/api/days/acknowledge", { name });
-        notice("The run is told that you have seen it.");
-      }) }, "Seen"))));
+    alarms.hidden = !told.alarms.length && !told.standing.length;
+    alarms.replaceChildren(h("h2", {}, "Alarms"), ...told.standing.map(standingAlarm), ...told.alarms.map(({ at_ms, name, state }) =>
+      h("div", { class: "row shelved" }, h("strong", {}, name), h("span", { class: "number" }, timeOf(told, at_ms)), h("span", { class: "chip plain" }, state ?? ""))));
+  };
+
+  /** An alarm that nobody has acknowledged, on whichever day it was raised. */
+  const standingAlarm = ({ name, since }) => {
+    const seen = h("button", { class: "push", onclick: () => attempt(async () => {
+      await post("/api/days/acknowledge", { name });
+      seen.disabled = true;
+      notice("The run is told that you have seen it.");
+    }) }, "Seen");
+    const when = `since ${dateText(since.slice(0, 10), { day: "numeric", month: "short" })}, ${since.slice(11, 16)}`;
+    return h("div", { class: "row shelved" }, h("strong", {}, name), h("span", { class: "number" }, when), h("span", { class: "chip bad" }, "nobody has seen it"), seen);
   };
 
   const showZone = () => {

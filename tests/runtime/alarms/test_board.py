@@ -108,6 +108,32 @@ def test_one_that_stands_only_while_it_lasts_is_over_by_itself() -> None:
     assert not home.news[-1].stands
 
 
+def test_quiet_hours_do_not_take_back_an_alarm_that_was_told_before() -> None:
+    home = Home(_fall(quiet="00:01-07:00"))
+    home.does("fall", 50, 70)
+    home.does("walk", 70, 75)
+    home.does("fall", 75, 80)
+    home.does("walk", 80, 85)
+    assert [(news.state, news.quiet, news.on) for news in home.news] == [
+        ("raised", False, True),
+        ("over", True, True),
+        ("raised", True, True),
+        ("over", True, True),
+    ]
+    home.board.acknowledge("fall")
+    home.does("walk", 80, 90, seen_s=85)
+    assert (home.news[-1].state, home.news[-1].on) == ("acknowledged", False)
+    home.does("fall", 90, 95)
+    assert (home.news[-1].state, home.news[-1].on) == ("raised", False)
+
+
+def test_an_alarm_of_an_earlier_run_that_was_on_stays_on_in_quiet_hours() -> None:
+    left = {"fall": {"activity": "fall", "seconds": 2.0}}
+    home = Home(_fall(quiet="00:00-07:00"), standing=left, on=["fall"])
+    home.does("fall", 0, 5)
+    assert [(news.state, news.on) for news in home.news] == [("raised", True)]
+
+
 def test_in_quiet_hours_it_is_kept_and_told_when_they_are_over() -> None:
     home = Home(_fall(quiet="23:00-00:01"))
     home.does("fall", 0, 20)

@@ -122,10 +122,34 @@ def test_ticks_alone_end_a_clip_and_let_old_events_go(
 
 def test_another_alarm_makes_the_clip_longer(tmp_path: Path, infos: Dict[str, SensorInfo], stream: List[Event]) -> None:
     ring = _ring(tmp_path, infos, before_s=5, after_s=10)
-    first, _ = _play(ring, stream, {50.0: "fall", 57.0: "lies"})
+    first, second = _play(ring, stream, {50.0: "fall", 57.0: "lies"})
+    assert first == second == "fall-20261128-000050.mcap"
     recording = _end(ring, tmp_path / "clips" / first, 120)
     assert _spans_s(recording) == pytest.approx(22, abs=0.2)
     assert len(list((tmp_path / "clips").iterdir())) == 1
+
+
+def test_an_alarm_soon_after_a_clip_has_one_with_all_from_before_it(
+    tmp_path: Path, infos: Dict[str, SensorInfo], stream: List[Event]
+) -> None:
+    ring = _ring(tmp_path, infos, before_s=20, after_s=10)
+    soon = next(n for n, e in enumerate(stream) if isinstance(e, Sample) and e.arrival_ns > 62 * _S)
+    (first,) = _play(ring, stream[:soon], {50.0: "fall"})
+    _end(ring, tmp_path / "clips" / first, 62)
+    (second,) = _play(ring, stream[soon:], {65.0: "lies"})
+    _end(ring, tmp_path / "clips" / second, 120)
+    for name, begin_s, end_s in ((first, 30, 60), (second, 45, 75)):
+        kept = [e for e in Recording(tmp_path / "clips" / name).events() if isinstance(e, Sample)]
+        expected = [e for e in stream if isinstance(e, Sample) and begin_s * _S <= e.arrival_ns <= end_s * _S]
+        assert [(e.sensor, e.stamp_ns) for e in kept] == [(e.sensor, e.stamp_ns) for e in expected]
+
+
+def test_two_alarms_at_once_are_in_one_clip(tmp_path: Path, infos: Dict[str, SensorInfo], stream: List[Event]) -> None:
+    ring = _ring(tmp_path, infos, before_s=5, after_s=10)
+    names = {ring.request("fall", 0), ring.request("lies", 0)}
+    _play(ring, stream[:300], {})
+    ring.close()
+    assert names == {path.name for path in (tmp_path / "clips").iterdir()}
 
 
 def test_a_run_that_ends_keeps_the_clip_so_far(

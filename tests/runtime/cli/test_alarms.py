@@ -8,6 +8,8 @@ import pytest
 
 from cosmo_runtime.models.bundle import Bundle
 from cosmo_runtime.runtime.cli.home import _unknown_zone
+from cosmo_runtime.runtime.episodes.log import EpisodeLog
+from cosmo_runtime.runtime.state import log_folder
 from cosmo_runtime.sensors.events import Sample
 from cosmo_runtime.sensors.recording import Recording, RecordingWriter
 from cosmo_runtime.sensors.sensor import SensorInfo
@@ -83,6 +85,19 @@ def test_an_alarm_that_stands_is_acknowledged_and_the_next_run_takes_it(
     states = [alarm["state"] for alarm in replayed(record(100)) if alarm["name"] == "any"]
     assert "acknowledged" in states
     assert not list((tmp_path / "home" / "acknowledged").iterdir())
+
+
+def test_the_last_entry_counts_though_an_earlier_run_had_a_clock_that_was_ahead(cosmo: Run, tmp_path: Path) -> None:
+    for ahead_ns, told in ((10**18, "acknowledged"), (0, "raised")):
+        log = EpisodeLog(log_folder(tmp_path), lambda _, ahead_ns=ahead_ns: 1_800_000_000 * 10**9 + ahead_ns)  # type: ignore[misc]
+        evidence = {"activity": "fall", "seconds": 1.0}
+        stands = told == "raised"
+        log.alarm("fall", 0, {"state": told, "quiet": False, "stands": stands, "on": stands, "evidence": evidence})
+        log.close()
+    assert cosmo("alarms", "--home", tmp_path, "--acknowledge", "fall").code == 0
+    status = json.loads(cosmo("status", "--home", tmp_path, "--json").out)
+    assert (status["alarms"], status["last_alarm"]["state"]) == (["fall"], "raised")
+    assert "alarms that nobody has acknowledged: fall\n" in cosmo("status", "--home", tmp_path).out
 
 
 def test_people_read_a_table(cosmo: Run, replayed: Run, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Dict, List
@@ -63,6 +64,22 @@ def test_a_recording_of_other_sensors_than_the_models_is_told(
     done = cosmo("evaluate", tmp_path / "a.mcap", "--bundle", tiny_bundle.path)
     assert done.code == 1
     assert "a.mcap has none of the sensors of tiny, imu, depth, radar; it has wrist" in done.err
+
+
+def test_a_sensor_that_the_model_does_not_know_is_told(
+    cosmo: Run, tiny_bundle: Bundle, tmp_path: Path, infos: Dict[str, SensorInfo], samples: Samples
+) -> None:
+    rig = {"imu": infos["imu"], "thigh": SensorInfo("thigh", "none", 100, kind="imu")}
+    with RecordingWriter(tmp_path / "a.mcap", rig) as writer:
+        for sample in samples("imu", 0, 10):
+            while writer.queued > 100:  # it drops what comes too fast
+                time.sleep(0.001)
+            writer.write(sample)
+            writer.write(replace(sample, sensor="thigh"))
+    (tmp_path / "a.csv").write_text("start,end,activity\n1,4,walk\n5,8,wave\n")
+    done = cosmo("evaluate", tmp_path / "a.mcap", "--bundle", tiny_bundle.path)
+    assert done.code == 0, done.err
+    assert "a.mcap: thigh left out: tiny knows no such sensor. It knows imu, depth, radar\n" in done.err
 
 
 def test_people_read_tables(cosmo: Run, tiny_bundle: Bundle, folder: Path) -> None:

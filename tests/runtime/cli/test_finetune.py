@@ -6,9 +6,12 @@ import csv
 import json
 import os
 import subprocess
+import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, List
+from unittest import mock
 
 import pytest
 
@@ -19,6 +22,9 @@ from cosmo_runtime.models.bundle import Bundle, load_bundle
 from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.runtime.engines.onnxruntime import EngineError
 from cosmo_runtime.runtime.labels.table import labels_beside
+from cosmo_runtime.sensors.events import Sample
+from cosmo_runtime.sensors.recording import Recording, RecordingWriter
+from cosmo_runtime.sensors.sensor import SensorInfo
 from cosmo_runtime.training.adapt import finetune, learn
 from cosmo_runtime.training.adapt.gain import MAY_LOSE, Comparison
 from cosmo_runtime.training.datasets import recording
@@ -164,6 +170,24 @@ def test_the_base_s_spelling_of_a_name_is_taken(
     assert done.code == 0, done.err
     assert load_bundle(tmp_path / "mine").spec.classes == ("still", "slow", "fast", "shake")
     assert "'Slow' is taken for 'slow'" in done.err
+
+
+def test_a_sensor_that_the_base_does_not_know_is_told(
+    cosmo: Run, base: Bundle, labels: Path, tmp_path: Path, brief_training: None
+) -> None:
+    recorded = Recording(labels.with_suffix(".mcap"))
+    infos = {**recorded.infos, "thigh": SensorInfo("thigh", "made up", 20, kind="imu")}
+    with mock.patch.object(RecordingWriter, "_add_clock"), RecordingWriter(tmp_path / "two.mcap", infos) as writer:
+        for event in recorded.events():
+            while writer.queued > 100:  # it drops what comes too fast
+                time.sleep(0.001)
+            writer.write(event)
+            if isinstance(event, Sample) and event.sensor == "imu":
+                writer.write(replace(event, sensor="thigh"))
+    (tmp_path / "two.csv").write_text("".join(labels.read_text().splitlines(keepends=True)[1:]))
+    done = cosmo("finetune", "--labels", tmp_path / "two.csv", "--bundle", base.path, "--delete-after")
+    assert done.code == 0, done.err
+    assert "two.mcap: thigh left out: swaying knows no such sensor. It knows imu, depth, radar\n" in done.err
 
 
 def test_an_output_that_cannot_be_written_is_found_out_before_anything_is_learned(

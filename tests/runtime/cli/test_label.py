@@ -55,6 +55,26 @@ def test_a_table_is_written_beside_the_recording_for_a_person_to_correct(
         assert abs(float(end) - true_end_s) < 0.4
 
 
+def test_a_recording_that_goes_on_is_told_and_so_is_a_sensor_that_the_model_does_not_know(
+    cosmo: Run, tmp_path: Path, infos: Dict[str, SensorInfo], tiny_bundle: Any
+) -> None:
+    rng, began_ns = np.random.default_rng(1), time.monotonic_ns()
+    rig = {"imu": infos["imu"], "thigh": SensorInfo("thigh", "none", 100, kind="imu")}
+    with RecordingWriter(tmp_path / "now.mcap", rig) as writer:
+        for number in range(1000):
+            stamp_ns = began_ns + number * 10_000_000
+            while writer.queued > 100:  # it drops what comes too fast
+                time.sleep(0.001)
+            for name in rig:
+                writer.write(Sample(name, stamp_ns, stamp_ns, rng.normal(0, 3, 9).astype(np.float32)))
+        while writer.path.stat().st_size < 50_000:
+            time.sleep(0.05)
+        done = cosmo("label", tmp_path / "now.mcap", "--bundle", tiny_bundle.path)
+    assert done.code == 0, done.err
+    assert "now.mcap: was cut short, or is still being written; the table covers what is there now\n" in done.err
+    assert "now.mcap: thigh left out: tiny knows no such sensor" in done.err
+
+
 def test_a_person_who_names_what_the_model_does_not_know_has_labels_to_learn_from(
     cosmo: Run, recording: Path, tiny_bundle: Any, tmp_path: Path
 ) -> None:

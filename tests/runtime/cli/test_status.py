@@ -13,6 +13,7 @@ from typing import Any, Callable, Iterator
 import pytest
 
 from cosmo_runtime.models.bundle import Bundle
+from cosmo_runtime.runtime import state
 from cosmo_runtime.runtime.health.heartbeat import Heartbeat
 from cosmo_runtime.runtime.health.vitals import Trouble, Vitals
 from tests.runtime.health.test_vitals import infos, outcome
@@ -94,6 +95,17 @@ def test_without_a_run_it_says_so_and_fails(cosmo: Run, tmp_path: Path) -> None:
     assert (done.code, told["running"], told["well"]) == (1, False, False)
     assert told["troubles"] == ["no run with --home is running"]
     assert told["bundle_in_use"] == "everyday"
+
+
+def test_where_there_is_a_service_its_folder_is_named(
+    cosmo: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "_OF_SERVICES", tmp_path)
+    assert "service" not in cosmo("status", "--home", tmp_path / "home").out
+    state.service_folder().mkdir()
+    told = cosmo("status", "--home", tmp_path / "home").out.splitlines()[0]
+    assert told.endswith(f"; this is {tmp_path}/home, and the service keeps its own: --home {state.service_folder()}")
+    assert "keeps its own" not in cosmo("status", "--home", state.service_folder()).out
 
 
 def test_a_run_is_shown_while_it_runs_and_missed_when_its_heart_stands_still(

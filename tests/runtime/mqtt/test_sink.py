@@ -100,6 +100,21 @@ def test_an_alarm_is_on_until_the_home_acknowledges_it_also_across_a_restart(
     home.wait_for(lambda: "acknowledged" in told())
 
 
+def test_the_home_acknowledges_an_alarm_whose_rule_is_gone(
+    start: Any, broker: Any, make_home: Any, tmp_path: Path
+) -> None:
+    home, alarm, config = make_home(broker), "cosmo/cosmo-test/alarm/any", tmp_path / "cosmo.toml"
+    process = start()
+    home.wait_for(lambda: any(_json(payload)["state"] == "ON" for payload in home.payloads(alarm)), 60)
+    process.terminate()
+    assert process.wait(60) == 0
+    config.write_text(config.read_text().replace('name = "any"', 'name = "another"'))
+    start()
+    home.wait_for(lambda: home.payloads("cosmo/cosmo-test/availability")[-1] == "online", 60)
+    home.say(f"{alarm}/acknowledge", "PRESS")
+    home.wait_for(lambda: _json(home.payloads(alarm)[-1])["state"] == "OFF", 60)
+
+
 @pytest.mark.slow
 def test_a_broker_that_is_never_there_makes_a_run_ill(start: Any, broker: Any, tmp_path: Path) -> None:
     broker.kill()

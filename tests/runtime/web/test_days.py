@@ -57,6 +57,28 @@ def test_a_day_is_told_with_its_episodes_alarms_and_durations(home: Path) -> Non
     assert [(alarm["name"], alarm["state"]) for alarm in told["alarms"]] == [("fall", "raised")]
 
 
+def test_an_alarm_that_stands_is_told_on_every_day_however_often_another_is_repeated(home: Path) -> None:
+    log = EpisodeLog(log_folder(home), lambda _: round(datetime(2026, 3, 4, 12).timestamp()) * NS)
+    for name, state, stands in [("fall", "raised", True), ("up", "raised", True), ("up", "over", False)]:
+        log.alarm(name, 0, {"state": state, "stands": stands, "evidence": {"since": "2026-03-04T11:59:58.000+00:00"}})
+    for _ in range(60):
+        evidence = {"since": "2026-03-04T11:59:58.000+00:00"}
+        log.alarm("fall", NS, {"state": "repeated", "stands": True, "evidence": evidence})
+    log.close()
+
+    async def story(client: TestClient) -> Any:
+        return [await (await client.get(f"/api/days?day=2026-03-0{day}")).json() for day in (4, 5)]
+
+    on_that_day, later = _ask(home, story)
+    assert [(alarm["name"], alarm["state"]) for alarm in on_that_day["alarms"]] == [
+        ("fall", "raised"),
+        ("up", "raised"),
+        ("up", "over"),
+    ]
+    assert later["alarms"] == []
+    assert on_that_day["standing"] == later["standing"] == [{"name": "fall", "since": "2026-03-04T11:59:58.000+00:00"}]
+
+
 def test_the_days_before_are_told_only_in_sum(home: Path) -> None:
     async def story(client: TestClient) -> Any:
         return await (await client.get("/api/days?day=2026-03-05")).json()
