@@ -201,7 +201,7 @@ def recognise(
     """Recognises live what a person does.
 
     Args:
-        sensors: names of the sensors.
+        sensors: names of the sensors, or one text that lists them with commas.
         emulate: the motion of an emulated rig, for example ``person``. By default the sensors are real.
         model: a model, its name or its folder. By default the one in use; for a simulated person the one that knows it.
         config: a ``cosmo.toml``. Only its sensors are used: how it answers is the model's own.
@@ -217,7 +217,8 @@ def recognise(
     """
     if seconds is not None and not 0 < seconds < math.inf:
         raise ValueError(f"seconds={seconds}: expected a number above 0, or None to recognise until you stop")
-    return _recognised(sensors, emulate, model, config, seconds)
+    named = [name.strip() for name in sensors.split(",")] if isinstance(sensors, str) else sensors
+    return _recognised(named, emulate, model, config, seconds)
 
 
 def _recognised(

@@ -12,6 +12,8 @@ from cosmo_runtime.models.activity_names import folded
 from cosmo_runtime.names import GAP, NOBODY, UNCERTAIN
 from cosmo_runtime.runtime.episodes.rule import Episode
 
+_WEEK_S = 7 * 86_400.0  # more is a mistake in the unit
+
 
 class AlarmRule(BaseModel):
     """The rule of an alarm: an activity lasts, nothing else was done for long, or there was no data for long."""
@@ -24,7 +26,7 @@ class AlarmRule(BaseModel):
         None, min_length=1, description="raised when only these were done; nobody, uncertain and gap do not count"
     )
     no_data: bool = Field(False, description="raised while there are no windows")
-    held_s: float = Field(0.0, ge=0, description="how long it must last")
+    held_s: float = Field(0.0, ge=0, le=_WEEK_S, description="how long it must last")
     repeat_s: Optional[float] = Field(None, gt=0, description="how often it is repeated until it is acknowledged")
     quiet: Optional[str] = Field(None, description="hours without notification, local time: 22:00-07:00")
     until: Optional[Literal["acknowledged", "over"]] = Field(

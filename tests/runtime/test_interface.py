@@ -61,6 +61,8 @@ def test_a_recording_without_a_sensor_of_the_model_has_no_windows_in_words(tmp_p
 def test_a_sensor_that_the_model_does_not_know_is_refused() -> None:
     with pytest.raises(ValueError, match="the model person knows no sensor wrist; it knows imu, depth, radar"):
         next(cosmo.recognise(["wrist"], emulate="person", model="person"))
+    with pytest.raises(ValueError, match="the model person knows no sensor wrist; it knows"):
+        next(cosmo.recognise("imu, wrist", emulate="person", model="person"))
 
 
 @pytest.mark.slow

@@ -30,7 +30,9 @@ def test_a_new_page_ends_with_its_commands() -> None:
 
 
 def test_commands_name_no_folder_of_this_machine() -> None:
-    command = "python tools/train_everyday.py --data utd --only simulated --mocap clips/motions --cache my/cache --out here/x"
+    command = (
+        "python tools/train_everyday.py --data utd --only simulated --mocap clips/motions --cache my/cache --out here/x"
+    )
     bundle = replace(load_bundle(SHIPPED_BUNDLE), path=Path("zero-shot-mocap-0"), provenance={"command": command})
     assert everyday._anywhere(bundle) == (
         "python tools/train_everyday.py --data PATH/utd-mhad --only simulated --mocap PATH/deepmimic/data/motions "

@@ -36,6 +36,7 @@ def test_quiet_hours_of_one_day() -> None:
         {"name": "fall", "activity": "fall", "quiet": "22:00-22:00"},
         {"name": "fall", "nothing_but": []},
         {"name": "fall", "activity": "fall", "held_s": -1},
+        {"name": "fall", "activity": "fall", "held_s": 10_800_000},
         {"name": "fall", "activity": "fall", "hold": 2},
     ],
 )
