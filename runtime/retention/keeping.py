@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Optional
 
-from cosmo_runtime.runtime.labels.table import tables_of
+from cosmo_runtime.runtime.labels.table import is_of_one_recording, tables_of
 from cosmo_runtime.runtime.retention.expiry import parse_lifetime
 from cosmo_runtime.sensors.recording.segments import segments_of
 
@@ -113,5 +113,5 @@ def _leave_nothing_of(folder: Path) -> None:
     if not segments_of(folder):
         with suppress(OSError):  # somebody put something else into it, or it is gone
             folder.rmdir()
-        for table in tables_of(folder):
+        for table in filter(is_of_one_recording, tables_of(folder)):
             table.unlink()

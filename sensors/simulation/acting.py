@@ -7,7 +7,7 @@ reach, how deep people sink and how fast they step was set by skeletons of real 
 
 from __future__ import annotations
 
-from typing import Dict, Tuple
+from typing import Callable, Dict, Tuple
 
 import numpy as np
 
@@ -51,6 +51,11 @@ from cosmo_runtime.sensors.simulation.habits import (
     wave_low,
 )
 
+Phase = Callable[[np.ndarray], np.ndarray]
+"""From times to a phase in radians."""
+Swing = Tuple[float, float]
+"""The middle of an angle, and how far it swings; radians."""
+
 
 def act(way: Way) -> Way:
     """The way, begun and ended standing with hanging arms. The act is over a little before its time is."""
@@ -77,22 +82,7 @@ def wave_high(scene: Scene) -> Move:
     flex, abduct, elbow = scene.rng.uniform(0.3, 1.9), scene.rng.uniform(0.1, 1.1), scene.rng.uniform(0.8, 2.1)
     from_elbow, from_shoulder = scene.rng.uniform(0.1, 0.6), scene.rng.uniform(0.05, 0.4)
     turn, sway = scene.rng.uniform(-1.4, 0.2), scene.rng.uniform(0.1, 0.6)
-
-    def move(t: np.ndarray) -> np.ndarray:
-        motion = standing(t, scene.place)
-        beat = np.sin(phase_of(t))
-        arm(
-            motion,
-            scene.side,
-            flex=flex,
-            abduct=abduct + from_shoulder * beat,
-            elbow=elbow + from_elbow * beat,
-            turn=turn + sway * beat,
-        )
-        motion[:, channel(HAND[scene.side], ABDUCT)] = 0.25 * np.sin(phase_of(t) - 0.6)
-        return motion
-
-    return move
+    return _waving(scene, phase_of, flex, (abduct, from_shoulder), (elbow, from_elbow), (turn, sway))
 
 
 def wave_across(scene: Scene) -> Move:
@@ -101,18 +91,17 @@ def wave_across(scene: Scene) -> Move:
     flex, elbow = scene.rng.uniform(1.4, 2.2), scene.rng.uniform(0.5, 1.4)
     aside, sway = scene.rng.uniform(-0.15, 0.35), scene.rng.uniform(0.15, 0.45)
     forearm, turn = scene.rng.uniform(0.0, 0.4), scene.rng.uniform(-0.8, 0.2)
+    return _waving(scene, phase_of, flex, (aside, sway), (elbow, 0.1), (turn, -forearm))
+
+
+def _waving(scene: Scene, phase_of: Phase, flex: float, abduct: Swing, elbow: Swing, turn: Swing) -> Move:
+    """An arm that is held up, its angles swinging about a middle, each by its own amount."""
 
     def move(t: np.ndarray) -> np.ndarray:
         motion = standing(t, scene.place)
         beat = np.sin(phase_of(t))
-        arm(
-            motion,
-            scene.side,
-            flex=flex,
-            abduct=aside + sway * beat,
-            elbow=elbow + 0.1 * beat,
-            turn=turn - forearm * beat,
-        )
+        angles = [middle + swing * beat for middle, swing in (abduct, elbow, turn)]
+        arm(motion, scene.side, flex, *angles)
         motion[:, channel(HAND[scene.side], ABDUCT)] = 0.25 * np.sin(phase_of(t) - 0.6)
         return motion
 

@@ -79,3 +79,19 @@ def test_labelled_ones_go_last_and_only_after_a_warning(tmp_path: Path, caplog: 
     keeper(new[-1])
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "run.csv").exists()
+
+
+@pytest.mark.parametrize("columns, goes", [("start,end,activity", True), ("session,start,end,activity", False)])
+def test_its_tables_go_with_the_last_segment_but_none_of_several_recordings(
+    tmp_path: Path, columns: str, goes: bool
+) -> None:
+    _segments(tmp_path / "run", 1, 20)
+    (writing,) = _segments(tmp_path / "run-2", 1, 10)
+    tables = [tmp_path / "run.csv", tmp_path / "run-prompted.csv"]
+    for table in tables:
+        table.write_text(f"{columns}\n")
+    keeper = Keeper(tmp_path / "run", Keep(bytes=1))
+    keeper(writing)  # warns
+    keeper(writing)
+    assert not (tmp_path / "run").exists()
+    assert [table.exists() for table in tables] == [not goes, not goes]
