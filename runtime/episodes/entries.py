@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
-import logging
 import sqlite3
-import time
 from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,21 +16,6 @@ EPISODE, ALARM, CLOCK = "episode", "alarm", "clock"
 
 COLUMNS = "kind, name, run, start_ns, end_ns, wall_start_ns, wall_end_ns, details"
 PRESENT_COLUMNS = COLUMNS[len("kind, ") :]
-_SCHEMA = """
-BEGIN;
-CREATE TABLE IF NOT EXISTS entries (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, name TEXT NOT NULL, run TEXT NOT NULL,
-    start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL,
-    wall_start_ns INTEGER NOT NULL, wall_end_ns INTEGER NOT NULL, details TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS by_end ON entries (wall_end_ns);
-CREATE TABLE IF NOT EXISTS present (
-    one INTEGER PRIMARY KEY CHECK (one = 1), name TEXT NOT NULL, run TEXT NOT NULL,
-    start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL,
-    wall_start_ns INTEGER NOT NULL, wall_end_ns INTEGER NOT NULL, details TEXT NOT NULL);
-COMMIT;
-"""
-
-_log = logging.getLogger(__name__)
 
 
 class LogError(Exception):
@@ -191,38 +174,6 @@ def _unreadable(path: Path, error: sqlite3.Error) -> LogError:
     if isinstance(error, sqlite3.OperationalError):
         return LogError(f"{path} cannot be read: {error}")
     return LogError(f"{path} is damaged ({error}); the daily files beside it are not")
-
-
-def open_database(path: Path) -> sqlite3.Connection:
-    """Opens the database. A damaged one is moved aside, because the daily files hold the same.
-
-    Raises:
-        OSError, sqlite3.Error: it cannot be written.
-    """
-    for _ in range(2):
-        base = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
-        try:
-            base.execute("PRAGMA journal_mode=WAL")
-            base.execute("PRAGMA synchronous=FULL")
-            base.executescript(_SCHEMA)
-            base.execute("SELECT COUNT(*) FROM entries").fetchone()
-            return base
-        except sqlite3.OperationalError:
-            base.close()
-            raise
-        except sqlite3.DatabaseError as error:
-            base.close()
-            aside = path.with_suffix(f".damaged-{int(time.time())}")
-            path.replace(aside)
-            _log.error("%s is damaged (%s): it is now %s, and a new one begins", path, error, aside.name)
-    raise sqlite3.OperationalError(f"{path} cannot be made")
-
-
-def count_on(base: sqlite3.Connection, number: int) -> None:
-    """Lets the next entry have a higher number than this one, as who reads a log that was deleted expects."""
-    if number and base.execute("SELECT 1 FROM sqlite_sequence WHERE seq >= ?", (number,)).fetchone() is None:
-        base.execute("DELETE FROM sqlite_sequence")
-        base.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('entries', ?)", (number,))
 
 
 def as_json(

@@ -27,6 +27,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Callable, Deque, Dict, NamedTuple, Optional, Tuple
 
+from cosmo_runtime.runtime.episodes.database import count_on, open_database
 from cosmo_runtime.runtime.episodes.entries import (
     ALARM,
     CLOCK,
@@ -37,10 +38,8 @@ from cosmo_runtime.runtime.episodes.entries import (
     PRESENT_COLUMNS,
     LogError,
     as_json,
-    count_on,
     last_alarms,
     local,
-    open_database,
 )
 from cosmo_runtime.runtime.episodes.listener import Listener
 from cosmo_runtime.runtime.episodes.rule import Episode
@@ -187,6 +186,8 @@ class EpisodeLog(Listener):
                 base.execute("INSERT OR REPLACE INTO present VALUES (1, ?, ?, ?, ?, ?, ?, ?)", row)
         except (OSError, sqlite3.Error, LogError) as error:
             self._complain(getattr(error, "strerror", None) or str(error))
+            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+                self._let_go()  # it is damaged; the next try opens it, and so mends it
             return
         if self.trouble:
             self.trouble = ""
@@ -321,6 +322,10 @@ class EpisodeLog(Listener):
             " (SELECT MAX(id) FROM entries WHERE kind = ? GROUP BY name))",  # such alarms wait for an acknowledgement
             (round(oldest.timestamp() * 1e9), ALARM),
         )
+        for path in self.folder.glob("*.damaged-*"):
+            with suppress(ValueError, OSError):
+                if int(path.suffix[len(".damaged-") :].partition("-")[0]) < oldest.timestamp():
+                    path.unlink()
         for path in self.folder.glob("????-??-??.jsonl"):
             with suppress(ValueError):
                 if datetime.strptime(path.stem, "%Y-%m-%d").date() < oldest.date():
