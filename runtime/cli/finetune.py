@@ -140,14 +140,17 @@ def run(options: argparse.Namespace) -> int:
     start = options.bundle or chosen_bundle(options, load_config(options.config))
     try:
         from cosmo_runtime.training.adapt import learn
+        from cosmo_runtime.training.adapt.base import load_base
     except ImportError as error:
         raise Failure(f"finetune needs more than a live run ({error}): pip install 'cosmo-runtime[train]'") from error
     began = time.monotonic()
     try:
         say(f"reading {counted(len(labels), 'recording', 'recordings')}")
-        recordings = [Recording(path) for path in labels]  # now, because they may be deleted later
         tell = _progress_printer() if options.progress else lambda step, share: None
-        learned = learn.learn(start, labels, options.keep, options.seed, tell)
+        base = load_base(start)
+        for path in labels:
+            say_left_out(Recording(path), base.path.resolve().name, base.spec.sensors)
+        learned = learn.learn(base, labels, options.keep, options.seed, tell)
         bundle = _written(options, learned)
     except learn.FAILURES as error:
         raise Failure(str(error)) from error
@@ -165,8 +168,6 @@ def run(options: argparse.Namespace) -> int:
     finally:  # before any output, so that a failing terminal does not prevent it
         if options.delete_after and in_use:
             undeleted = _delete(list(labels), options.labels, options.cache)
-    for recording in recordings:
-        say_left_out(recording, learned.base.path.resolve().name, learned.base.spec.sensors)
     _report(bundle, learned, in_use)
     if lost:
         names = ", ".join(lost)

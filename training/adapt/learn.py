@@ -14,7 +14,7 @@ from rich.prompt import Confirm
 from cosmo_runtime.models.bundle import Bundle
 from cosmo_runtime.models.mixture import Mixture
 from cosmo_runtime.runtime.labels.truth import Segment
-from cosmo_runtime.training.adapt.base import Base, FinetuneError, load_base
+from cosmo_runtime.training.adapt.base import Base, FinetuneError
 from cosmo_runtime.training.adapt.finetune import FineTuned, fine_tune, windows_each
 from cosmo_runtime.training.adapt.gain import Comparison, compare
 from cosmo_runtime.training.adapt.session import Session, read_session
@@ -63,7 +63,7 @@ class Learned(NamedTuple):
 
 
 def learn(
-    start: Path,
+    base: Base,
     labels: Mapping[Path, Sequence[Segment]],
     keep: Optional[Sequence[str]],
     seed: int,
@@ -72,17 +72,16 @@ def learn(
     """Fine-tunes without the last examples to measure the gain, and then with all of them.
 
     Args:
-        start: the folder of a bundle or of encoders.
+        base: from ``load_base``.
         labels: the labels of each recording.
         keep: which of the base's activities the model keeps; all if None.
         seed: the seed of everything random.
         tell: called with the current step and the share of the whole that is done.
 
     Raises:
-        BundleError, or one of ``FAILURES``.
+        FinetuneError, DataSetError: the session cannot teach it; see ``read_session``.
         KeyboardInterrupt: it was stopped; nothing is written.
     """
-    base = load_base(start)
     session = read_session(base, labels, keep)
     labelled = session.windows.labels >= 0
     first, held_out = session.split()
