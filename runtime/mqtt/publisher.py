@@ -11,6 +11,7 @@ import json
 import logging
 import threading
 import time
+import uuid
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
@@ -78,7 +79,9 @@ class Publisher:
         self._connected = False
         self._was_connected = False
         self._settled_at = self._listened_at = 0.0
-        self._complaint = self._failure = ""
+        self._complaint = self._failure = self._confusion = ""
+        self._run_id = uuid.uuid4().hex
+        self._other_runs: Set[str] = set()
         self._where = config.where
         self._client = make_client(config, f"{topics.device}-{id(self):x}"[:23])
         self._prepare()
@@ -97,7 +100,7 @@ class Publisher:
     @property
     def trouble(self) -> str:
         """Why nothing reaches the broker now; empty if nothing is known to be wrong."""
-        wrong = self._failure or self._complaint
+        wrong = self._failure or self._complaint or self._confusion
         return f"MQTT {self._where}: {wrong}" if wrong else ""
 
     def state(self, topic: str, payload: str) -> None:
@@ -139,7 +142,10 @@ class Publisher:
         if reason.is_failure:
             self._complain(refusal(reason))
             return
-        client.subscribe([(self._topics.birth, 1), (self._topics.acknowledgements, 1)])
+        client.subscribe(
+            [(topic, 1) for topic in (self._topics.birth, self._topics.acknowledgements, self._topics.run)]
+        )
+        client.publish(self._topics.run, self._run_id, qos=1)
         client.publish(self._topics.availability, ONLINE, qos=1, retain=True)
         if self._complaint:
             _log.warning("the MQTT broker %s is back", self._where)
@@ -172,6 +178,8 @@ class Publisher:
         if message.topic == self._topics.birth:
             if payload == ONLINE:
                 self._send_all_states()
+        elif message.topic == self._topics.run:
+            self._hear_of_run(payload)
         elif not message.retain:
             self._on_message(message.topic, payload)
 
@@ -179,6 +187,19 @@ class Publisher:
         with self._lock:
             self._acknowledged.add(message)
         self._wake.set()
+
+    def _hear_of_run(self, run_id: str) -> None:
+        """Complains of another run under the same name, and answers it, so that it complains as well."""
+        if run_id == self._run_id or run_id in self._other_runs:
+            return
+        self._other_runs.add(run_id)
+        self._client.publish(self._topics.run, self._run_id, qos=1)
+        self._confusion = (
+            f"another run is called {self._topics.device} as well, so nobody can tell them apart: give each a `device` "
+            "of its own in [mqtt], and start both again"
+        )
+        _log.error("MQTT %s: %s", self._where, self._confusion)
+        self._on_change()
 
     def _send_all_states(self) -> None:
         with self._lock:

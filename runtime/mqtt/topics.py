@@ -46,6 +46,7 @@ class Topics:
         self.birth = f"{discovery}/status"
         base = f"cosmo/{device}"
         self.availability = f"{base}/availability"
+        self.run = f"{base}/run"
         self.activity = f"{base}/activity"
         self.episodes = f"{base}/episodes"
         self.alarms = f"{base}/alarms"

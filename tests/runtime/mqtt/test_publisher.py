@@ -90,6 +90,21 @@ def test_an_entry_that_comes_before_the_publisher_runs_is_sent(
     home.wait_for(lambda: _activities(home) == ["walk"])
 
 
+def test_two_runs_of_one_name_complain_and_one_that_was_started_again_does_not(
+    broker: Any, make_home: Any, tmp_path: Path
+) -> None:
+    first, again = Device(tmp_path / "one", broker.port), Device(tmp_path / "other", broker.port)
+    _wait(lambda: first.publisher.trouble and again.publisher.trouble)
+    assert "another run is called cosmo-test as well" in again.publisher.trouble
+    for device in (first, again):
+        device.close()
+    alone, home = Device(tmp_path / "one", broker.port), make_home(broker)
+    alone.does("walk")
+    home.wait_for(lambda: _activities(home) == ["walk"])
+    assert not alone.publisher.trouble
+    alone.close()
+
+
 def test_states_are_retained_and_entries_are_events(broker: Any, make_home: Any, make_device: Any) -> None:
     home, device = make_home(broker), make_device(broker.port)
     device.publisher.state(_TOPICS.activity, "walk")
