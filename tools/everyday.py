@@ -39,6 +39,18 @@ from cosmo_runtime.training.datasets.utd import SUBJECTS
 _COMMAND = "python tools/everyday.py --data PATH/utd-mhad --models PATH --json everyday.json --page everyday.md"
 _LAST_LINES = f"{_COMMAND}\n```"
 
+_LEARNED_FROM = {
+    "everyday": "real and simulated people: `everyday`",
+    "zero-shot": "simulated people alone",
+    "zero-shot-mocap": "simulated people and motion capture",
+    "zero-shot-mocap-without-acting": "the same, but nobody acts on request",
+    "zero-shot-without-acting": "simulated people, none acts on request",
+    "zero-shot-without-calibration": "simulated people, signals not calibrated",
+    "zero-shot-without-camera": "simulated people, always the same camera",
+    "zero-shot-without-room": "simulated people, never cut out of their room",
+    "zero-shot-without-rotation": "simulated people, sensors never turned",
+}
+
 UNSEEN, SECONDS = range(904, 928), 150.0
 
 
@@ -111,9 +123,25 @@ def page(figures: Mapping[str, Any]) -> str:
             _falls(shipped),
             *(["## Learned from less", _less({"everyday": shipped, **others})] if others else []),
             "## Commands",
-            "\n".join(["```sh", *(found["command"] for found in figures.values()), _LAST_LINES]),
+            "\n".join(["```sh", *_commands(figures), _LAST_LINES]),
         ]
     )
+
+
+def _commands(figures: Mapping[str, Any]) -> List[str]:
+    """The commands that made the models, one for all seeds of a kind."""
+    of_any_seed: Dict[str, List[str]] = defaultdict(list)
+    for name, found in figures.items():
+        seed = name.rpartition("-")[2]
+        command = re.sub(r" --seed \d+", "", found["command"])
+        of_any_seed[re.sub(rf" (--out \S+-){seed}$", r" --seed $seed \1$seed", command)].append(seed)
+    by_seeds: Dict[str, List[str]] = defaultdict(list)
+    for command, seeds in of_any_seed.items():
+        by_seeds[" ".join(seeds)].append(command)
+    lines: List[str] = []
+    for seeds, commands in by_seeds.items():
+        lines += [f"for seed in {seeds}; do", *(f"  {command}" for command in commands), "done"]
+    return lines
 
 
 def below_the_commands(page: str) -> str:
@@ -183,7 +211,7 @@ def _less(groups: Mapping[str, Sequence[Any]]) -> str:
     for name, seeds in groups.items():
         rows.append(
             [
-                name,
+                _LEARNED_FROM.get(name, name),
                 str(len(seeds)),
                 *(_mean([one["real people"][subset]["right"] for one in seeds]) for subset in subsets),
             ]

@@ -43,3 +43,19 @@ def test_commands_name_no_folder_of_this_machine() -> None:
 def test_figures_of_several_seeds_are_means_with_their_range() -> None:
     assert everyday._mean([0.5, 0.7]) == "60.0% (50.0% to 70.0%)"
     assert everyday._mean([0.5]) == "50.0%"
+
+
+def test_commands_that_differ_in_their_seeds_are_one() -> None:
+    figures = {
+        "everyday-0": {"command": "python train.py --out PATH/everyday-0"},
+        "everyday-1": {"command": "python train.py --seed 1 --out PATH/everyday-1"},
+        "zero-shot-1": {"command": "python train.py --only simulated --seed 1 --steps 7 --out PATH/zero-shot-1"},
+    }
+    assert everyday._commands(figures) == [
+        "for seed in 0 1; do",
+        "  python train.py --seed $seed --out PATH/everyday-$seed",
+        "done",
+        "for seed in 1; do",
+        "  python train.py --only simulated --steps 7 --seed $seed --out PATH/zero-shot-$seed",
+        "done",
+    ]
