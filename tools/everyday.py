@@ -139,8 +139,8 @@ def _commands(figures: Mapping[str, Any]) -> List[str]:
     for command, seeds in of_any_seed.items():
         by_seeds[" ".join(seeds)].append(command)
     lines: List[str] = []
-    for seeds, commands in by_seeds.items():
-        lines += [f"for seed in {seeds}; do", *(f"  {command}" for command in commands), "done"]
+    for seeds_of_all, commands in by_seeds.items():
+        lines += [f"for seed in {seeds_of_all}; do", *(f"  {command}" for command in commands), "done"]
     return lines
 
 

@@ -15,6 +15,7 @@ from cosmo_runtime.sensors.sensor import SensorError
 
 _LIGHT_MPS = 299_792_458.0
 _BITS_PER_BYTE = 10  # start, eight data, stop
+_COARSE_BIN_MPS = 0.3  # the shipped models learned with less than half of this
 _BUSY_FRAME_POINTS = 200  # several people nearby; the firmware would send up to 500
 _OUTPUTS = (  # arguments of guiMonitor in order, after the subframe, which SDK 1 does not have
     "detectedObjects",
@@ -89,6 +90,7 @@ _COMMANDS = {  # the arguments that are read, in order
         _Argument("period in ms", 0.1, 10_000, whole=False),
     ],
     "guiMonitor": [_OUTPUT] * len(_OUTPUTS),
+    "clutterRemoval": [_ANY],
 }
 
 
@@ -107,6 +109,8 @@ class Chirp:
         doppler_bins: columns of a range-Doppler map.
         outputs: what ``guiMonitor`` makes the firmware send, by the argument's name; 0 is off. Firmware for people
             counting has no ``guiMonitor``, so all are 0.
+        sends_snr: whether points have an SNR.
+        removes_static: whether points that stand still, such as walls, are left out.
     """
 
     frame_period_s: float
@@ -118,6 +122,8 @@ class Chirp:
     range_bins: int
     doppler_bins: int
     outputs: dict[str, int]
+    sends_snr: bool
+    removes_static: bool
 
     @property
     def velocity_bin_mps(self) -> float:
@@ -140,9 +146,22 @@ class Chirp:
         return math.ceil((40 + sum(8 + size for size in sizes)) / 32) * 32
 
     def warnings(self, data_baud: int) -> list[str]:
-        """Lists the settings that will lose frames, and what to change."""
-        found = [self.uart_warning(data_baud), self._count_warning()]
+        """Lists the settings that lose frames, or that the shipped models have not learned, and what to change."""
+        found = [self.uart_warning(data_baud), self._count_warning(), *self._strange()]
         return [warning for warning in found if warning]
+
+    def _strange(self) -> list[str]:
+        """What makes points differ from those of the shipped configuration, by which the shipped models learned."""
+        steps_mps = f"{self.velocity_bin_mps:.2g} m/s"
+        causes = {
+            "walls are among the points. Add `clutterRemoval -1 1` (SDK 1: without -1)": not self.removes_static,
+            f"speeds come in steps of {steps_mps}, so slower movement looks like none. Give frameCfg more loops": (
+                self.velocity_bin_mps > _COARSE_BIN_MPS
+            ),
+            "points come without SNR. Set guiMonitor's detectedObjects to 1 (SDK 1 has no SNR)": not self.sends_snr,
+        }
+        learned = "The shipped models have not learned from such points, and are often wrong about them."
+        return [f"{what}. {learned}" for what, is_so in causes.items() if is_so]
 
     def _count_warning(self) -> str | None:
         if not self.frame_count:
@@ -193,8 +212,10 @@ def parse_chirp(lines: Sequence[str], source: str) -> Chirp:
     sending = 0
     for chirp in chirps:
         sending |= int(chirp[7])
-    # Firmware for people counting has no guiMonitor.
-    monitor = commands.latest("guiMonitor") if commands.has("guiMonitor") else [0.0] * len(_OUTPUTS)
+    # Firmware for people counting has no guiMonitor; its points have an SNR, and it leaves out what stands still.
+    is_demo = commands.has("guiMonitor")
+    monitor = commands.latest("guiMonitor") if is_demo else [0.0] * len(_OUTPUTS)
+    clutter = commands.latest("clutterRemoval") if commands.has("clutterRemoval") else [0.0]
     return Chirp(
         frame_period_s=period_ms * 1e-3,
         frame_count=int(frames),
@@ -205,6 +226,8 @@ def parse_chirp(lines: Sequence[str], source: str) -> Chirp:
         range_bins=_next_power_of_two(samples),
         doppler_bins=_next_power_of_two(loops),
         outputs=dict(zip(_OUTPUTS, map(int, monitor[-6:]))),
+        sends_snr=not is_demo or (len(monitor) > len(_OUTPUTS) and monitor[-6] != 2),
+        removes_static=not is_demo or clutter[-1] != 0,
     )
 
 

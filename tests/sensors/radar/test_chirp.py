@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from cosmo_runtime.sensors.radar.chirp import parse_chirp
@@ -155,11 +157,36 @@ def test_a_number_out_of_bounds_is_named_with_what_it_may_be(old: str, new: str,
         parse_chirp(edited(old, new), "mine.cfg")
 
 
+SHIPPED = DEFAULT_CFG.read_text()
+
+
 def test_a_number_of_frames_is_warned_of() -> None:
-    assert parse_chirp(TI_2D, "2d").warnings(921600) == []
-    (warning,) = parse_chirp(edited("32 0 100", "32 600 100"), "2d").warnings(921600)
+    assert parse_chirp(SHIPPED.splitlines(), "shipped").warnings(921600) == []
+    (warning,) = parse_chirp(SHIPPED.replace("80 0 50", "80 600 100").splitlines(), "mine").warnings(921600)
     assert "stops the radar after 600 frames, 60 s" in warning
     assert "fourth number to 0" in warning
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("clutterRemoval -1 1", "clutterRemoval -1 0", r"walls are among .*`clutterRemoval -1 1`"),
+        ("clutterRemoval -1 1", "", "walls are among the points"),
+        ("frameCfg 0 2 80", "frameCfg 0 2 16", r"steps of 0\.65 m/s, so slower movement"),
+        ("guiMonitor -1 1", "guiMonitor -1 2", "without SNR"),
+        ("guiMonitor -1 1 0 0 0 0 1", "guiMonitor 1 0 0 0 0 1", "SDK 1 has no SNR"),
+    ],
+)
+def test_points_that_the_shipped_models_have_not_learned_are_warned_of(old: str, new: str, message: str) -> None:
+    assert old in SHIPPED
+    (warning,) = parse_chirp(SHIPPED.replace(old, new).splitlines(), "mine").warnings(921600)
+    assert re.search(message, warning)
+    assert "The shipped models have not learned from such points" in warning
+
+
+def test_people_counting_firmware_leaves_out_what_stands_still_by_itself() -> None:
+    lines = [line for line in SHIPPED.splitlines() if not line.startswith(("guiMonitor", "clutterRemoval"))]
+    assert parse_chirp(lines, "people").warnings(921600) == []
 
 
 def test_a_command_that_comes_again_replaces_the_one_before() -> None:
