@@ -55,9 +55,12 @@ def motion_of_depth(window: np.ndarray) -> float:
 
 
 def motion_of_radar(window: np.ndarray) -> float:
-    """Points of a radar, (steps, points, 5), that lie close together on the floor; missing ones are all zero."""
+    """Points of a radar, (steps, points, 5), that move, close together on the floor; missing ones are all zero.
+
+    A radar that is configured to keep static echoes sends hundreds from walls and furniture, all without any speed.
+    """
     points = window.reshape(-1, window.shape[-1])
-    points = points[np.any(points != 0, axis=1)]
+    points = points[points[:, 3] != 0]
     if not len(points):
         return 0.0
     cells = np.floor(points[:, :2] / _CELL_M).astype(int)

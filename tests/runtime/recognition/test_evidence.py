@@ -103,11 +103,20 @@ def test_a_radar_that_sees_no_points_or_scattered_ones_sees_nobody() -> None:
     window = np.zeros((40, 8, 5), np.float32)
     assert motion_of_radar(window) == 0
     window[:, 0, :2] = np.random.default_rng(0).uniform([-4, 0.5], [4, 6], (40, 2))
-    window[:, 0, 4] = 15
+    window[:, 0, 3:] = 0.13, 15
     scattered = motion_of_radar(window[:12])
     window[:, 0, :2] = np.random.default_rng(0).normal([0.3, 2.6], 0.1, (40, 2))
     assert scattered < 1 <= motion_of_radar(window)
     window[0, 0, :2] = 1e9  # what a radar cannot have measured does not fill the memory
+    assert motion_of_radar(window) >= 1
+
+
+def test_echoes_of_a_wall_show_nobody() -> None:
+    window = np.zeros((40, 8, 5), np.float32)
+    window[..., :3] = np.random.default_rng(0).normal([0.3, 2.6, 0], 0.1, (40, 8, 3))
+    window[..., 4] = 30
+    assert motion_of_radar(window) == 0
+    window[:, 0, 3] = -0.13
     assert motion_of_radar(window) >= 1
 
 
