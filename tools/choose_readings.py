@@ -20,15 +20,14 @@ from rich.progress import Progress
 
 from cosmo_runtime.models.files import write_whole
 from cosmo_runtime.models.networks import CosmoNetwork
-from cosmo_runtime.models.shelf import SHIPPED_ENCODERS
 from cosmo_runtime.places import cache_folder
 from cosmo_runtime.sensors.sensor import SensorError
-from cosmo_runtime.tools.train_everyday import READINGS, RISK, STEPS, lessons
+from cosmo_runtime.tools.train_everyday import READINGS, RISK, STEPS, beginnings, lessons
+from cosmo_runtime.training.any_subset import learn
 from cosmo_runtime.training.benchmark.everyday import of_real_people
 from cosmo_runtime.training.datasets.everyday import everyday_spec, real_people, simulated
 from cosmo_runtime.training.datasets.store import DataSetError
-from cosmo_runtime.training.everyday import learn
-from cosmo_runtime.training.pretrained import PretrainedError, load_pretrained
+from cosmo_runtime.training.pretrained import PretrainedError
 from cosmo_runtime.training.readings import HeldOut, ReadingsError, choose_readings
 
 PAIRS = (1, 2), (3, 4), (5, 6)
@@ -68,8 +67,7 @@ def _taught(
     """A model of four of subjects 1 to 6."""
     subjects = [subject for pair in PAIRS for subject in pair if subject not in left_out]
     origins = lessons(options.data, subjects, "", (), options.cache, seed=0)
-    start = load_pretrained(SHIPPED_ENCODERS / "utd").encoders
-    return learn(everyday_spec(), origins, steps=STEPS, seed=0, start=start, on_step=on_step)
+    return learn(everyday_spec(), origins, steps=STEPS, seed=0, start=beginnings(), on_step=on_step)
 
 
 if __name__ == "__main__":

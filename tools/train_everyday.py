@@ -8,7 +8,7 @@ r"""Trains the model of everyday activities that ships.
         --out PATH/zero-shot-mocap-0
 
 It learns from real people of UTD-MHAD and from simulated ones together (``training.datasets.everyday``). The network
-answers each window several times, each time with other sensors (``training.everyday``). What ships learns from all
+answers each window several times, each time with other sensors (``training.any_subset``). What ships learns from all
 eight subjects. Its figures are those of a twin that learned in the same way, but not from the subjects that test:
 whoever teaches cannot test. The second command keeps such a twin. All are measured after the last step. How
 probabilities are read with each set of sensors is in ``everyday_readings.json``. ``tools/choose_readings.py`` wrote
@@ -28,6 +28,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from rich.progress import Progress
+from torch import nn
 
 from cosmo_runtime.models.bundle import SIMULATED, BundleError, refuse_other
 from cosmo_runtime.models.confidence import Reading
@@ -39,6 +40,7 @@ from cosmo_runtime.places import cache_folder
 from cosmo_runtime.runtime.cli.values import numbers
 from cosmo_runtime.sensors.sensor import SensorError
 from cosmo_runtime.training.adapt.memory import build_memory
+from cosmo_runtime.training.any_subset import Origin, learn
 from cosmo_runtime.training.benchmark.everyday import falls_called, of_real_people
 from cosmo_runtime.training.datasets import utd
 from cosmo_runtime.training.datasets.everyday import (
@@ -54,7 +56,6 @@ from cosmo_runtime.training.datasets.everyday import (
     simulated,
 )
 from cosmo_runtime.training.datasets.store import DataSetError
-from cosmo_runtime.training.everyday import Origin, learn
 from cosmo_runtime.training.export import export
 from cosmo_runtime.training.pretrained import PretrainedError, load_pretrained
 from cosmo_runtime.training.windows import Windows
@@ -203,10 +204,16 @@ def _taught(options: argparse.Namespace, subjects: Sequence[int]) -> Tuple[Cosmo
             origins,
             steps=options.steps,
             seed=options.seed,
-            start=None if options.only == "simulated" else load_pretrained(SHIPPED_ENCODERS / "utd").encoders,
+            start={} if options.only == "simulated" else beginnings(),
             on_step=lambda _, loss: progress.update(task, advance=1, description=f"loss {loss:.2f}"),
         )
     return network, origins, round(time.monotonic() - started, 1)
+
+
+def beginnings() -> Dict[str, nn.Module]:
+    """The shipped encoders of camera and radar. The inertial one knows a place of the body by heart."""
+    by_sensor = load_pretrained(SHIPPED_ENCODERS / "utd").encoders.by_sensor
+    return {sensor: by_sensor[sensor] for sensor in ("depth", "radar")}
 
 
 def _measured(options: argparse.Namespace, spec: ModelSpec, network: CosmoNetwork, test: Windows) -> Dict[str, Any]:

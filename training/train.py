@@ -10,7 +10,7 @@ from typing import Any, Mapping, Optional
 import torch
 
 from cosmo_runtime.models.bundle import Bundle
-from cosmo_runtime.models.networks import Encoders
+from cosmo_runtime.models.networks import CosmoNetwork, Encoders
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.training.adapt.memory import build_memory
 from cosmo_runtime.training.cosmo.method import Cosmo
@@ -59,22 +59,47 @@ def train_bundle(
     with bars() as progress:
         trained = cosmo.train(spec, windows, budget, seed, progress, encoders)
 
-    metrics = {
-        "train": evaluate(trained.network, labelled),
-        **{name: evaluate(trained.network, held) for name, held in held_out.items()},
-        "quality": {sensor: vars(quality) for sensor, quality in zip(spec.sensors, trained.qualities)},
-        "loss": trained.losses,
-        "seconds": round(time.monotonic() - started, 1),
-    }
     record = {
         **provenance,
         "method": "Cosmo: contrastive fusion learning, then iterative fusion learning",
         "seed": seed,
         "budget": asdict(budget),
         "windows": len(windows),
-        "labelled_windows": len(labelled),
-        "torch": torch.__version__,
     }
-    network = trained.network
-    memory = build_memory(network.encoders, labelled, seed)
-    return export(out, trained.spec, network, memory=memory, provenance=record, metrics=metrics)
+    metrics = {
+        "quality": {sensor: vars(quality) for sensor, quality in zip(spec.sensors, trained.qualities)},
+        "loss": trained.losses,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    return write_bundle(out, trained.spec, trained.network, labelled, held_out, record, metrics)
+
+
+def write_bundle(
+    out: Path,
+    spec: ModelSpec,
+    network: CosmoNetwork,
+    learned: Windows,
+    held_out: Mapping[str, Windows],
+    record: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+) -> Bundle:
+    """Measures a trained network, and writes it with a memory of what it has learned.
+
+    Args:
+        out: the bundle's folder.
+        spec: the model's spec.
+        network: the network, trained.
+        learned: the labelled windows that it learned from.
+        held_out: labelled windows of people that it did not learn from, by name.
+        record: the command, the data, the method and the ``seed``, for the bundle's record.
+        metrics: further figures.
+    """
+    measured = {name: evaluate(network, windows) for name, windows in {"train": learned, **held_out}.items()}
+    return export(
+        out,
+        spec,
+        network,
+        memory=build_memory(network.encoders, learned, record["seed"]),
+        provenance={**record, "labelled_windows": len(learned), "torch": torch.__version__},
+        metrics={**measured, **metrics},
+    )

@@ -1,4 +1,4 @@
-"""Learns everyday activities from windows of several origins, with any subset of the sensors, all parts at once.
+"""Learns from labelled windows of several origins, with any subset of the sensors, all parts at once.
 
 The network answers each window of a minibatch with all its sensors and with several subsets of them, so that any subset
 serves later. The encoders, where the work is, run once for all of these. Windows are drawn by origin and activity, so
@@ -7,13 +7,14 @@ that the many windows of one do not drown the others.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from types import MappingProxyType
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cosmo_runtime.models.networks import CosmoNetwork, Encoders
+from cosmo_runtime.models.networks import CosmoNetwork
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.training.augment import OF_A_MOMENT, Features, augment, random_rotations
 from cosmo_runtime.training.windows import UNLABELLED, Windows
@@ -39,11 +40,13 @@ class Origin(NamedTuple):
         windows: those without a label are not drawn.
         share: its share of all drawn windows.
         turned: the share whose inertial sensor is turned in any direction; the others only a little.
+        mirrored: the share of pictures and points that are mirrored; 0 where left and right differ.
     """
 
     windows: Windows
     share: float
     turned: float = 0.0
+    mirrored: float = 0.5
 
 
 def learn(
@@ -55,7 +58,7 @@ def learn(
     batch: int = 64,
     learning_rate: float = 4e-3,
     smoothing: float = 0.05,
-    start: Optional[Encoders] = None,
+    start: Mapping[str, nn.Module] = MappingProxyType({}),
     on_step: Callable[[int, float], None] = lambda step, loss: None,
 ) -> CosmoNetwork:
     """Trains a network.
@@ -68,8 +71,7 @@ def learn(
         batch: windows in a minibatch.
         learning_rate: at the start; it falls as a cosine.
         smoothing: the label smoothing.
-        start: encoders after stage 1, of which all but the inertial one are begun with: that one knows a place of the
-            body by heart.
+        start: encoders after stage 1 to begin with, by sensor; the others begin at random.
         on_step: called with each minibatch's number and loss.
     """
     torch.manual_seed(seed)
@@ -77,9 +79,8 @@ def learn(
     order = np.random.default_rng(seed)
     labelled = [origin._replace(windows=origin.windows.labelled) for origin in origins]
     network = CosmoNetwork(spec)
-    for sensor in spec.sensors if start else ():
-        if spec.kinds[sensor] != "imu":
-            network.encoders.by_sensor[sensor].load_state_dict(start.by_sensor[sensor].state_dict())  # type: ignore
+    for sensor, encoder in start.items():
+        network.encoders.by_sensor[sensor].load_state_dict(encoder.state_dict())
     _normalise(network, [origin.windows for origin in labelled], order)
     faster: Dict[str, Any] = {"fused": True} if _FUSED else {}
     optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=1e-2, **faster)
@@ -135,7 +136,7 @@ def _vary(features: Features, origin: Origin, generator: torch.Generator) -> Fea
     turned = (imu.reshape(n, -1, 2, 3) @ turn.reshape(n, 1, 3, 3)).reshape(imu.shape)
     features["imu"] = torch.where(chance(origin.turned, 1, 1), turned, imu)
 
-    mirrored = chance(0.5)
+    mirrored = chance(origin.mirrored)
     features["depth"] = torch.where(mirrored[:, None, None, None], features["depth"].flip(3), features["depth"])
     radar = features["radar"]
     is_point = radar.abs().sum(3, keepdim=True) > 0

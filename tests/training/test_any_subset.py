@@ -10,10 +10,10 @@ import pytest
 pytest.importorskip("torch")
 import torch
 
-from cosmo_runtime.models.networks import CosmoNetwork
+from cosmo_runtime.models.networks import CosmoNetwork, Encoders
 from cosmo_runtime.models.spec import ModalitySpec, ModelSpec
+from cosmo_runtime.training.any_subset import Origin, learn
 from cosmo_runtime.training.benchmark.everyday import Answers
-from cosmo_runtime.training.everyday import Origin, learn
 from cosmo_runtime.training.windows import Windows
 
 
@@ -64,6 +64,29 @@ def test_any_subset_of_the_sensors_serves(spec: ModelSpec, network: CosmoNetwork
     without = replace(strangers, presence=np.array([[False, True, True]] * len(strangers)))
     assert (Answers(network, without)(subset)[1] == np.array(subset) & [False, True, True]).all()
     assert (probabilities.argmax(axis=1) == strangers.labels).mean() > 0.9
+
+
+@pytest.mark.parametrize(("mirrored", "told_apart"), [(0.0, True), (0.5, False)])
+def test_left_and_right_are_told_apart_unless_windows_are_mirrored(
+    spec: ModelSpec, mirrored: float, told_apart: bool
+) -> None:
+    def sided(seed: int) -> Windows:
+        windows = windows_of(spec, 60, seed)
+        side = 1 - 2 * windows.labels.reshape(-1, 1, 1)
+        radar = np.random.default_rng(seed).normal([0, 2, 0, 0.5, 20], 0.3, (60, 10, 4, 5)).astype(np.float32)
+        radar[..., 0] += side
+        return replace(windows, features={**windows.features, "radar": radar})
+
+    network = learn(spec, [Origin(sided(0), 1.0, mirrored=mirrored)], steps=80, seed=0, batch=32)
+    probabilities, _ = Answers(network, sided(1))((False, False, True))
+    assert ((probabilities.argmax(axis=1) == sided(1).labels).mean() > 0.9) == told_apart
+
+
+def test_encoders_are_begun_with_where_they_are_given(spec: ModelSpec) -> None:
+    given = Encoders(spec).by_sensor["radar"]
+    network = learn(spec, [Origin(windows_of(spec, 20, 0), 1.0)], steps=0, seed=0, start={"radar": given})
+    begun = network.encoders.by_sensor
+    assert all(torch.equal(a, b) for a, b in zip(given.parameters(), begun["radar"].parameters()))
 
 
 def test_the_same_seed_gives_the_same_network(spec: ModelSpec) -> None:
