@@ -162,6 +162,19 @@ def parse_config(text: str, path: Path) -> Config:
         raise ConfigError("\n".join(f"{path}: {_explain(item)}" for item in error.errors())) from error
 
 
+_MUST_BE = "Input should be "  # begins many of pydantic's messages
+_FORMS = {
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "text in quotes",
+}
+"""What a key wants, by the kind of pydantic's error."""
+
+
 def _explain(item: Mapping[str, Any]) -> str:
     """Describes one of pydantic's errors: which key is wrong, and why."""
     key, kind = _key(item["loc"]), item["type"]
@@ -173,6 +186,12 @@ def _explain(item: Mapping[str, Any]) -> str:
         return f"{key}: write [{key}], with one bracket on each side, because there is only one"
     if kind == "missing":
         return f"{key}: is missing"
+    if kind in _FORMS:
+        return f"{key}: must be {_FORMS[kind]}, not {item['input']!r}"
+    if kind == "model_type":
+        return f"{key}: must be a section, not {item['input']!r}"
+    if item["msg"].startswith(_MUST_BE):
+        return f"{key}: must be {item['msg'][len(_MUST_BE) :]}, not {item['input']!r}"
     return f"{key}: {item['msg'].replace('Value error, ', '', 1)}"
 
 

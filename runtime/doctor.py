@@ -92,10 +92,10 @@ def _section(name: str, config: Config) -> str:
 def _where_sections_are(words: Sequence[str]) -> str:
     if "--config" in words:
         path = words[list(words).index("--config") + 1]
-        return f"The sections in brackets are those of {path}. Add one that is not there."
+        return f"The sections in brackets belong in {path}. Add a missing one."
     return (
-        "The sections in brackets are those of a configuration. Write them into a file, such as cosmo.toml, and add"
-        " --config cosmo.toml to doctor and to the run. `cosmo-runtime files` says where an example is."
+        "The sections in brackets belong in a configuration. Write them into a file, such as cosmo.toml, and add"
+        " --config cosmo.toml to doctor and to the run. `cosmo-runtime files` shows where an example is."
     )
 
 
@@ -156,7 +156,7 @@ def _engines(bundle: Bundle, threads: int) -> List[Finding]:
         well = f"{record.engine} in {record.precision}: verified, one window in {figures.latency_ms:.2f} ms"
         findings.append(Finding("note", "engine", reason) if reason else Finding("good", "engine", well))
     if gpu and not built:
-        words = f"none was built for this GPU: `cosmo-runtime build {shlex.quote(str(bundle.path))}`"
+        words = f"none was built for this GPU; build one: `cosmo-runtime build {shlex.quote(str(bundle.path))}`"
         findings.append(Finding("note", "engine", words))
     return findings
 
@@ -260,18 +260,18 @@ def _samples(sensor: Sensor, spec: Optional[ModelSpec], section: str) -> List[Fi
     lacks = _lacks(info, samples, spec) if spec else ""
     if lacks:
         remedy = f" `configure = true` in {section} switches on what it can send." if info.kind == "imu" else ""
-        words = f"{info.device}: samples come, but the model cannot use them: {lacks}.{remedy}"
+        words = f"{info.device}: samples arrive, but the model cannot use them: {lacks}.{remedy}"
         return [Finding("bad", info.name, words)]
     notes = []
     rate_hz = (len(samples) - 1) / counted_s if counted_s else 0.0
     if rate_hz < _SLOW * info.rate_hz:
         setting = _RATE_SETTINGS.get(info.kind)
-        remedy = f"; {setting} in {section} sets how many" if setting else ""
-        notes.append(f"{rate_hz:.1f} samples a second come, not {info.rate_hz:g}{remedy}")
+        remedy = f"; to change that, set {setting} in {section}" if setting else ""
+        notes.append(f"{rate_hz:.1f} samples per second arrive, not {info.rate_hz:g}{remedy}")
     if info.counts["arrival_stamps"]:
         notes.append(
-            "its clock stands still, or its steps are longer than the time between samples; they are stamped when they"
-            " arrive, which is less precise"
+            "its clock stands still, or its steps are longer than the time between samples; samples are stamped on"
+            " arrival instead, which is less precise"
         )
     if not notes:
         return [Finding("good", info.name, f"{info.device}, {info.rate_hz:g} Hz")]
@@ -284,7 +284,7 @@ def _lacks(info: SensorInfo, samples: Sequence[Sample], spec: ModelSpec) -> str:
     if not modalities:
         return ""
     if not samples:
-        return "no more of them come"
+        return "no more of them arrive"
     short = spec.model_copy(
         update={"modalities": modalities, "quality": (1.0,), "window_s": _WINDOW_S, "hop_s": _WINDOW_S / 10}
     )

@@ -158,7 +158,7 @@ class RigConfig(BaseModel):
             except ValidationError as error:
                 wrong = error.errors()[0]
                 key = ".".join(map(str, wrong["loc"]))
-                what = "no such key" if wrong["type"] == "extra_forbidden" else wrong["msg"]
+                what = "no such key" if wrong["type"] == "extra_forbidden" else _in_words(wrong)
                 raise ValueError(f"{name}.{key}: {what}") from error
             read[name] = _under(f"sensors.{name}", table["kind"], config)
         return read
@@ -182,6 +182,11 @@ class RigConfig(BaseModel):
             f"there is no sensor {name!r}; there are {', '.join(self.described)}. "
             f"Add it to the configuration: [sensors.{name}] with its kind"
         )
+
+
+def _in_words(wrong: Any) -> str:
+    must_be = wrong["msg"].replace("Input should be ", "must be ", 1)
+    return must_be if must_be == wrong["msg"] else f"{must_be}, not {wrong['input']!r}"
 
 
 def _under(section: str, kind: str, config: SensorConfig) -> RigSensor:

@@ -16,7 +16,7 @@ from cosmo_runtime.runtime.state import acknowledge, log_folder, state_folder
 
 _HELP = """\
 examples:
-  cosmo-runtime alarms                           the latest last
+  cosmo-runtime alarms                           all alarms, the newest last
   cosmo-runtime alarms --acknowledge fall        the run takes it with its next window
 """
 
@@ -25,11 +25,11 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     command = Parser(
         "cosmo-runtime alarms",
-        description="Shows what alarms a run with --home has raised, and what they were raised for.",
+        description="Shows the alarms that a run with --home has raised, and why.",
         epilog=_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("--acknowledge", metavar="NAME", help="say that somebody has seen to this alarm")
+    command.add_argument("--acknowledge", metavar="NAME", help="say that somebody has dealt with this alarm")
     command.add_argument("--json", action="store_true", help="print one JSON object per line")
     add_home_folder(command)
     return command

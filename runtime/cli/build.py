@@ -22,9 +22,9 @@ engines:
   onnxruntime-tensorrt  ONNX Runtime with its TensorRT provider
   onnxruntime-cuda      ONNX Runtime with its CUDA provider
 
-The engine is compared with ONNX Runtime on the CPU on real windows. It is refused if the answers differ. If it passes,
+The engine's answers are compared with those of ONNX Runtime on the CPU, and it is refused if they differ. If it passes,
 it is kept in the model's folder, and `cosmo-runtime --engine auto` uses the fastest one. Build again after an update
-of TensorRT, or for another GPU or model. An engine that is up to date is kept.
+of TensorRT, or for another GPU or model. An engine that is up to date is not built again.
 """
 
 

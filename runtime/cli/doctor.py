@@ -17,10 +17,10 @@ from cosmo_runtime.runtime.doctor import examine
 
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
-    command = Parser("cosmo-runtime doctor", description="Says what is attached, what is wrong and how to fix it.")
+    command = Parser("cosmo-runtime doctor", description="Shows what is attached, what is wrong and how to fix it.")
     command.add_argument("--sensors", type=sensor_names, metavar="NAMES", help=SENSORS_HELP)
     command.add_argument(
-        "--config", type=Path, metavar="FILE.toml", help="configuration (default: find the sensors automatically)"
+        "--config", type=Path, metavar="FILE.toml", help="configuration file (default: find the sensors automatically)"
     )
     add_bundle(command)
     return command

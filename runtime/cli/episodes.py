@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     command = Parser(
         "cosmo-runtime episodes",
-        description="Shows what a run with --home has kept: what was done, from when to when, how sure that is.",
+        description="Shows the log of a run with --home: what was done, from when to when, and how sure that is.",
         epilog=_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -31,8 +31,8 @@ def parser() -> argparse.ArgumentParser:
     command = Parser(
         "cosmo-runtime evaluate",
         description="Runs a model over labelled recordings, as a live run would, and compares each window with the "
-        "label at its middle. What nobody has labelled is left out. Labels for which the model has no name are counted "
-        "apart.",
+        "label at its middle. Windows without a label are left out. Labels that the model does not know are counted "
+        "separately.",
     )
     command.add_argument(
         "paths", type=Path, nargs="+", metavar="RECORDING|FOLDER", help="recordings with their labels beside them"
@@ -120,7 +120,7 @@ def _labelled(paths: List[Path]) -> List[Tuple[Recording, List[Segment]]]:
                 labelled.append((recording, segments))
             elif file == path:
                 raise Failure(
-                    f"{file} has no labels: there {'are none of it in' if table.exists() else 'is no'} {table}"
+                    f"{file} has no labels: {table} {'has none of it' if table.exists() else 'does not exist'}"
                 )
             else:
                 say(f"{file}: has no labels, and is left out")

@@ -21,7 +21,7 @@ A table has one row per sample (IMU, camera) or one row per point (radar; a fram
 Depth is in metres, 0 where nothing was measured. Parquet has one list `depth_m` per frame, row by row from the top
 left, with `height` and `width`. CSV has no place for images: they are in NAME.npy, for numpy.load, as (frames, height,
 width).
-`purge` does not know of these tables: delete them yourself when the person wants it.
+`purge` does not find these tables: delete them yourself when the person asks for it.
 """
 
 
@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("recording", type=Path, metavar="RECORDING", help="a file, or a folder of segments")
-    command.add_argument("--to", choices=FORMS, required=True, help="Parquet keeps types and is smaller")
+    command.add_argument("--to", choices=FORMS, required=True, help="format; Parquet keeps types and is smaller")
     command.add_argument("--sensors", type=sensor_names, metavar="NAMES", help="sensors to write (default: all)")
     command.add_argument(
         "--out", type=Path, metavar="FOLDER", help="the new folder (default: RECORDING-parquet or RECORDING-csv)"

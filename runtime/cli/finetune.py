@@ -56,18 +56,19 @@ A column `session` may name the recording of each row. `cosmo-runtime record --p
 such tables. Nothing is learned from the time between the rows. Label rests as `none`, or the model gives them the name
 of an activity.
 
-The last third of each activity's examples (at least one) is held out first. It measures the model before and after. The
-final model then learns from all examples. It is stored beside the old model and put in use, unless it recognises less
-than the old one, lost more than 20 percentage points of an activity, calls more falls where nobody fell, or does no
-better than guessing (then look at the labels: are they late, or of another recording?). `uncertain` counts as wrong.
---force puts it in use anyway, and `cosmo-runtime bundle rollback` goes back. With --out, it is written to that folder
-and not put in use.
+The last third of each activity's examples (at least one) is held out first, to test the model before and after. The
+final model then learns from all examples. It is stored beside the old model and put in use, unless
+  - it recognises less than the old one, or loses more than 20 percentage points of an activity
+  - it reports more falls in windows in which nobody fell
+  - it does no better than guessing: then check whether the labels are late, or of another recording
+`uncertain` counts as wrong. --force puts it in use anyway, and `cosmo-runtime bundle rollback` goes back. With --out,
+it is written to that folder and not put in use.
 
-What no session has shown, such as a fall, is recognised by the old model as before.
+Activities without labels, such as a fall, are recognised by the old model as before.
 
-Where the old model knows less than half of the new one's activities, and there are at most 8 windows of each that is
-labelled, nothing is trained: the new model compares later windows with these. The command and the model's card say
-which way was taken, and with how many windows.
+If the old model knows less than half of the new one's activities, and the median is at most 8 labelled windows per
+activity, nothing is trained: the new model compares later windows with the labelled ones. The command and the model's
+card say what was done, and with how many windows.
 
 examples:
   cosmo-runtime finetune --labels session.csv
@@ -103,10 +104,10 @@ def parser() -> argparse.ArgumentParser:
         "--keep",
         type=_activities,
         metavar="all|none|NAMES",
-        help="known activities that the model keeps, besides those in the labels (default: all)",
+        help="activities of the old model that the new one keeps, besides those in the labels (default: all)",
     )
     command.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="folder for the new model (default: with those of `bundle list`)"
+        "--out", type=Path, metavar="FOLDER", help="new folder for the model (default: one that `bundle list` shows)"
     )
     command.add_argument(
         "--force", action="store_true", help="put the new model in use even if it recognises less than the old one"
@@ -116,7 +117,7 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--progress", action="store_true", help="print its progress, one JSON object per line")
     command.add_argument(
-        "--delete-after", action="store_true", help="delete recording and labels when the new model is in use"
+        "--delete-after", action="store_true", help="delete the recording and the labels once the new model is in use"
     )
     command.add_argument(
         "--cache",
@@ -142,7 +143,7 @@ def run(options: argparse.Namespace) -> int:
         from cosmo_runtime.training.adapt import learn
         from cosmo_runtime.training.adapt.base import load_base
     except ImportError as error:
-        raise Failure(f"finetune needs more than a live run ({error}): pip install 'cosmo-runtime[train]'") from error
+        raise Failure(f"finetune needs the extra [train] ({error}): pip install 'cosmo-runtime[train]'") from error
     began = time.monotonic()
     try:
         say(f"reading {counted(len(labels), 'recording', 'recordings')}")
@@ -245,7 +246,9 @@ def _refuse_nonsense(options: argparse.Namespace) -> None:
     if options.json and not options.json.parent.is_dir():
         raise UsageError(f"--json {options.json}: there is no folder {options.json.parent}")
     if options.session and SESSION in LabelTable(options.labels).columns:
-        raise UsageError(f"both the column {SESSION} of {options.labels} and --session name the recording; drop one")
+        raise UsageError(
+            f"both the column {SESSION} of {options.labels} and --session name the recording; leave one out"
+        )
 
 
 def _try_outputs(options: argparse.Namespace) -> None:

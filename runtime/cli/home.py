@@ -90,7 +90,7 @@ def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: 
         UsageError: a replay must not write there.
     """
     if options.replay and options.home == DEFAULT_HOME:
-        raise UsageError("--home with --replay: name a folder, or the replay would be mixed into this home's log")
+        raise UsageError("with --replay, give --home a folder, or the replay would be mixed into this home's log")
     folder = state_folder() if options.home == DEFAULT_HOME else options.home
 
     zone = _unknown_zone()
@@ -170,7 +170,7 @@ def refuse_time_again(recording: Recording, home: Path) -> None:
         return
     if there:
         raise UsageError(
-            f"--home {home}: has episodes of the time of {recording.path} already, and would list them twice; name "
+            f"--home {home}: already has episodes from the time of {recording.path}, and would list them twice; name "
             "another folder"
         )
 

@@ -22,8 +22,8 @@ The type of a topic says what the sensor is:
   sensor_msgs/Imu           an IMU: acceleration and angular rate
   sensor_msgs/Image         a depth camera: 16UC1 (millimetres) or 32FC1 (metres)
   sensor_msgs/PointCloud2   a radar: x, y, z, and velocity and snr (or intensity) where the cloud has them
-Points are in the radar's own frame: x away, y left, z up, as ROS has it (REP 103), or as a camera's where the name of
-the frame says `optical`.
+Points are expected in the frame of REP 103 (x forward, y left, z up), or in a camera's frame if the frame's name
+contains `optical`.
 """
 
 
@@ -31,8 +31,8 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     command = Parser(
         "cosmo-runtime import",
-        description="Makes a recording of a ROS bag: a .bag of ROS 1, or the folder of a ROS 2 bag (SQLite or MCAP).\n"
-        "Without --map, it says which topics can be imported.",
+        description="Makes a recording from a ROS 1 bag, or from the folder of a ROS 2 bag (SQLite or MCAP).\n"
+        "Without --map, it lists the topics that can be imported.",
         epilog=_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     infos = {name: recording.infos[name] for name in spec.sensors if name in recording.infos}
     if not infos:
         held = ", ".join(recording.infos) or "no sensor"
-        raise Failure(f"{options.file} holds {held}, and {bundle.path} knows {', '.join(spec.sensors)}")
+        raise Failure(f"{options.file} has {held}, but the model {bundle.path} needs one of {', '.join(spec.sensors)}")
     say_left_out(recording, bundle.path.name, spec.sensors)
     if recording.cut:
         say(f"{recording.path}: was cut short, or is still being written; the table covers what is there now")

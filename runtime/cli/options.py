@@ -41,18 +41,18 @@ def add_rig(parser: argparse.ArgumentParser, required: bool = True) -> None:
         "--at-least",
         type=count,
         metavar="N",
-        help="start when N of them respond, and look for the others meanwhile (default: all)",
+        help="start as soon as N sensors respond, and keep looking for the others (default: all must respond)",
     )
     parser.add_argument(
-        "--config", type=Path, metavar="FILE.toml", help="configuration (default: find the sensors automatically)"
+        "--config", type=Path, metavar="FILE.toml", help="configuration file (default: find the sensors automatically)"
     )
     parser.add_argument(
         "--emulate",
         type=motion,
         metavar="MOTION",
-        help="emulated devices: person[:SEED], empty[:SEED] (a room with nobody in it), unworn[:SEED] (the IMU lies on "
-        "a table), mocap:FOLDER (motion capture in BVH or DeepMimic's JSON), or utd:PATH[:SUBJECTS] (real IMU and "
-        "depth, synthesised radar)",
+        help="use emulated devices: person[:SEED], empty[:SEED] (a room with nobody in it), unworn[:SEED] (the IMU "
+        "lies on a table), mocap:FOLDER[:SEED] (motion capture in BVH or DeepMimic's JSON), or utd:PATH[:SUBJECTS] "
+        "(real IMU and depth, synthesised radar)",
     )
     parser.add_argument("--duration", type=seconds, metavar="S", help="stop after S seconds")
 
@@ -63,8 +63,8 @@ def add_run_metadata(parser: argparse.ArgumentParser) -> None:
         "--keep",
         type=keep,
         metavar="SIZE|TIME",
-        help="keep no more than this of a folder of segments and of its predecessors: the oldest segments are deleted "
-        "first, labelled ones last",
+        help="keep at most this much of a folder of segments, such as 20GB or 7d; recordings of earlier runs with this "
+        "name count too. Deletes the oldest segments first, labelled ones last",
     )
     add_participant_metadata(parser)
 
@@ -72,7 +72,7 @@ def add_run_metadata(parser: argparse.ArgumentParser) -> None:
 def add_participant_metadata(parser: argparse.ArgumentParser) -> None:
     """The options of every command that makes a recording: whom it shows, and for how long it may be kept."""
     parser.add_argument(
-        "--participant", type=line, metavar="WHO", help="who is recorded; `purge --participant` finds it"
+        "--participant", type=line, metavar="WHO", help="who is recorded; `purge --participant WHO` deletes it"
     )
     parser.add_argument("--operator", type=line, metavar="WHO", help="who records")
     parser.add_argument(
@@ -88,7 +88,7 @@ def add_participant_metadata(parser: argparse.ArgumentParser) -> None:
         "--expires",
         type=lifetime,
         metavar="TIME",
-        help="when `cosmo-runtime purge` may delete the recording: 90m, 12h, 7d, 2w",
+        help="`purge` deletes the recording after this time: 90m, 12h, 7d, 2w",
     )
 
 
@@ -98,7 +98,7 @@ def add_home(parser: argparse.ArgumentParser) -> None:
         "--metrics",
         type=address,
         metavar="ADDRESS:PORT",
-        help="serve figures to Prometheus at this address, such as 127.0.0.1:9464",
+        help="serve metrics for Prometheus at this address, such as 127.0.0.1:9464",
     )
     parser.add_argument(
         "--home",
@@ -106,13 +106,13 @@ def add_home(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=DEFAULT_HOME,
         metavar="FOLDER",
-        help="keep a log of what is done and when (`cosmo-runtime episodes` shows it), and raise the alarms and tell "
-        "the MQTT broker of the configuration",
+        help="keep a log of what was done when (`cosmo-runtime episodes` shows it), raise the alarms of the "
+        "configuration, and report to its MQTT broker (default folder: this user's)",
     )
 
 
 def add_home_folder(parser: argparse.ArgumentParser) -> None:
     """The option of every command that reads what a run in a home has left in its folder."""
     parser.add_argument(
-        "--home", type=Path, metavar="FOLDER", help="folder that the run was given with --home (default: this user's)"
+        "--home", type=Path, metavar="FOLDER", help="the --home folder of the run (default: this user's)"
     )

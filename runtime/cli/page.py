@@ -31,10 +31,10 @@ class Opened(NamedTuple):
 def add_page(command: argparse.ArgumentParser) -> None:
     """The options of every command that serves the page."""
     command.add_argument(
-        "--listen", type=address, metavar="ADDRESS:PORT", help=f"where the page is served (default: {LISTEN})"
+        "--listen", type=address, metavar="ADDRESS:PORT", help=f"address of the page (default: {LISTEN})"
     )
     command.add_argument(
-        "--token", metavar="TOKEN", help="a password for the page; needed unless only this machine can open it"
+        "--token", metavar="TOKEN", help="a password for the page; needed if other machines can open it"
     )
     command.add_argument(
         "--token-file", type=Path, metavar="FILE", help="a file with the token, which only you may read"
@@ -62,7 +62,7 @@ def open_page(options: argparse.Namespace, config: Config) -> Opened:
         from cosmo_runtime.runtime.web.guard import is_loopback
         from cosmo_runtime.runtime.web.server import Settings, listen
     except ImportError as error:
-        raise Failure(f"the page needs more than a live run ({error}): pip install 'cosmo-runtime[web]'") from error
+        raise Failure(f"the page needs the extra [web] ({error}): pip install 'cosmo-runtime[web]'") from error
     host, port = options.listen or address(LISTEN)
     token = _token(options)
     if not token and not is_loopback(host):

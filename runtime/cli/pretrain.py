@@ -85,11 +85,11 @@ def parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     """Runs the command. Returns the exit code."""
     if len(options.data) > 1 and not all(source.kind == "recording" for source in options.data):
-        raise UsageError("give one data set, or any number of recordings")
+        raise UsageError("give one data set, or one or more recordings, but not both")
     try:
         from cosmo_runtime.training.cli import FAILURES, pretrain_command
     except ImportError as error:
-        raise Failure(f"pretrain needs more than a live run ({error}): pip install 'cosmo-runtime[train]'") from error
+        raise Failure(f"pretrain needs the extra [train] ({error}): pip install 'cosmo-runtime[train]'") from error
     try:
         pretrain_command(options, Shelf().in_use)
     except FAILURES as error:

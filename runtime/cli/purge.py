@@ -36,8 +36,8 @@ def parser() -> argparse.ArgumentParser:
         "--participant",
         type=line,
         metavar="WHO",
-        help="all recordings of this one instead, whether or not they have expired; exit code 1 if there are none, or"
-        " if one that may be of this person, or a folder, cannot be read",
+        help="delete all recordings of this person instead, expired or not; exit code 1 if there are none, or if a"
+        " recording or folder that may show this person cannot be read",
     )
     command.add_argument("--dry-run", action="store_true", help="only list what would be deleted")
     command.add_argument(

@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
         run = connect_rig(options, config, stack) if live else _open_replay(options, bundle, settings.lateness_ms)
         _refuse_other_kinds(run, bundle)
         if not bundle.knows_real_people and not run.simulated:
-            say(f"{bundle.path.name}: {STRANGER_TO_PEOPLE}. Put another model in use: cosmo-runtime bundle list")
+            say(f"{bundle.path.name}: {STRANGER_TO_PEOPLE}. Choose another model: cosmo-runtime bundle list")
         sinks = _open_sinks(options, config, run, bundle, opened, stack)
         aligner = Aligner(bundle.spec, run.infos, settings.lateness_ms / 1e3)
         events = run.events
@@ -231,7 +231,7 @@ def _refuse_nonsense(options: argparse.Namespace, config: Config, bundle: Bundle
         refuse_silent_alarms(config, bundle)
     elif not options.replay and (config.alarms or config.mqtt):
         what = " and ".join(["alarms"] * bool(config.alarms) + ["[mqtt]"] * bool(config.mqtt))
-        say(f"{options.config}: {what} need --home; without it, nobody is alarmed or told")
+        say(f"{options.config}: without --home, {what} do nothing")
 
 
 def _refuse_summary(path: Path) -> None:
@@ -257,16 +257,16 @@ def _open_replay(options: argparse.Namespace, bundle: Bundle, lateness_ms: float
     recording = Recording(options.replay)
     if not any(name in recording.infos for name in options.sensors):
         held = ", ".join(recording.infos) or "none"
-        raise UsageError(f"--sensors: {options.replay} holds none of them; it holds {held}")
+        raise UsageError(f"--sensors: {options.replay} has none of them; it has {held}")
     if options.home not in (None, DEFAULT_HOME):
         from cosmo_runtime.runtime.cli.home import refuse_time_again
 
         refuse_time_again(recording, options.home)
     lacking = [name for name in options.sensors if name not in recording.infos]
     if lacking:
-        say(f"{recording.path}: holds no {', '.join(lacking)}; it plays without")
+        say(f"{recording.path}: has no {', '.join(lacking)}, and is played without")
     if recording.cut:
-        say(f"{recording.path}: was cut short by a kill or a full disk; it plays up to there")
+        say(f"{recording.path}: was cut short by a kill or a full disk, and is played up to there")
     return open_replay(
         recording,
         options.sensors,

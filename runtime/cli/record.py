@@ -34,9 +34,9 @@ ACTIVITIES.txt has one activity per line, with its seconds and how often to do i
   # activity, seconds, times
   wave, 5
   sit down, 4, 6
-Each activity is announced and counted down to, on the screen and with the terminal's bell. Activities that were
-completed are written beside the recording, with its name and .csv; `cosmo-runtime finetune` reads that. Ctrl-C keeps
-what was completed so far. Keys: r repeats the last activity, s skips, p pauses and continues, e ends.
+Each activity is announced with a countdown, on the screen and with the terminal's bell. The labels of completed
+activities are written beside the recording, with its name and .csv, for `cosmo-runtime finetune`. Ctrl-C ends and
+keeps them. Keys: r repeats the last activity, s skips this one, p pauses and continues, e ends.
 """
 
 _KEYS = {"r": "repeat", "s": "skip", "p": "pause", " ": "pause", "e": "end"}
@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
         "--prompt", type=Path, metavar="ACTIVITIES.txt", help="tell a person what to do, and write labels"
     )
     command.add_argument(
-        "--rest", type=seconds, metavar="S", help="rest before each activity of the prompt (default: 5)"
+        "--rest", type=seconds, metavar="S", help="seconds of rest before each activity of the prompt (default: 5)"
     )
     command.add_argument("file", type=new_recording, metavar="FILE.mcap|FOLDER", help="the new recording")
     return command

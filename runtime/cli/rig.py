@@ -98,7 +98,7 @@ def open_writer(
     """
     if path.suffix:
         if options.keep:
-            raise UsageError("--keep goes with a folder of segments: leave .mcap out")
+            raise UsageError("--keep needs a folder of segments: leave out .mcap")
         return RecordingWriter(path, infos, about)
 
     def expiry() -> Dict[str, str]:

@@ -27,8 +27,8 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     command = Parser(
         "cosmo-runtime status",
-        description="Says how the run with --home is: from its heartbeat, which comes every minute. Exit code 0: it is "
-        "well, or starting, for up to a minute; 1: it is not, or does not run.",
+        description="Shows whether the run with --home is well, from the heartbeat that it writes every minute. Exit "
+        "code 0: it is well, or has been starting for less than a minute; 1: it is not well, or does not run.",
     )
     command.add_argument("--json", action="store_true", help="print JSON")
     add_home_folder(command)
@@ -60,7 +60,7 @@ def _status(home: Path) -> Dict[str, Any]:
     full = age_s is not None and held is not False and disk_usage(home).free < _FULL_BYTES  # no heartbeat can be kept
     if full or not (beats and running):
         last = "" if age_s is None else f"; its last heartbeat {_when(age_s)}"
-        what = "a run is there, but has no heartbeat now" if held else "no run with --home is running"
+        what = "a run is active, but its heartbeat has stopped" if held else "no run with --home is running"
         status["troubles"] = [what + last + _elsewhere(home)]
         if full:
             status["troubles"] = [f"the disk of {home} is full, so that no heartbeat can be kept{last}"]
@@ -89,7 +89,7 @@ def _elsewhere(home: Path) -> str:
     with suppress(KeyError, OSError):  # this user has no name, or may not look
         folder = service_folder()
         if folder != home and folder.is_dir():
-            return f"; this is {home}, and the service keeps its own: --home {folder}"
+            return f"; this looked in {home}. For the service, use --home {folder}"
     return ""
 
 
@@ -130,4 +130,4 @@ def _memory(status: Dict[str, Any]) -> str:
     total, clips, most = (
         round(status[f"{name}_bytes"] / 1e6) for name in ("memory", "clips_memory", "clips_memory_most")
     )
-    return f"memory: {total} MB" + (f"; {clips} of them, at most {most}, wait for a clip" if most else "")
+    return f"memory: {total} MB" + (f", of which {clips} MB (at most {most} MB) are for clips" if most else "")

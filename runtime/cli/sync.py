@@ -28,15 +28,15 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     command = Parser(
         "cosmo-runtime sync",
-        description="Estimates how much later one sensor's times are than another's, from the motion that all of them "
-        "see. A minute of irregular motion of one person is enough. Says nothing where the motion cannot tell.",
+        description="Estimates the delays between sensors, from the motion that all of them see. A minute of irregular "
+        "motion of one person is enough. If the motion allows no estimate, it says why.",
     )
     command.add_argument("recordings", type=Path, nargs="+", metavar="RECORDING", help="recordings of the same rig")
     command.add_argument(
         "--write",
         type=Path,
         metavar="FILE.toml",
-        help="set latency_ms of each sensor in this configuration, which is made if there is none",
+        help="set latency_ms of each sensor in this configuration file, which is made if there is none",
     )
     command.add_argument("--json", action="store_true", help="print JSON")
     return command
@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     """Runs the command. Returns the exit code."""
     if len({path.resolve() for path in options.recordings}) < len(options.recordings):
-        raise UsageError("name each recording once: the same one twice tells nothing new, but would seem more certain")
+        raise UsageError("name each recording only once, or the result would seem more certain than it is")
     recordings = [Recording(path) for path in options.recordings]
     infos = _one_rig(recordings)
     stretches = [_moments(recording) for recording in recordings]
@@ -110,8 +110,8 @@ def _refuse_contradictions(recordings: Sequence[Recording], alone: Sequence[Mapp
             if apart_s > max(_CONTRADICTION_S, 3 * error_s):
                 raise Failure(
                     f"{name} is {1e3 * other.delay_s:+.0f} ms behind {told[0]} in {path}, but "
-                    f"{1e3 * step.delay_s:+.0f} ms in {recording.path}: give recordings of one rig, between which no "
-                    "sensor was changed"
+                    f"{1e3 * step.delay_s:+.0f} ms in {recording.path}: give recordings of one rig, with no sensor "
+                    "changed in between"
                 )
 
 
@@ -188,4 +188,4 @@ def _warn_of_lateness(path: Path, latencies_ms: Mapping[str, float]) -> None:
     lateness_ms = load_config(path).recognition.lateness_ms
     most_ms = max(latencies_ms.values())
     if most_ms > lateness_ms - 100:
-        say(f"Windows wait {lateness_ms:g} ms for a sensor. Set lateness_ms = {most_ms + 200:g} below [recognition]")
+        say(f"Windows wait only {lateness_ms:g} ms for a sensor: set lateness_ms = {most_ms + 200:g} in [recognition]")

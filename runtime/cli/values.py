@@ -30,7 +30,9 @@ def new_recording(text: str) -> Path:
     """An option's value: a file that ends in .mcap, or a folder of segments, whose name has no dot."""
     path = Path(text)
     if path.suffix not in ("", ".mcap") or not path.name:
-        raise argparse.ArgumentTypeError(f"{text!r}: a recording is a file that ends in .mcap, or a folder without dot")
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: a recording is a file that ends in .mcap, or a folder without a dot in its name"
+        )
     return path
 
 
@@ -38,7 +40,7 @@ def sensor_names(text: str) -> List[str]:
     """An option's value: sensors, separated by commas."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names or not all(re.match(SENSOR_NAME, name) for name in names):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected names of sensors in small letters, separated by commas")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected sensor names in lower case, separated by commas")
     if len(set(names)) < len(names):
         raise argparse.ArgumentTypeError(f"{text!r}: name each sensor once")
     return names
@@ -82,7 +84,7 @@ def day_to_come(text: str) -> date:
     """An option's value: today or a later day."""
     until = day(text)
     if until < date.today():
-        raise argparse.ArgumentTypeError(f"{text!r} is in the past; expected a day to come")
+        raise argparse.ArgumentTypeError(f"{text!r} is in the past; give today or a later day")
     return until
 
 
@@ -108,16 +110,16 @@ def seconds(text: str) -> float:
 
 
 def count(text: str) -> int:
-    """An option's value: a number above 0."""
+    """An option's value: a whole number above 0."""
     if not re.fullmatch(r"0*[1-9]\d*", text):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number above 0")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number above 0")
     return int(text)
 
 
 def seed(text: str) -> int:
-    """An option's value: a number from 0 on."""
+    """An option's value: a whole number, 0 or more."""
     if not re.fullmatch(r"\d+", text):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 0 on")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, 0 or more")
     return int(text)
 
 

@@ -12,9 +12,9 @@ from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.cli.values import ENGINES
 
 _HELP = """\
-The page shows what is live, and the recordings of a folder. It plays them back, labels them, and teaches from them.
-It is served to this machine alone. From another one: ssh -L 8642:localhost:8642 THIS-MACHINE, then
-http://localhost:8642 there. Any other address needs a token.
+The page shows live sensors and predictions. It records, plays recordings back, labels them, and fine-tunes models.
+Only this machine can open it. From another one, run `ssh -L 8642:localhost:8642 THIS-MACHINE` and open
+http://localhost:8642 there. To serve it on any other address, give a token.
 
 examples:
   cosmo-runtime web --sensors imu,depth,radar
@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     command = Parser(
         "cosmo-runtime web",
-        description="Serves a page to the browser: see it live, record, play back, label, teach (needs [web]).",
+        description="Serves a page for the browser: watch live, record, play back, label, fine-tune (needs [web]).",
         epilog=_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -59,6 +59,6 @@ def run(options: argparse.Namespace) -> int:
     opened = open_page(options, config)
     from cosmo_runtime.runtime.web.server import serve
 
-    say("no --sensors, so there is nothing live on it; Ctrl-C ends")
+    say("without --sensors, it shows recordings only; Ctrl-C ends")
     serve(opened.settings, opened.listening)
     return DONE

@@ -229,7 +229,7 @@ class Prompter:
         doing = self._began_ns + self._rest_ns <= self._now_ns
         if word == "pause":
             self._paused = not self._paused
-            self._say("   pause" if self._paused else "   on we go")
+            self._say("   pause" if self._paused else "   continue")
             if self._paused and not doing:
                 return
         elif word == "repeat" and not doing and self._number:

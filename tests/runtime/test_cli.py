@@ -61,14 +61,14 @@ def _command(bundle: Path, *words: object) -> List[str]:
         ("--sensors imu --duration 1e300", "at most 1e9"),
         ("record --sensors imu --rest inf x.mcap", "'inf'"),
         ("--sensors imu --emulate person --bundle {bundle} --at-least 2", "--at-least 2: --sensors names only 1"),
-        ("record --sensors imu --consent-until 2020-01-01 x.mcap", "'2020-01-01' is in the past; expected"),
+        ("record --sensors imu --consent-until 2020-01-01 x.mcap", "'2020-01-01' is in the past; give"),
         ("--sensors imu --speed 3", "--speed"),
         ("--sensors imu --speed max --bundle {bundle}", "--speed needs --replay"),
         ("--sensors imu --replay x.mcap --emulate person --bundle {bundle}", "--replay cannot be used with"),
         ("--sensors imu --replay x.mcap --record y.mcap --bundle {bundle}", "--replay cannot be used with"),
-        ("--sensors depth --replay {kept} --bundle {bundle}", "holds none of them; it holds imu, radar"),
+        ("--sensors depth --replay {kept} --bundle {bundle}", "has none of them; it has imu, radar"),
         ("record --sensors imu", "FILE.mcap"),
-        ("doctor --sensors imu,Sonar!", "expected names of sensors in small letters, separated by commas"),
+        ("doctor --sensors imu,Sonar!", "expected sensor names in lower case, separated by commas"),
     ],
 )
 def test_wrong_usage_is_explained_on_stderr_with_exit_code_2(

@@ -38,7 +38,7 @@ def test_a_replay_answers_every_window_of_the_sensors_that_it_holds(cosmo: Run, 
         assert line["weights"] == {"imu": 0.5, "depth": 0.0, "radar": 0.5}
         assert line["truth"] == "walk"
     assert "7 windows" in done.err
-    assert f"{kept}: holds no depth; it plays without" in done.err
+    assert f"{kept}: has no depth, and is played without" in done.err
     assert "bit for bit" not in done.err  # the recording holds no windows to compare with
 
 

@@ -88,6 +88,22 @@ def test_an_unknown_key_or_a_bad_value_is_refused_with_file_and_key(tmp_path: Pa
 @pytest.mark.parametrize(
     "text, told",
     [
+        ("[imu]\nrate_hz = 33\n", "imu.rate_hz: must be 10, 20, 50, 100 or 200, not 33"),
+        ("[depth]\nwidth = 'wide'\n", "depth.width: must be a whole number, not 'wide'"),
+        ("[imu]\nconfigure = 'always'\n", "imu.configure: must be true or false, not 'always'"),
+        ("[recognition]\nthreads = 0\n", "recognition.threads: must be greater than or equal to 1, not 0"),
+        ("imu = 3\n", "imu: must be a section, not 3"),
+        ("[sensors.wrist]\nkind = 'imu'\nbaud = 0\n", "sensors: wrist.baud: must be greater than 0, not 0"),
+    ],
+)
+def test_what_a_value_must_be_is_told_in_words(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"rig.toml: {told}")):
+        _load(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "text, told",
+    [
         ("[alarms]\nname = 'fall'\nactivity = 'fall'\n", "alarms: write [[alarms]], with two brackets"),
         ("[[mqtt]]\nhost = 'box'\n", "mqtt: write [mqtt], with one bracket"),
         ("[[imu]]\nport = 'x'\n", "imu: write [imu], with one bracket"),

@@ -130,7 +130,7 @@ def test_what_to_set_can_be_pasted_into_the_configuration(
     words = ["doctor", "--sensors", "imu", "--bundle", tiny_bundle.path]
     said = " ".join(cosmo(*words, "--config", config).out.split())
     assert "set port in [sensors.imu]." in said
-    assert f"The sections in brackets are those of {config}. Add one that is not there." in said
+    assert f"The sections in brackets belong in {config}. Add a missing one." in said
     options = f"--config '{config}' --bundle {tiny_bundle.path}"
     assert f"Without hardware: cosmo-runtime --sensors imu {options} --emulate person" in said
     said = " ".join(cosmo(*words).out.split())
@@ -210,7 +210,9 @@ def test_a_device_that_sends_less_than_it_is_said_to_is_noted(
     monkeypatch.setattr(doctor, "open_sensors", lambda names, config: [Announced(item) for item in rig.sensors()])
     well, text = examine(["imu"])
     assert well, text
-    words = re.search(r"• imu +IMU on .*: ([\d.]+) samples a second come, not 1000; (.*) sets how many", text)
+    words = re.search(
+        r"• imu +IMU on .*: ([\d.]+) samples per second arrive, not 1000; to change that, set (.*\])", text
+    )
     assert 50 < float(words[1]) < 200
     assert words[2] == "`rate_hz` with `configure = true` in [imu]"
 
@@ -252,7 +254,7 @@ def test_an_imu_that_lacks_what_the_model_needs_is_not_ready(examine: Examine, s
         well, text = examine(["imu"], config)
         assert not well
         assert re.search(
-            r"✗ imu +IMU on .*, xsens, 115200 baud: samples come, but the model cannot use them: no acceleration\. "
+            r"✗ imu +IMU on .*, xsens, 115200 baud: samples arrive, but the model cannot use them: no acceleration\. "
             rf"`configure = true` in \[{section}\] switches on what it can send\.",
             _line(text),
         )
@@ -273,7 +275,7 @@ def test_a_clock_that_cannot_be_used_is_told(examine: Examine, serve: Callable[.
     well, text = examine(["imu"], serve(lambda number: witmotion.encode_sample(_MEASURED, 0)))
     assert well, text
     assert re.search(r"• imu +IMU on .*: its clock stands still, or its steps are longer", _line(text))
-    assert "samples a second come" not in text
+    assert "samples per second arrive" not in text
 
 
 def test_a_model_that_cannot_be_used_stops_the_rig(examine: Examine, rig: EmulatedRig, tmp_path: Path) -> None:
@@ -348,7 +350,7 @@ def test_engines_of_a_machine_with_a_gpu_are_told_with_what_was_built(
     text = examine(["imu"], bundle=bundle.path)[1]
     assert re.search(r"✓ GPU +NVIDIA Tegra X2 \(sm_62\)", text)
     assert re.search(r"✓ tensorrt +8\.2\.1\.8 with pycuda", text)
-    assert re.search(r"• engine +none was built for this GPU: `cosmo-runtime build .*bundle`", text)
+    assert re.search(r"• engine +none was built for this GPU; build one: `cosmo-runtime build .*bundle`", text)
     assert re.search(r"✓ model .* ms by onnxruntime *\n", text)
 
     window = {"imu": np.zeros((20, 6)), "depth": np.zeros((5, 4, 6)), "radar": np.zeros((10, 8, 5))}

@@ -167,7 +167,7 @@ def test_without_torch_its_row_says_what_to_install(
     with pytest.raises(rows.EngineError, match=r"needs torch .*pip install 'cosmo-runtime\[train\]'"):
         rows.open_any_engine(bench.load_bundle(SIMULATED_BUNDLE), "torch", 1)
     assert bench.main(["--training"]) == 1
-    assert "--training needs more than a live run" in capsys.readouterr().err
+    assert "--training needs the extra [train]" in capsys.readouterr().err
 
 
 def test_an_engine_that_takes_its_process_down_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +192,7 @@ def test_where_none_of_the_engines_runs_it_failed(no_meter: None, tmp_path: Path
     ("arguments", "words"),
     [
         (["--engines", "onnxruntime,tensorflow"], "'onnxruntime,tensorflow': expected any of onnxruntime,"),
-        (["--batch", "0"], "expected a number above 0"),
+        (["--batch", "0"], "expected a whole number above 0"),
         (["--live", "--training"], "not allowed with"),
         (["--live", "--batch", "2"], "each window as it closes"),
         (["--sensors", "imu"], "need --live"),

@@ -51,7 +51,7 @@ def _measure(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         from cosmo_runtime.training.datasets.motion import PERSON_CLASSES, simulated_people
         from cosmo_runtime.training.datasets.store import DataSetError
     except ImportError as error:
-        raise Failure(f"--training needs more than a live run ({error}): pip install 'cosmo-runtime[train]'") from error
+        raise Failure(f"--training needs the extra [train] ({error}): pip install 'cosmo-runtime[train]'") from error
     torch.set_num_threads(options.threads)
     try:
         if options.data:

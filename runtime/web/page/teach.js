@@ -71,7 +71,7 @@ export async function show(main) {
         ? h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, "activity"), h("th", { class: "number" }, "examples"), h("th", { class: "number" }, "in all"), h("th", {}, ""))), h("tbody", {}, ...rows))
         : h("p", { class: "soft" }, "Choose sessions to see what there is to learn."),
       sums.size && !sums.has("none") ? h("p", { class: "soft small" }, "No rests are labelled as none: the model will give every rest the name of an activity.") : "",
-      known.can_teach ? "" : h("p", { class: "chip bad plain wrap" }, "Teaching needs more than a live run: pip install 'cosmo-runtime[train]'"),
+      known.can_teach ? "" : h("p", { class: "chip bad plain wrap" }, "Teaching needs the extra [train]: pip install 'cosmo-runtime[train]'"),
     );
   };
 

@@ -128,4 +128,4 @@ def test_a_replay_never_writes_into_the_log_of_this_device(cosmo: Run, tiny_bund
     words = ["--sensors", "imu", "--bundle", tiny_bundle.path, "--replay", recording]
     done = cosmo(*words, "--home")
     assert done.code == 2
-    assert "--home with --replay: name a folder" in done.err
+    assert "with --replay, give --home a folder" in done.err

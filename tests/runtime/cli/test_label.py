@@ -119,7 +119,7 @@ def test_a_recording_that_cannot_be_labelled_is_explained(
     RecordingWriter(tmp_path / "blind.mcap", {}).close()
     done = cosmo("label", tmp_path / "blind.mcap", "--bundle", tiny_bundle.path)
     assert done.code == 1
-    assert "holds no sensor, and" in done.err
+    assert "has no sensor, but the model" in done.err
     assert not list(tmp_path.glob("*.csv"))
 
 

@@ -327,4 +327,4 @@ def test_alarms_that_nobody_watches_are_told(cosmo: Run, tiny_bundle: Bundle, tm
         config,
     ]
     done = cosmo(*words, "--output", tmp_path / "lines")
-    assert f"{config}: alarms and [mqtt] need --home; without it, nobody is alarmed or told" in done.err
+    assert f"{config}: without --home, alarms and [mqtt] do nothing" in done.err

@@ -153,7 +153,7 @@ def test_a_new_recording_does_not_adopt_the_labels_of_an_older_one(
 def test_wrong_usage(cosmo: Run, activities: Path, tmp_path: Path) -> None:
     done = cosmo(*command(activities, tmp_path / "session.csv"))
     assert done.code == 2
-    assert "session.csv': a recording is a file that ends in .mcap, or a folder without dot" in done.err
+    assert "session.csv': a recording is a file that ends in .mcap, or a folder without a dot in its name" in done.err
     done = cosmo("record", "--sensors", "imu", "--rest", "2", tmp_path / "x.mcap")
     assert (done.code, "--rest needs --prompt" in done.err) == (2, True)
     activities.write_text("wave\n")

@@ -122,7 +122,7 @@ def test_keep_never_touches_a_name_without_the_number_that_the_command_gave(tmp_
 def test_to_keep_so_much_needs_a_folder(cosmo: Run, tiny_bundle: Bundle, tmp_path: Path) -> None:
     words = ["record", "--sensors", "imu", "--emulate", "person", "--duration", 1, "--keep", "1GB"]
     done = cosmo(*words, tmp_path / "one.mcap")
-    assert (done.code, "--keep goes with a folder of segments" in done.err) == (2, True)
+    assert (done.code, "--keep needs a folder of segments" in done.err) == (2, True)
     assert cosmo("record", "--sensors", "imu", "--emulate", "person", tmp_path / "one.bag").code == 2
 
 

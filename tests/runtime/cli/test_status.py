@@ -70,7 +70,7 @@ def test_a_run_whose_heartbeat_stands_still_or_is_of_the_future_is_there_but_not
     _beat_at(tmp_path, datetime.now(timezone.utc) - timedelta(minutes=10))
     told = json.loads(cosmo("status", "--home", tmp_path, "--json").out)
     assert (told["running"], told["well"]) == (True, False)
-    assert told["troubles"][0].startswith("a run is there, but has no heartbeat now; its last heartbeat was 60")
+    assert told["troubles"][0].startswith("a run is active, but its heartbeat has stopped; its last heartbeat was 60")
     _beat_at(tmp_path, datetime.now(timezone.utc) + timedelta(hours=1))
     done = cosmo("status", "--home", tmp_path)
     assert done.code == 1
@@ -104,8 +104,8 @@ def test_where_there_is_a_service_its_folder_is_named(
     assert "service" not in cosmo("status", "--home", tmp_path / "home").out
     state.service_folder().mkdir()
     told = cosmo("status", "--home", tmp_path / "home").out.splitlines()[0]
-    assert told.endswith(f"; this is {tmp_path}/home, and the service keeps its own: --home {state.service_folder()}")
-    assert "keeps its own" not in cosmo("status", "--home", state.service_folder()).out
+    assert told.endswith(f"; this looked in {tmp_path}/home. For the service, use --home {state.service_folder()}")
+    assert "For the service" not in cosmo("status", "--home", state.service_folder()).out
 
 
 def test_a_run_is_shown_while_it_runs_and_missed_when_its_heart_stands_still(

@@ -119,7 +119,7 @@ def test_recordings_that_contradict_each_other_are_refused(cosmo: Run, late: Pat
 
 def test_the_same_recording_twice_is_no_second_one(cosmo: Run, late: Path) -> None:
     done = cosmo("sync", late, late.parent / "." / late.name)
-    assert (done.code, "name each recording once" in done.err) == (2, True)
+    assert (done.code, "name each recording only once" in done.err) == (2, True)
 
 
 def test_motion_that_cannot_tell_writes_nothing(cosmo: Run, tmp_path: Path) -> None:
