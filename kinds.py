@@ -55,7 +55,9 @@ class Kinds(Generic[Row]):
         if kind not in self._rows:
             load_installed_kinds()
         if kind not in self._rows:
-            raise UnknownKind(f"unknown kind of sensor {kind!r} ({self._what}); known are {', '.join(self._rows)}")
+            raise UnknownKind(
+                f"unknown kind of sensor {kind!r}: nothing says {self._what}; known are {', '.join(self._rows)}"
+            )
         return self._rows[kind]
 
 

@@ -7,7 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from typing_extensions import Annotated
 
 from cosmo_runtime.models.activity_names import folded, is_fall
 from cosmo_runtime.models.spec import LONGEST_S, SHORTEST_S
@@ -19,7 +20,7 @@ from cosmo_runtime.runtime.mqtt.config import MqttConfig
 from cosmo_runtime.runtime.mqtt.topics import slug
 from cosmo_runtime.runtime.retention.expiry import Lifetime
 from cosmo_runtime.runtime.selection.settings import SelectionConfig
-from cosmo_runtime.sensors.config import ConfigPath, RigConfig
+from cosmo_runtime.sensors.config import ConfigPath, RigConfig, from_folder
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -35,12 +36,20 @@ class ConfigError(Exception):
     """The configuration cannot be used. The message names file, key and reason."""
 
 
+def _name_or_folder(path: Path, info: ValidationInfo) -> Path:
+    """A bare name stays one, unless it is a folder beside the configuration."""
+    folder = from_folder(path, info)
+    return folder if path.name != str(path) or folder.exists() else path
+
+
 class RecognitionConfig(BaseModel):
     """``[recognition]``: the model, and how its answers are interpreted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    bundle: Optional[ConfigPath] = Field(None, description="the model's folder; the one in use when absent")
+    bundle: Optional[Annotated[Path, AfterValidator(_name_or_folder)]] = Field(
+        None, description="the model's name or folder; the one in use when absent"
+    )
     engine: Choice = Field("auto", description="runs the model; auto uses the fastest verified engine")
     threads: int = Field(1, ge=1, le=_MOST_THREADS, description="cores that one inference may use")
     min_confidence: Optional[float] = Field(

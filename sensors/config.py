@@ -29,13 +29,13 @@ SHORT_FORM = ("imu", "depth", "radar")
 _FARTHEST_M = 65.535  # in 16 bits of millimetres; a larger number is one in millimetres
 
 
-def _from_folder(path: Path, info: ValidationInfo) -> Path:
+def from_folder(path: Path, info: ValidationInfo) -> Path:
+    """A relative path starts at the ``folder`` in the validation context, which is the configuration file's."""
     folder: Path = (info.context or {}).get("folder", Path())
     return folder / path
 
 
-ConfigPath = Annotated[Path, AfterValidator(_from_folder)]
-"""A path. A relative one starts at the ``folder`` in the validation context, which is the configuration file's."""
+ConfigPath = Annotated[Path, AfterValidator(from_folder)]
 
 
 class SensorConfig(BaseModel):

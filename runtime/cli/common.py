@@ -50,7 +50,8 @@ def chosen_bundle(options: argparse.Namespace, config: Config) -> Path:
     """
     from cosmo_runtime.models.shelf import BundleError, Shelf
 
-    named = options.bundle or config.recognition.bundle
+    configured = config.recognition.bundle
+    named = options.bundle or (configured and (Shelf().named(str(configured)) or configured))
     in_use = named or Shelf(motion=getattr(options, "emulate", None)).in_use
     if not named and not in_use.exists():
         raise BundleError(f"{in_use} is in use but does not exist. Choose another: cosmo-runtime bundle use NAME")

@@ -12,8 +12,8 @@ from cosmo_runtime.sources import DataSource, parse_source
 MOTIONS = "person[:SEED], empty[:SEED], unworn[:SEED], mocap:FOLDER[:SEED] or utd:PATH[:SUBJECTS]"
 """The form of a motion's description."""
 
-_SEED = 1000  # seed of a person or room that the shipped models have never seen
-_SUBJECTS = (7, 8)  # UTD-MHAD's people whom they have never seen
+_SEED = 1000  # of a person or room that the shipped models have never seen
+_SUBJECTS = (7, 8)  # of UTD-MHAD; they test what is not trained on everybody, as the shipped `everyday` is
 
 
 def is_motion(text: str) -> bool:

@@ -42,6 +42,13 @@ def test_paths_start_at_the_folder_of_the_file(tmp_path: Path, monkeypatch: pyte
     assert load_config(Path("rig.toml")).radar.cfg == Path("room.cfg")
 
 
+def test_a_model_is_named_or_its_folder_given(tmp_path: Path) -> None:
+    text = '[recognition]\nbundle = "mine"\n'
+    assert _load(tmp_path, text).recognition.bundle == Path("mine")
+    (tmp_path / "mine").mkdir()
+    assert _load(tmp_path, text).recognition.bundle == tmp_path / "mine"
+
+
 @pytest.mark.parametrize(
     "text, key",
     [
