@@ -30,6 +30,7 @@ from cosmo_runtime.models.outputs import try_file
 from cosmo_runtime.places import cache_folder
 from cosmo_runtime.runtime.cli.common import DONE, FAILED, USAGE, Failure, UsageError, chosen_bundle, say
 from cosmo_runtime.runtime.cli.options import add_bundle
+from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.cli.values import count, seconds, sensor_names
 from cosmo_runtime.runtime.config import ConfigError, load_config
 from cosmo_runtime.tools.measure import engines, live, training
@@ -46,10 +47,8 @@ _QUESTIONS: Dict[str, Callable[[argparse.Namespace, Console], Answer]] = {
 }
 
 
-def parser() -> argparse.ArgumentParser:
-    command = argparse.ArgumentParser(
-        "cosmo-runtime bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def parser() -> Parser:
+    command = Parser("cosmo-runtime bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_bundle(command)
     command.add_argument(
         "--engines",
