@@ -105,7 +105,7 @@ class Recording:
     """A recording as arrays and as windows.
 
     Args:
-        path: the ``.mcap`` file.
+        path: the ``.mcap`` file, or the folder of a recording in segments.
     """
 
     def __init__(self, path: PathLike) -> None:
