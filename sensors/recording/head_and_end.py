@@ -8,7 +8,7 @@ from typing import IO, Any, Iterator, Mapping
 
 from mcap.writer import CompressionType, Writer
 
-from cosmo_runtime.sensors.recording.messages import RecordingError
+from cosmo_runtime.sensors.recording.messages import not_written
 from cosmo_runtime.sensors.recording.part import FORMATS
 
 
@@ -46,7 +46,7 @@ def whole_file(path: Path, metadata: Mapping[str, Any], wall_offset_ns: int) -> 
         RecordingError: the file exists or cannot be written.
     """
     if path.exists():
-        raise RecordingError(f"{path} exists already: choose another name, or move it away")
+        raise not_written(path, FileExistsError())
     fresh = path.with_name(f".{path.name}.new")
     try:
         with fresh.open("wb") as file:
@@ -55,7 +55,7 @@ def whole_file(path: Path, metadata: Mapping[str, Any], wall_offset_ns: int) -> 
             finish(mcap)
         fresh.rename(path)
     except OSError as error:
-        raise RecordingError(f"{path} cannot be written: {error.strerror}") from error
+        raise not_written(path, error) from error
     finally:
         with suppress(OSError):
             fresh.unlink()

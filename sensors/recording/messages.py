@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from pathlib import Path
 from typing import Any, Dict, Mapping, NamedTuple, Tuple, Type
 
 from foxglove_schemas_protobuf.CameraCalibration_pb2 import CameraCalibration
@@ -45,6 +46,13 @@ class RecordingError(SensorError):
 
 class RecordingDamaged(RecordingError):
     """Bytes of a recording are damaged. Reading its events raises this, too."""
+
+
+def not_written(path: Path, error: OSError) -> RecordingError:
+    """Explains why a new recording was not written, and what to do."""
+    if isinstance(error, FileExistsError):
+        return RecordingError(f"{path} exists already: choose another name, or move it away")
+    return RecordingError(f"{path} cannot be written: {error.strerror}")
 
 
 class Message(NamedTuple):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from cosmo_runtime.sensors.events import Event, host_ns
-from cosmo_runtime.sensors.recording.messages import RecordingError
+from cosmo_runtime.sensors.recording.messages import RecordingError, not_written
 from cosmo_runtime.sensors.recording.standing import Standing
 from cosmo_runtime.sensors.recording.writer import RecordingWriter
 from cosmo_runtime.sensors.sensor import SensorInfo
@@ -74,10 +74,8 @@ class SegmentedWriter:
         self._finishing: List[threading.Thread] = []
         try:
             path.mkdir(mode=0o700)
-        except FileExistsError as error:
-            raise RecordingError(f"{path} exists already: choose another name, or move it away") from error
         except OSError as error:
-            raise RecordingError(f"{path} cannot be written: {error.strerror}") from error
+            raise not_written(path, error) from error
         self._writer = self._next()
         self._tidy()
 

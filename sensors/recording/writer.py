@@ -21,6 +21,7 @@ from cosmo_runtime.sensors.recording.messages import (
     encode_json,
     encode_numbers,
     encode_text,
+    not_written,
 )
 from cosmo_runtime.sensors.recording.sensor_info import SENSOR_METADATA, encode_geometry, encode_info
 from cosmo_runtime.sensors.recording.spelling import encode
@@ -86,10 +87,8 @@ class RecordingWriter:
         self._closed = threading.Event()
         try:
             self._file = path.open("xb")
-        except FileExistsError as error:
-            raise RecordingError(f"{path} exists already: choose another name, or move it away") from error
         except OSError as error:
-            raise RecordingError(f"{path} cannot be written: {error.strerror}") from error
+            raise not_written(path, error) from error
         try:
             self._mcap = begin(self._file, metadata or {}, self.wall_offset_ns)
             self._messages = MessageWriter(self._mcap, self.wall_offset_ns)
@@ -100,7 +99,7 @@ class RecordingWriter:
                 self._file.close()
             with contextlib.suppress(OSError):
                 path.unlink()
-            raise RecordingError(f"{path} cannot be written: {error.strerror}") from error
+            raise not_written(path, error) from error
         self._thread = threading.Thread(target=self._run, name=f"recording {path.name}", daemon=True)
         self._thread.start()
 
