@@ -32,8 +32,8 @@ These topics stand beside them:
                           ``.CameraCalibration``
 ``/tf``                   ``foxglove.FrameTransform``   every ten seconds; draws camera and radar at one place and
                                                         facing one way, because their true poses are unknown
-``/clock``                JSON                          ``monotonic_ns`` and ``wall_ns`` read together, once a
-                                                        second, and before and after the wall clock was set
+``/clock``                JSON                          ``monotonic_ns`` and ``wall_ns`` read together, every ten
+                                                        seconds, and before and after the wall clock was set
 ``/predictions``          ``foxglove.Log``              the activity and its probability, for people
 ``/predictions``          ``std_msgs/msg``              the probability of each class, for plots
 ``/probabilities``        ``/Float64MultiArray``

@@ -31,7 +31,7 @@ _QUEUE_LENGTH = 2000  # about 10 s of an IMU at 100 Hz, a camera at 30, a radar 
 _BATCH_S = 0.05  # waking up for every event would cost nearly three times the CPU
 _FLUSH_S = 0.25  # half of what a kill may lose
 _SYNC_S = 2.0  # most of what a power cut may lose; each costs an SD card about 20 ms
-_CLOCK_NS = 10**9
+_CLOCK_NS = 10 * 10**9  # a replay unpacks each chunk with a reading twice
 _STEP_NS = 10**7  # both clocks are read within this
 _GEOMETRY_NS = 10 * 10**9
 
@@ -220,7 +220,7 @@ class RecordingWriter:
                 self._mcap.add_metadata(SENSOR_METADATA + name, fields)
 
     def _add_clock(self) -> None:
-        """Records both clocks once a second, and before and after the wall clock was set."""
+        """Records both clocks every ten seconds, and before and after the wall clock was set."""
         before, self._clocks = self._clocks, _read_clocks()
         was_set = abs(self._clocks.offset_ns - before.offset_ns) > _STEP_NS
         if was_set and before.monotonic_ns > self._recorded_clocks.monotonic_ns:
