@@ -1,8 +1,9 @@
 // What was done on a day, and how long on the days before.
 
-import { attempt, h, notice, sharp } from "./dom.js";
+import { standingAlarms } from "./alarms.js";
+import { attempt, dateText, h, sharp } from "./dom.js";
 import { activityColour } from "./draw.js";
-import { get, on, post } from "./server.js";
+import { get, on } from "./server.js";
 
 export const title = "Days";
 
@@ -35,8 +36,6 @@ export function hoursOf({ ahead_ms, end_ms }) {
 /** The day so many days after one, as 2026-11-28. */
 const dayAfter = (day, by) => new Date(Date.parse(day) + by * DAY_MS).toISOString().slice(0, 10);
 
-const dateText = (day, form) => new Date(day).toLocaleDateString(undefined, { timeZone: "UTC", ...form });
-
 export async function show(main) {
   let day = null;
   let told = null;
@@ -48,7 +47,8 @@ export async function show(main) {
   const under = h("p", { class: "soft small", "aria-live": "polite" }, "Point at the line to see what was done when.");
   const sums = h("div", {});
   const week = h("div", { class: "week" });
-  const alarms = h("section", { class: "card", "aria-label": "Alarms" });
+  const standing = standingAlarms();
+  const alarms = h("section", { class: "card", "aria-label": "Alarms of the day" });
   const line = h("section", { class: "card", "aria-label": "Time line" }, canvas, under);
 
   const move = (by) => {
@@ -75,20 +75,9 @@ export async function show(main) {
     draw();
     fillSums();
     fillWeek();
-    alarms.hidden = !told.alarms.length && !told.standing.length;
-    alarms.replaceChildren(h("h2", {}, "Alarms"), ...told.standing.map(standingAlarm), ...told.alarms.map(({ at_ms, name, state }) =>
+    alarms.hidden = !told.alarms.length;
+    alarms.replaceChildren(h("h2", {}, "Alarms of the day"), ...told.alarms.map(({ at_ms, name, state }) =>
       h("div", { class: "row shelved" }, h("strong", {}, name), h("span", { class: "number" }, timeOf(told, at_ms)), h("span", { class: "chip plain" }, state ?? ""))));
-  };
-
-  /** An alarm that nobody has acknowledged, on whichever day it was raised. */
-  const standingAlarm = ({ name, since }) => {
-    const seen = h("button", { class: "push", onclick: () => attempt(async () => {
-      await post("/api/days/acknowledge", { name });
-      seen.disabled = true;
-      notice("The run is told that you have seen it.");
-    }) }, "Seen");
-    const when = `since ${dateText(since.slice(0, 10), { day: "numeric", month: "short" })}, ${since.slice(11, 16)}`;
-    return h("div", { class: "row shelved" }, h("strong", {}, name), h("span", { class: "number" }, when), h("span", { class: "chip bad" }, "nobody has seen it"), seen);
   };
 
   const showZone = () => {
@@ -172,13 +161,14 @@ export async function show(main) {
   const grid = h("div", { class: "teach" }, h("section", { class: "card", "aria-label": "Durations" }, sums), h("section", { class: "card", "aria-label": "Week" }, h("h2", {}, "Seven days"), week));
   main.append(h("div", { class: "stack" },
     h("div", { class: "row" }, h("h1", {}, "Days"), h("span", { class: "row push nowrap" }, h("button", { "aria-label": "The day before", onclick: () => move(-1) }, "←"), heading, h("button", { "aria-label": "The day after", onclick: () => move(1) }, "→"))),
-    problem, line, zone, source, grid, alarms));
+    standing.element, problem, line, zone, source, grid, alarms));
   await refresh();
   const timer = setInterval(() => refresh().catch(() => {}), AGAIN_MS);
   const off = on("connection", ({ open, again }) => open && again && attempt(refresh));
   window.addEventListener("resize", draw);
   return () => {
     clearInterval(timer);
+    standing.leave();
     off();
     window.removeEventListener("resize", draw);
   };

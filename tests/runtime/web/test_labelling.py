@@ -81,7 +81,8 @@ def test_what_a_model_could_not_tell_is_opened_to_be_named(serve: Serve, monday:
 def test_a_second_tab_is_told_and_destroys_nothing(serve: Serve, monday: Path) -> None:
     async def story(client: TestClient) -> Any:
         socket = await client.ws_connect("/live")
-        await socket.receive()
+        for _ in "alarms", "history":
+            await socket.receive()
         version = (await (await client.get(LABELS)).json())["version"]
         first = await client.post(LABELS, json={"version": version, "labels": ROWS[:2], "tab": "one"})
         told = json.loads((await asyncio.wait_for(socket.receive(), 60)).data)

@@ -43,20 +43,20 @@ def test_times_are_those_of_the_machine(recordings: Path, tmp_path: Path, open_t
     log = EpisodeLog(log_folder(tmp_path / "home"), lambda _: noon_ns - now_ns, slept_ns=lambda: 0)
     log.ended(Episode("walk", now_ns - 7200 * NS, now_ns - 3600 * NS, 0.9, ("imu",), 7200, "person"))
     log.ended(Episode("sit", now_ns, now_ns + 3600 * NS, 0.9, ("imu",), 7200, "person"))
-    evidence = {"since": "2026-11-27T23:50:10.000+00:00"}
+    evidence = {"activity": "fall", "since": "2026-11-27T23:50:10.000+00:00"}
     log.alarm("fall", now_ns, {"state": "raised", "stands": True, "evidence": evidence})
     log.close()
     served = Served(recordings, "--home", str(tmp_path / "home"))
     away, here = (open_tab(f"{served.url}#/days", zone=zone) for zone in ("Asia/Kolkata", "Europe/Berlin"))
     for page in away, here:
-        page.wait_for_selector("[aria-label=Alarms] .number:text-matches('^12:00:00.PM$')")
+        page.wait_for_selector("[aria-label='Alarms of the day'] .number:text-matches('^12:00:00.PM$')")
         assert page.inner_text("#idle") == "Nothing ran for 1 h 0 min."
         page.hover("[aria-label='Time line'] canvas", position={"x": _middle(page) + 9, "y": 20})
         page.wait_for_selector("[aria-label='Time line'] p:text-matches('^sit, 12:00:00.PM to 1:00:00.PM$')")
-    assert away.is_visible(".row:has-text('fall'):has-text('since Nov 27, 23:50'):has-text('nobody has seen it')")
-    assert away.locator("button:text-is('Seen')").count() == 1
-    away.click("button:text-is('Seen')")
-    away.wait_for_selector("button:text-is('Seen'):disabled")
+    assert away.is_visible("[data-alarm=fall]:has-text('began Nov 27, 23:50'):has-text('no run watches now')")
+    away.click("[data-alarm=fall] button:text-is('Acknowledge')")
+    away.wait_for_selector(".notice:has-text('The run is told')")
+    assert away.is_disabled("[data-alarm=fall] button")
     assert [path.name for path in (tmp_path / "home" / "acknowledged").iterdir()] == ["fall"]
     assert away.inner_text("#zone").startswith("Times are those of the machine that runs this, UTC+0")
     assert not here.is_visible("#zone")
