@@ -18,6 +18,7 @@ def test_a_session_is_recorded_with_prompts_and_keys(rig: Served, recordings: Pa
     page = open_tab(f"{rig.url}#/sessions")
     page.click("#new-recording")
     page.fill("input[name=name]", "prompted")
+    page.fill("input[name=participant]", "P17")
     page.fill("textarea", "wave, 1, 2\nwalk, 1, 1\n")
     page.fill("input[name=rest_s]", "6")  # a key during the rest repeats what was done before it
     page.keyboard.press("Enter")
@@ -30,7 +31,7 @@ def test_a_session_is_recorded_with_prompts_and_keys(rig: Served, recordings: Pa
     page.wait_for_selector(".cue:has-text('2 of 3')")
     page.keyboard.press("s")
     page.wait_for_selector(".cue:has-text('3 of 3')")
-    page.wait_for_selector("[data-recording=prompted]")
+    page.wait_for_selector("[data-recording=prompted] p:has-text('of P17 · ')")
     page.wait_for_selector(".notice:has-text('prompted is kept, with 2 labels.')")
     labels = labels_of(recordings / "prompted.mcap")
     assert [activity for _, _, activity in labels] == ["wave", "wave"]
