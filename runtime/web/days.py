@@ -104,6 +104,7 @@ def _told(folder: Path, day: date, predicted: PredictedDays) -> Dict[str, Any]:
     ]
     return {
         "day": day.isoformat(),
+        "today": day == datetime.now().date(),
         "start_ms": start_ns / 1e6,
         "end_ms": end_ns / 1e6,
         "ahead_ms": [[from_ns / 1e6, ahead_ns / 1e6] for from_ns, ahead_ns in ahead_of_utc(day)],

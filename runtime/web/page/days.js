@@ -37,7 +37,7 @@ export function hoursOf({ ahead_ms, end_ms }) {
 const dayAfter = (day, by) => new Date(Date.parse(day) + by * DAY_MS).toISOString().slice(0, 10);
 
 export async function show(main) {
-  let day = null;
+  let asked = null; // the day that is shown; none: today, whichever day that is
   let told = null;
   const heading = h("strong", { class: "number", id: "day" });
   const problem = h("div", { class: "card empty", hidden: true });
@@ -52,14 +52,17 @@ export async function show(main) {
   const line = h("section", { class: "card", "aria-label": "Time line" }, canvas, under);
 
   const move = (by) => {
-    day = dayAfter(day, by);
+    asked = dayAfter(asked ?? told.day, by);
     attempt(refresh);
   };
 
   const refresh = async () => {
-    told = await get(`/api/days${day ? `?day=${day}` : ""}`);
-    day = told.day;
-    heading.textContent = dateText(day, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+    const day = asked;
+    const answer = await get(`/api/days${day ? `?day=${day}` : ""}`);
+    if (day !== asked) return; // another one was asked for meanwhile
+    told = answer;
+    if (told.today) asked = null;
+    heading.textContent = dateText(told.day, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
     const nothing = !Object.keys(told.minutes).length;
     const why = told.problem ? "the log cannot be read" : "no log was kept";
     source.hidden = nothing || !told.predicted;
@@ -129,7 +132,7 @@ export async function show(main) {
   };
 
   const fillSums = () => {
-    const { [IDLE]: idle = 0, ...counts } = told.minutes[day] ?? {};
+    const { [IDLE]: idle = 0, ...counts } = told.minutes[told.day] ?? {};
     const found = Object.entries(counts);
     const most = Math.max(1e-9, ...found.map(([, minutes]) => minutes));
     sums.replaceChildren(h("h2", {}, "How long"), h("div", { class: "bars" }, ...found.flatMap(([activity, minutes]) => {
@@ -141,7 +144,7 @@ export async function show(main) {
   };
 
   const fillWeek = () => {
-    const days = [6, 5, 4, 3, 2, 1, 0].map((back) => dayAfter(day, -back));
+    const days = [6, 5, 4, 3, 2, 1, 0].map((back) => dayAfter(told.day, -back));
     const sum = (counts) => Object.entries(counts ?? {}).reduce((all, [activity, minutes]) => all + (activity === IDLE ? 0 : minutes), 0);
     const most = Math.max(1e-9, ...days.map((name) => sum(told.minutes[name])));
     week.replaceChildren(...days.map((name) => {
@@ -152,7 +155,7 @@ export async function show(main) {
         return part;
       });
       return h("button", { class: "column quiet", "aria-label": `${dateText(name)}, ${duration(sum(told.minutes[name]))}`, onclick: () => {
-        day = name;
+        asked = name;
         attempt(refresh);
       } }, h("span", { class: "pile" }, ...parts), h("span", { class: "small" }, dateText(name, { weekday: "short" })));
     }));

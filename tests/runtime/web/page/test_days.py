@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, List
+from typing import Any, Iterator, List
 
 import pytest
 
 pytest.importorskip("aiohttp", reason="the page needs the extra [web]")
 pytest.importorskip("scipy", reason="the emulated rig needs the extra [emulation]")
 
+from aiohttp import web
+
 from cosmo_runtime.runtime.episodes.log import EpisodeLog
 from cosmo_runtime.runtime.episodes.rule import Episode
 from cosmo_runtime.runtime.state import log_folder
+from cosmo_runtime.runtime.web.server import Settings, listen, make_app
 from tests.runtime.web.page.conftest import OpenTab, Page, Served
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.usefixtures("berlin")]
@@ -61,6 +67,54 @@ def test_times_are_those_of_the_machine(recordings: Path, tmp_path: Path, open_t
     assert away.inner_text("#zone").startswith("Times are those of the machine that runs this, UTC+0")
     assert not here.is_visible("#zone")
     served.stop()
+
+
+@contextmanager
+def _in_this_process(settings: Settings) -> Iterator[str]:
+    """A server whose day changes with the time zone of this process; brings its address."""
+    listening, end = listen("127.0.0.1", 0), threading.Event()
+
+    async def serve() -> None:
+        runner = web.AppRunner(make_app(settings))
+        await runner.setup()
+        await web.SockSite(runner, listening).start()
+        while not end.is_set():
+            await asyncio.sleep(0.05)
+        await runner.cleanup()
+
+    serving = threading.Thread(target=asyncio.run, args=(serve(),))
+    serving.start()
+    try:
+        yield f"http://localhost:{listening.getsockname()[1]}/"
+    finally:
+        end.set()
+        serving.join(30)
+
+
+def test_a_view_of_today_goes_on_to_the_next_day_and_one_of_another_day_stays(
+    recordings: Path, tmp_path: Path, open_tab: OpenTab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def in_zone(zone: str) -> str:
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        return f"{datetime.now():%B} {datetime.now().day}, {datetime.now().year}"
+
+    with _in_this_process(Settings(recordings, home=tmp_path / "home")) as url:
+        before = in_zone("WEST+12")
+        today, back_again, fixed = (open_tab(f"{url}#/days") for _ in range(3))
+        for page in today, back_again, fixed:
+            page.wait_for_selector(f"#day:has-text('{before}')")
+        back_again.click("[aria-label='The day before']")
+        back_again.wait_for_selector(f"#day:not(:has-text('{before}'))")
+        back_again.click("[aria-label='The day after']")
+        back_again.wait_for_selector(f"#day:has-text('{before}')")
+        fixed.click("[aria-label='The day before']")
+        fixed.wait_for_selector(f"#day:not(:has-text('{before}'))")
+        shown = fixed.inner_text("#day")
+        after = in_zone("EAST-14")
+        for page in today, back_again:
+            page.wait_for_selector(f"#day:has-text('{after}')")
+        assert fixed.inner_text("#day") == shown
 
 
 def test_a_log_that_is_damaged_is_told_from_none(recordings: Path, tmp_path: Path, open_tab: OpenTab) -> None:
