@@ -117,6 +117,26 @@ def test_a_view_of_today_goes_on_to_the_next_day_and_one_of_another_day_stays(
         assert fixed.inner_text("#day") == shown
 
 
+def test_a_day_that_the_machine_s_country_skipped_is_shown_empty(
+    recordings: Path, tmp_path: Path, open_tab: OpenTab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Pacific/Apia")
+    time.tzset()
+    start_ns, now_ns = round(datetime(2011, 12, 29, 22).timestamp()) * NS, time.monotonic_ns()
+    log = EpisodeLog(log_folder(tmp_path / "home"), lambda _: start_ns - now_ns, slept_ns=lambda: 0)
+    log.ended(Episode("walk", now_ns, now_ns + 5 * 3600 * NS, 0.9, ("imu",), 7200, "person"))
+    log.close()
+    with _in_this_process(Settings(recordings, home=tmp_path / "home")) as url:
+        page = open_tab(url)
+        page.route("**/api/days", lambda route: route.continue_(url=f"{route.request.url}?day=2011-12-30"))
+        page.click("nav a:text-is('Days')")
+        page.wait_for_selector("#day:has-text('December 30, 2011')")
+        page.wait_for_selector("[aria-label=Week] button[aria-label='12/29/2011, 2 h 0 min']")
+        assert page.locator("[aria-label=Durations] .share").count() == 0
+        page.click("[aria-label='The day after']")
+        page.wait_for_selector("[aria-label=Durations] .share:text-is('3 h 0 min')")
+
+
 def test_a_log_that_is_damaged_is_told_from_none(recordings: Path, tmp_path: Path, open_tab: OpenTab) -> None:
     served = Served(recordings, "--home", str(tmp_path / "home"))
     page = open_tab(f"{served.url}#/days")
