@@ -28,6 +28,7 @@ class News(NamedTuple):
         quiet: whether it is quiet hours: the alarm is logged, but nobody is notified.
         stands: whether nobody has acknowledged it, and it is either not over or stays on after it is over.
         on: whether it stands, and somebody was notified: quiet hours that begin later do not take that back.
+        lasts: whether what it was raised for still goes on.
         evidence: what raised the alarm.
     """
 
@@ -37,6 +38,7 @@ class News(NamedTuple):
     quiet: bool
     stands: bool
     on: bool
+    lasts: bool
     evidence: Mapping[str, Any]
 
 
@@ -56,6 +58,11 @@ def is_on(last: Mapping[str, Any]) -> bool:
     return bool(last.get("on", last.get("stands") and not last.get("quiet")))  # earlier versions did not write it
 
 
+def lasted(last: Mapping[str, Any]) -> bool:
+    """Whether what an alarm was raised for still went on at its last entry in the log."""
+    return bool(last.get("lasts", last.get("state") != OVER))  # likewise
+
+
 class AlarmBoard(Listener):
     """Raises alarms by episodes. A standing alarm is raised again only if its cause was over in between.
 
@@ -66,6 +73,7 @@ class AlarmBoard(Listener):
         standing: the evidence, by name, of alarms that an earlier run left standing. Those without a rule stand until
             somebody acknowledges them.
         on: names of those that were on.
+        lasting: names of those that still went on. With the first window they go on, or are over.
         acknowledged: names of alarms that somebody has acknowledged. It is called after every window.
     """
 
@@ -76,6 +84,7 @@ class AlarmBoard(Listener):
         local_time: Callable[[int], datetime],
         standing: Optional[Mapping[str, Mapping[str, Any]]] = None,
         on: Collection[str] = (),
+        lasting: Collection[str] = (),
         acknowledged: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self._watches = [Watch(rule) for rule in rules]
@@ -88,7 +97,10 @@ class AlarmBoard(Listener):
         # one that stands only while it lasts is over, unless it goes on; that is told with the first window
         self._standing: Dict[str, _Standing] = {
             watch.rule.name: _Standing(
-                left[watch.rule.name], None, watch.rule.name in on, over=watch.rule.stands_until_acknowledged
+                left[watch.rule.name],
+                None,
+                watch.rule.name in on,
+                over=watch.rule.stands_until_acknowledged and watch.rule.name not in lasting,
             )
             for watch in self._watches
             if watch.rule.name in left
@@ -99,7 +111,7 @@ class AlarmBoard(Listener):
             if name not in self._standing
         ]
         for rule in self._without_rule:
-            self._standing[rule.name] = _Standing(left[rule.name], None, rule.name in on, over=True)
+            self._standing[rule.name] = _Standing(left[rule.name], None, rule.name in on, over=rule.name not in lasting)
             _log.warning(
                 "alarm %s still stands, but the configuration no longer has its rule: acknowledge it", rule.name
             )
@@ -120,10 +132,7 @@ class AlarmBoard(Listener):
         for watch in self._watches:
             self._look(watch, episode, watch.rule.name in asked)
         for rule in self._without_rule:
-            if rule.name in asked and rule.name in self._standing:
-                self._standing[rule.name].acknowledged = True
-                self._say(rule, ACKNOWLEDGED)
-                del self._standing[rule.name]
+            self._look_without_rule(rule, rule.name in asked)
 
     def _look(self, watch: Watch, episode: Episode, acknowledged: bool) -> None:
         rule = watch.rule
@@ -154,12 +163,25 @@ class AlarmBoard(Listener):
             ):
                 self._say(rule, REPEATED)
 
+    def _look_without_rule(self, rule: AlarmRule, acknowledged: bool) -> None:
+        """Nobody looks whether it goes on, so it is over."""
+        alarm = self._standing.get(rule.name)
+        if alarm is None:
+            return
+        if not alarm.over:
+            alarm.over = True
+            self._say(rule, OVER)
+        if acknowledged:
+            alarm.acknowledged = True
+            self._say(rule, ACKNOWLEDGED)
+            del self._standing[rule.name]
+
     def _say(self, rule: AlarmRule, state: str) -> None:
         alarm, quiet = self._standing[rule.name], self._is_quiet(rule)
         if not quiet and state in (RAISED, REPEATED):
             alarm.notified_ns, alarm.on = self._at_ns, True
         stands = not alarm.acknowledged and (not alarm.over or rule.stands_until_acknowledged)
-        news = News(rule, state, self._at_ns, quiet, stands, stands and alarm.on, alarm.evidence)
+        news = News(rule, state, self._at_ns, quiet, stands, stands and alarm.on, not alarm.over, alarm.evidence)
         call_all(self._tell, "__call__", news)
         if not quiet:
             level = logging.INFO if state in (OVER, ACKNOWLEDGED) else logging.WARNING

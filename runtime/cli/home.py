@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Callable, List, NamedTuple, Optional
 
 from cosmo_runtime.models.bundle import Bundle
-from cosmo_runtime.runtime.alarms.board import RAISED, AlarmBoard, News, is_on
+from cosmo_runtime.runtime.alarms.board import RAISED, AlarmBoard, News, is_on, lasted
 from cosmo_runtime.runtime.alarms.clips import ClipRing
 from cosmo_runtime.runtime.alarms.names import NameWatch, unknown_names
 from cosmo_runtime.runtime.cli.common import UsageError, version
@@ -107,7 +107,7 @@ def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: 
     ring = ClipRing(clips_folder(folder), run.infos, config.clips, local_time, {"source": run.title})
 
     def keep(news: News) -> None:
-        details = {"state": news.state, "quiet": news.quiet, "stands": news.stands, "on": news.on}
+        details = {"state": news.state, "quiet": news.quiet, "stands": news.stands, "on": news.on, "lasts": news.lasts}
         details["evidence"] = dict(news.evidence)
         if news.rule.clip and news.state == RAISED:
             details["clip"] = ring.request(news.rule.name, news.at_ns)
@@ -116,7 +116,8 @@ def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: 
     tell: List[Callable[[News], None]] = [keep]
     standing = {name: last["evidence"] for name, last in last_alarms.items() if last["stands"]}
     on = [name for name, last in last_alarms.items() if is_on(last)]
-    board = AlarmBoard(config.alarms, tell, local_time, standing, on, lambda: take_acknowledgements(folder))
+    lasting = [name for name, last in last_alarms.items() if lasted(last)]
+    board = AlarmBoard(config.alarms, tell, local_time, standing, on, lasting, lambda: take_acknowledgements(folder))
     rule = config.episodes.rule()
     name_watch = NameWatch(config, bundle.path.name, bundle.spec.classes)
     sinks: List[Sink] = [Episodes(rule, [log, board]), name_watch]

@@ -67,9 +67,12 @@ def keep(text: str) -> Keep:
 
 def line(text: str) -> str:
     """An option's value: one line of text."""
-    if not text.strip() or any(ord(character) < 32 for character in text):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected one line of text")
-    return text.strip()
+    from cosmo_runtime.runtime.retention.expiry import one_line
+
+    try:
+        return one_line(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def day(text: str) -> date:

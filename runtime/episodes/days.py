@@ -21,11 +21,14 @@ def bounds_ns(day: date) -> Tuple[int, int]:
 def ahead_of_utc(day: date) -> List[Tuple[int, int]]:
     """How far local time is ahead of UTC on a day, in nanoseconds, and from which wall time on.
 
-    On most days that is the same all day. On a day when the clocks change there are two.
+    On most days that is the same all day. On a day when the clocks change there are two. A country may skip a day, as
+    Samoa did on 2011-12-30; that one ends as it begins, and has what holds then.
     """
     start_ns, end_ns = bounds_ns(day)
     found: List[Tuple[int, int]] = []
-    for second in range(start_ns // 10**9, end_ns // 10**9, 60):  # clocks change at whole minutes
+    for second in range(
+        start_ns // 10**9, max(end_ns // 10**9, start_ns // 10**9 + 1), 60
+    ):  # clocks change at whole minutes
         ahead_ns = clock.localtime(second).tm_gmtoff * 10**9
         if not found or found[-1][1] != ahead_ns:
             found.append((second * 10**9, ahead_ns))

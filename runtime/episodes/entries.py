@@ -133,8 +133,11 @@ def read_database(folder: Path) -> sqlite3.Connection:
         NoLog: there is none.
     """
     path = folder / DATABASE
-    if not path.exists():
-        raise _no_log(folder)
+    try:
+        if not path.exists():
+            raise _no_log(folder)
+    except OSError as error:
+        raise LogError(f"{path} cannot be read: {error.strerror}") from error
     try:
         try:
             return _open_to_read(path, "?mode=rw")

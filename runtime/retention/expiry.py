@@ -25,6 +25,8 @@ from cosmo_runtime.sensors.recording.segments import delete_recording, segments_
 _KEY = "expires"
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _LONGEST = timedelta(days=36_525)  # so that any such time before or after now has a date
+_NOT_IN_A_LINE = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of characters, ends of lines and paragraphs
+_LONGEST_LINE = 1000  # a recording whose metadata are very large is read without them
 _GROWING_S = 10.0  # an unfinished recording that changed this recently is still being written
 CLOCK_IS_SET = datetime(2025, 1, 1, tzinfo=timezone.utc)  # a Jetson without a battery starts long before this
 
@@ -115,6 +117,19 @@ def fates(paths: Iterable[Path], now: datetime, participant: Optional[str] = Non
         target = folder.resolve()
         inside = os.path.islink(folder) and not searched.isdisjoint([target, *target.parents])  # noqa: PTH114  never raises
         yield Fate(folder, False, why, unread=not inside)  # what lies inside is searched anyway
+
+
+def one_line(text: str) -> str:
+    """Reads a name or a note that a recording carries: one line of text, up to 1000 characters.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if not text.strip() or any(unicodedata.category(character) in _NOT_IN_A_LINE for character in text):
+        raise ValueError(f"{text[:80]!r}: expected one line of text")
+    if len(text) > _LONGEST_LINE:
+        raise ValueError(f"{text[:80]!r} …: more than {_LONGEST_LINE} characters")
+    return text.strip()
 
 
 def same_person(who: str, participant: str) -> bool:

@@ -16,19 +16,19 @@ from aiohttp import web
 from cosmo_runtime.runtime.alarms.board import REPEATED
 from cosmo_runtime.runtime.config import EpisodesConfig
 from cosmo_runtime.runtime.episodes.days import ahead_of_utc, bounds_ns, minutes_by_day, wall_ns
-from cosmo_runtime.runtime.episodes.entries import ALARM, EPISODE, LogError, NoLog, entries, last_alarms, span_ns
+from cosmo_runtime.runtime.episodes.entries import ALARM, EPISODE, LogError, NoLog, entries, span_ns
 from cosmo_runtime.runtime.episodes.predicted import PredictedDays
-from cosmo_runtime.runtime.state import acknowledge, log_folder
+from cosmo_runtime.runtime.state import log_folder
 from cosmo_runtime.runtime.web.guard import Refused
 from cosmo_runtime.runtime.web.hub import Hub
-from cosmo_runtime.runtime.web.request import beside, content_of
+from cosmo_runtime.runtime.web.request import beside
 
 _WEEK = 7
 _MOST_ALARMS = 50
 
 
 class DaysApi:
-    """The endpoints below ``/api/days``.
+    """The endpoint ``/api/days``.
 
     Args:
         home: the folder of the run whose log is shown.
@@ -45,9 +45,8 @@ class DaysApi:
             hub.listen("prediction", lambda payload: self._predicted.now.feed(json.loads(payload)))
 
     def add_to(self, router: web.UrlDispatcher) -> None:
-        """Adds the endpoints."""
+        """Adds the endpoint."""
         router.add_get("/api/days", self.day)
-        router.add_post("/api/days/acknowledge", self.acknowledge)
 
     async def day(self, request: web.Request) -> web.Response:
         """One day, and the time spent on each activity on that day and on the days before."""
@@ -61,14 +60,6 @@ class DaysApi:
         answer = web.json_response(await beside(_told, log_folder(self._home), day, self._predicted))
         answer.enable_compression()
         return answer
-
-    async def acknowledge(self, request: web.Request) -> web.Response:
-        """Notes that somebody has seen an alarm. The run then stops repeating it."""
-        name = (await content_of(request)).get("name")
-        if name not in await beside(_alarm_names, log_folder(self._home)):
-            raise Refused(f"There is no alarm {name!r}.", 404)
-        await beside(acknowledge, self._home, name)
-        return web.json_response({})
 
 
 def _lines(folder: Path, output: Optional[Path]) -> Iterator[Path]:
@@ -85,13 +76,11 @@ def _told(folder: Path, day: date, predicted: PredictedDays) -> Dict[str, Any]:
     first_ns = bounds_ns(day - timedelta(days=_WEEK - 1))[0]
     week: List[Dict[str, Any]] = []
     alarms: List[Dict[str, Any]] = []
-    standing: List[Dict[str, Any]] = []
     logged: Optional[Tuple[int, int]] = None
     log, problem = True, ""
     try:
         week = list(entries(folder, first_ns, end_ns, kinds=(EPISODE,)))
         alarms = list(entries(folder, start_ns, end_ns, kinds=(ALARM,)))
-        standing = [last for last in last_alarms(folder).values() if last.get("stands")]
         logged = span_ns(folder)
     except NoLog:
         log = False
@@ -115,21 +104,14 @@ def _told(folder: Path, day: date, predicted: PredictedDays) -> Dict[str, Any]:
     ]
     return {
         "day": day.isoformat(),
+        "today": day == datetime.now().date(),
         "start_ms": start_ns / 1e6,
         "end_ms": end_ns / 1e6,
         "ahead_ms": [[from_ns / 1e6, ahead_ns / 1e6] for from_ns, ahead_ns in ahead_of_utc(day)],
         "episodes": episodes,
         "minutes": minutes,
         "alarms": shown,
-        "standing": [{"name": last["name"], "since": last["evidence"]["since"]} for last in standing],
         "log": log,
         "problem": problem,
         "predicted": bool(week) and not of_log,
     }
-
-
-def _alarm_names(folder: Path) -> List[str]:
-    try:
-        return [entry["name"] for entry in entries(folder, 0, 1 << 62, kinds=(ALARM,))]
-    except LogError:
-        return []

@@ -14,7 +14,7 @@ _HISTORY_MS, _HISTORY_MOST = 600_000, 10_000  # what a page gets when it opens: 
 _MOST_WAITING = 256  # messages for one page
 _MOST_PAGES = 32
 _PING_S = 10.0
-_KEPT = ("run", "sensors", "recording", "teaching", "silence")  # what a page must know even if it opens later
+_KEPT = ("run", "sensors", "recording", "teaching", "silence", "alarms")  # what a page must know even if it opens later
 
 Payload = Union[str, bytes]
 

@@ -64,17 +64,19 @@ class LabellingApi:
         return web.json_response(await beside(self._read, request.match_info["name"]))
 
     async def write(self, request: web.Request) -> web.Response:
-        """Saves the labels unless somebody else has changed them since; then it answers with the changed labels."""
+        """Saves the labels, unless somebody else has changed them since, or they cannot be changed here any more.
+
+        Then it answers with what is there now.
+        """
         content = await content_of(request)
         name = request.match_info["name"]
-        if self._still_recorded(name):
-            raise Refused(self._still_recorded(name), 409)
         recording = await beside(self._sessions.recording, name)
         labels = _checked(content.get("labels"), recording.duration_s)
         async with self._turns[name]:
             before = await beside(self._read, name)
-            if before["version"] != content.get("version"):
-                return web.json_response({"error": "Another tab has changed these labels.", **before}, status=409)
+            if before["problem"] or before["version"] != content.get("version"):
+                error = before["problem"] or "Another tab has changed these labels."
+                return web.json_response({"error": error, **before}, status=409)
             start_ns, table = recording.start_ns, labels_beside(recording.path)
             segments = [
                 Segment(start_ns + round(a * 1e9), start_ns + round(b * 1e9), activity) for a, b, activity in labels
@@ -154,7 +156,7 @@ class LabellingApi:
         """Why labels cannot be saved now; empty if they can. A prompt would replace them with its own."""
         if name != self._being_recorded():
             return ""
-        return f"{name} is still being recorded. Open it again when that has ended."
+        return f"{name} is still being recorded. It can be labelled when that has ended."
 
 
 def _in_seconds(segments: Sequence[Segment], recording: Recording) -> List[Label]:

@@ -118,7 +118,8 @@ class Recorder(Sink):
         path = Path(command["path"])
         refuse_existing(labels_beside(path))  # the name was free when the page asked
         lifetime = parse_lifetime(command["expires"]) if command.get("expires") else None
-        writer = RecordingWriter(path, self._infos, {**self._metadata, **expires(lifetime)})
+        who = {"participant": command["participant"]} if command.get("participant") else {}
+        writer = RecordingWriter(path, self._infos, {**self._metadata, **who, **expires(lifetime)})
         active = _Active(RecordingSink(writer))
         if command.get("activities"):
             active.prompter = Prompter(

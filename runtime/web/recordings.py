@@ -12,7 +12,7 @@ from cosmo_runtime.runtime.labels.prompt import Prompter, PromptError, parse_act
 from cosmo_runtime.runtime.web.guard import Refused
 from cosmo_runtime.runtime.web.hub import Hub
 from cosmo_runtime.runtime.web.request import beside, content_of, number
-from cosmo_runtime.runtime.web.sessions import Sessions, lifetime_of
+from cosmo_runtime.runtime.web.sessions import Sessions, lifetime_of, participant_of
 
 _MOST_PROMPTED_S = 12 * 3600
 
@@ -63,6 +63,7 @@ class RecordingsApi:
             raise Refused(f"{self.recording} is being recorded already.", 409)
         command: Dict[str, Any] = {"do": "record", "path": str(self._sessions.new_path(content.get("name")))}
         command["expires"] = lifetime_of(content.get("expires"))
+        command["participant"] = participant_of(content.get("participant"))
         if content.get("prompt") is not None:
             try:
                 activities = parse_activities(str(content["prompt"]), "the list")

@@ -18,6 +18,7 @@ from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.places import cache_folder
 from cosmo_runtime.runtime.config import EpisodesConfig
 from cosmo_runtime.runtime.state import state_folder
+from cosmo_runtime.runtime.web.alarms import AlarmsApi
 from cosmo_runtime.runtime.web.days import DaysApi
 from cosmo_runtime.runtime.web.files import PageFiles
 from cosmo_runtime.runtime.web.guard import Guard
@@ -81,6 +82,7 @@ def make_app(settings: Settings, link: Optional[Connection] = None) -> web.Appli
     LabellingApi(sessions, shelf, hub, lambda: recordings.recording).add_to(app.router)
     teaching.add_to(app.router)
     DaysApi(settings.home, settings.folder, settings.output, settings.episodes, hub).add_to(app.router)
+    AlarmsApi(settings.home, hub).add_to(app)
     app.on_shutdown.append(teaching.close)
     return app
 

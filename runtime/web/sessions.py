@@ -29,7 +29,7 @@ from cosmo_runtime.runtime.labels.table import (
 )
 from cosmo_runtime.runtime.labels.truth import Segment
 from cosmo_runtime.runtime.retention.cached_windows import forget
-from cosmo_runtime.runtime.retention.expiry import delete, parse_lifetime
+from cosmo_runtime.runtime.retention.expiry import delete, one_line, parse_lifetime
 from cosmo_runtime.runtime.web.guard import Refused
 from cosmo_runtime.sensors.recording import Recording, RecordingError
 from cosmo_runtime.sensors.recording.index import RecordingIndex
@@ -171,6 +171,7 @@ class Sessions:
                 seconds=round(recording.duration_s, 2),
                 sensors={name: info.kind for name, info in recording.infos.items()},
                 expires=recording.metadata.get("expires"),
+                participant=recording.metadata.get("participant"),
                 cut=recording.cut,
                 damaged=recording.holes,
                 bundle=recording.metadata.get("bundle"),
@@ -311,3 +312,19 @@ def lifetime_of(text: object) -> Optional[str]:
     except ValueError as error:
         raise Refused(str(error)) from error
     return str(text)
+
+
+def participant_of(text: object) -> Optional[str]:
+    """Whom a new recording shows; None if nobody says.
+
+    Raises:
+        Refused: the text is not one line.
+    """
+    if text in (None, ""):
+        return None
+    if not isinstance(text, str):
+        raise Refused("participant: expected a line of text.")
+    try:
+        return one_line(text)
+    except ValueError as error:
+        raise Refused(f"participant: {error}.") from error

@@ -1,8 +1,9 @@
 // What was done on a day, and how long on the days before.
 
-import { attempt, h, notice, sharp } from "./dom.js";
+import { standingAlarms } from "./alarms.js";
+import { attempt, dateText, h, sharp } from "./dom.js";
 import { activityColour } from "./draw.js";
-import { get, on, post } from "./server.js";
+import { get, on } from "./server.js";
 
 export const title = "Days";
 
@@ -35,10 +36,8 @@ export function hoursOf({ ahead_ms, end_ms }) {
 /** The day so many days after one, as 2026-11-28. */
 const dayAfter = (day, by) => new Date(Date.parse(day) + by * DAY_MS).toISOString().slice(0, 10);
 
-const dateText = (day, form) => new Date(day).toLocaleDateString(undefined, { timeZone: "UTC", ...form });
-
 export async function show(main) {
-  let day = null;
+  let asked = null; // the day that is shown; none: today, whichever day that is
   let told = null;
   const heading = h("strong", { class: "number", id: "day" });
   const problem = h("div", { class: "card empty", hidden: true });
@@ -48,18 +47,22 @@ export async function show(main) {
   const under = h("p", { class: "soft small", "aria-live": "polite" }, "Point at the line to see what was done when.");
   const sums = h("div", {});
   const week = h("div", { class: "week" });
-  const alarms = h("section", { class: "card", "aria-label": "Alarms" });
+  const standing = standingAlarms();
+  const alarms = h("section", { class: "card", "aria-label": "Alarms of the day" });
   const line = h("section", { class: "card", "aria-label": "Time line" }, canvas, under);
 
   const move = (by) => {
-    day = dayAfter(day, by);
+    asked = dayAfter(asked ?? told.day, by);
     attempt(refresh);
   };
 
   const refresh = async () => {
-    told = await get(`/api/days${day ? `?day=${day}` : ""}`);
-    day = told.day;
-    heading.textContent = dateText(day, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+    const day = asked;
+    const answer = await get(`/api/days${day ? `?day=${day}` : ""}`);
+    if (day !== asked) return; // another one was asked for meanwhile
+    told = answer;
+    if (told.today) asked = null;
+    heading.textContent = dateText(told.day, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
     const nothing = !Object.keys(told.minutes).length;
     const why = told.problem ? "the log cannot be read" : "no log was kept";
     source.hidden = nothing || !told.predicted;
@@ -75,20 +78,9 @@ export async function show(main) {
     draw();
     fillSums();
     fillWeek();
-    alarms.hidden = !told.alarms.length && !told.standing.length;
-    alarms.replaceChildren(h("h2", {}, "Alarms"), ...told.standing.map(standingAlarm), ...told.alarms.map(({ at_ms, name, state }) =>
+    alarms.hidden = !told.alarms.length;
+    alarms.replaceChildren(h("h2", {}, "Alarms of the day"), ...told.alarms.map(({ at_ms, name, state }) =>
       h("div", { class: "row shelved" }, h("strong", {}, name), h("span", { class: "number" }, timeOf(told, at_ms)), h("span", { class: "chip plain" }, state ?? ""))));
-  };
-
-  /** An alarm that nobody has acknowledged, on whichever day it was raised. */
-  const standingAlarm = ({ name, since }) => {
-    const seen = h("button", { class: "push", onclick: () => attempt(async () => {
-      await post("/api/days/acknowledge", { name });
-      seen.disabled = true;
-      notice("The run is told that you have seen it.");
-    }) }, "Seen");
-    const when = `since ${dateText(since.slice(0, 10), { day: "numeric", month: "short" })}, ${since.slice(11, 16)}`;
-    return h("div", { class: "row shelved" }, h("strong", {}, name), h("span", { class: "number" }, when), h("span", { class: "chip bad" }, "nobody has seen it"), seen);
   };
 
   const showZone = () => {
@@ -140,7 +132,7 @@ export async function show(main) {
   };
 
   const fillSums = () => {
-    const { [IDLE]: idle = 0, ...counts } = told.minutes[day] ?? {};
+    const { [IDLE]: idle = 0, ...counts } = told.minutes[told.day] ?? {};
     const found = Object.entries(counts);
     const most = Math.max(1e-9, ...found.map(([, minutes]) => minutes));
     sums.replaceChildren(h("h2", {}, "How long"), h("div", { class: "bars" }, ...found.flatMap(([activity, minutes]) => {
@@ -152,7 +144,7 @@ export async function show(main) {
   };
 
   const fillWeek = () => {
-    const days = [6, 5, 4, 3, 2, 1, 0].map((back) => dayAfter(day, -back));
+    const days = [6, 5, 4, 3, 2, 1, 0].map((back) => dayAfter(told.day, -back));
     const sum = (counts) => Object.entries(counts ?? {}).reduce((all, [activity, minutes]) => all + (activity === IDLE ? 0 : minutes), 0);
     const most = Math.max(1e-9, ...days.map((name) => sum(told.minutes[name])));
     week.replaceChildren(...days.map((name) => {
@@ -163,7 +155,7 @@ export async function show(main) {
         return part;
       });
       return h("button", { class: "column quiet", "aria-label": `${dateText(name)}, ${duration(sum(told.minutes[name]))}`, onclick: () => {
-        day = name;
+        asked = name;
         attempt(refresh);
       } }, h("span", { class: "pile" }, ...parts), h("span", { class: "small" }, dateText(name, { weekday: "short" })));
     }));
@@ -172,13 +164,14 @@ export async function show(main) {
   const grid = h("div", { class: "teach" }, h("section", { class: "card", "aria-label": "Durations" }, sums), h("section", { class: "card", "aria-label": "Week" }, h("h2", {}, "Seven days"), week));
   main.append(h("div", { class: "stack" },
     h("div", { class: "row" }, h("h1", {}, "Days"), h("span", { class: "row push nowrap" }, h("button", { "aria-label": "The day before", onclick: () => move(-1) }, "←"), heading, h("button", { "aria-label": "The day after", onclick: () => move(1) }, "→"))),
-    problem, line, zone, source, grid, alarms));
+    standing.element, problem, line, zone, source, grid, alarms));
   await refresh();
   const timer = setInterval(() => refresh().catch(() => {}), AGAIN_MS);
   const off = on("connection", ({ open, again }) => open && again && attempt(refresh));
   window.addEventListener("resize", draw);
   return () => {
     clearInterval(timer);
+    standing.leave();
     off();
     window.removeEventListener("resize", draw);
   };

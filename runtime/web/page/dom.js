@@ -89,6 +89,9 @@ export function clock(seconds, digits = 0) {
   return `${hours ? `${hours}:${String(minutes).padStart(2, "0")}` : minutes}:${rest}`;
 }
 
+/** A day, such as 2026-11-28, in the words of the browser's language. */
+export const dateText = (day, form) => new Date(day).toLocaleDateString(undefined, { timeZone: "UTC", ...form });
+
 export function bytes(count) {
   const units = ["B", "kB", "MB", "GB"];
   let at = 0;

@@ -6,12 +6,12 @@ import { get, on, post } from "./server.js";
 const AGAIN_MS = 2000;
 
 /**
- * Keeps the labels of a recording. `state` shows whether all is saved, `rows` gives the labels, and `replace` takes
- * those that another tab has made.
+ * Keeps the labels of a recording. `state` shows whether all is saved, `rows` gives the labels, `replace` takes those
+ * that another tab has made, and `locked` is told when they can no longer be changed here.
  */
 export class Keeper {
-  constructor(name, version, { state, rows, replace }) {
-    Object.assign(this, { version, state, rows, replace });
+  constructor(name, version, { state, rows, replace, locked }) {
+    Object.assign(this, { version, state, rows, replace, locked });
     this.path = `/api/recordings/${encodeURIComponent(name)}/labels`;
     this.tab = Math.random().toString(36).slice(2);
     this.saving = false;
@@ -41,6 +41,12 @@ export class Keeper {
           this.saving = false;
           this.show("bad", `not saved: ${error.message}`);
           if (!error.status) setTimeout(() => this.save(), AGAIN_MS); // even when another page is shown meanwhile
+          return;
+        }
+        if (error.content.problem) {
+          this.saving = this.unsaved = false;
+          notice("These labels can no longer be changed here. Your last change was not saved.", true);
+          this.locked();
           return;
         }
         this.version = error.content.version;

@@ -4,7 +4,7 @@ import { clock, counted, h, notice } from "./dom.js";
 import { activityColour, inkOn } from "./draw.js";
 import { Labels, SHORTEST_S } from "./editor.js";
 import { Film } from "./film.js";
-import { get } from "./server.js";
+import { get, on } from "./server.js";
 import { Keeper } from "./keeper.js";
 import { fileTools, keyHelp } from "./label_tools.js";
 import { Palette } from "./palette.js";
@@ -29,11 +29,32 @@ export async function show(main, [name]) {
   const deaf = listenToKeys(desk);
   const resized = () => desk.timeline.ask();
   window.addEventListener("resize", resized);
+  const stopWaiting = saved.problem ? waitForUnlocking(`${path}/labels`) : () => {};
   return () => {
+    stopWaiting();
     desk.player.close();
     desk.keeper.close();
     window.removeEventListener("resize", resized);
     deaf();
+  };
+}
+
+/** Shows this part again, with what the server has now. */
+const openAgain = () => window.dispatchEvent(new Event("hashchange"));
+
+/** Opens a recording again as soon as its labels can be changed: another writer has ended. Returns how to stop. */
+function waitForUnlocking(path) {
+  let stopped = false;
+  const look = async () => {
+    const { problem } = await get(path).catch(() => ({ problem: "the server does not answer" }));
+    if (!problem && !stopped) openAgain();
+  };
+  const off = on("recordings", look);
+  window.addEventListener("focus", look); // somebody may have mended the table elsewhere
+  return () => {
+    stopped = true;
+    off();
+    window.removeEventListener("focus", look);
   };
 }
 
@@ -57,7 +78,7 @@ class Desk {
     });
     this.labels.adopt(saved.labels);
     this.labels.locked = Boolean(saved.problem);
-    this.keeper = new Keeper(name, saved.version, { state: this.state, rows: () => this.labels.rows, replace: (rows) => {
+    this.keeper = new Keeper(name, saved.version, { state: this.state, rows: () => this.labels.rows, locked: openAgain, replace: (rows) => {
       this.labels.adopt(rows);
       this.showLabels();
     } });

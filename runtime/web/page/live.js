@@ -1,5 +1,6 @@
 // What is live: the activity, how sure it is, what was done in the last minutes, and each sensor.
 
+import { standingAlarms } from "./alarms.js";
 import { h, percent, sharp, colour } from "./dom.js";
 import { activityColour, AXES, drawDepth, drawRadar, drawTraces, reachOf } from "./draw.js";
 import { floats, on } from "./server.js";
@@ -43,6 +44,8 @@ export function show(main) {
   const pictures = h("div", { class: "stack" });
   const seen = h("section", { class: "stack", "aria-label": "Sensors" }, pictures, grid);
   const layout = h("div", { class: "live" }, h("div", { class: "stack" }, now, probabilities), seen);
+  const alarms = standingAlarms();
+  const unread = h("p", { class: "chip bad plain wrap", id: "unread", role: "alert", hidden: true });
   const trouble = h("p", { class: "chip bad plain wrap", id: "trouble", role: "alert", hidden: true });
   const nothing = h(
     "div",
@@ -52,7 +55,7 @@ export function show(main) {
     h("code", {}, "cosmo-runtime web --sensors imu,depth,radar"),
     h("p", {}, "Without hardware, add --emulate person."),
   );
-  main.append(h("h1", { class: "skip" }, "Live"), trouble, layout, nothing);
+  main.append(h("h1", { class: "skip" }, "Live"), h("div", { class: "stack" }, alarms.element, unread, trouble, layout, nothing));
 
   let cards = {};
   let barOf = {};
@@ -138,6 +141,11 @@ export function show(main) {
   };
 
   const offs = [
+    alarms.leave,
+    on("alarms", ({ problem }) => {
+      unread.hidden = !problem;
+      unread.textContent = `Nobody can tell here which alarms stand: ${problem}`;
+    }),
     on("run", setRun),
     on("history", () => drawBand()),
     on("prediction", setPrediction),

@@ -26,6 +26,7 @@ export function recordForm() {
     { method: "dialog", class: "stack" },
     h("h3", {}, "New recording"),
     h("label", { class: "field" }, "name", h("input", { type: "text", name: "name", value: name, required: true })),
+    h("label", { class: "field" }, "who is recorded (optional)", h("input", { type: "text", name: "participant", autocomplete: "off" })),
     h("label", { class: "field" }, "keep it for", h("select", { name: "expires" }, ...[["30d", "30 days"], ["7d", "a week"], ["1d", "a day"], ["", "as long as I want"]].map(([value, text]) => h("option", { value }, text)))),
     h("label", { class: "row" }, prompted, "prompt me through activities, and label them"),
     more,
@@ -35,7 +36,7 @@ export function recordForm() {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const values = Object.fromEntries(new FormData(form));
-    const asked = { name: values.name.trim(), expires: values.expires };
+    const asked = { name: values.name.trim(), participant: values.participant.trim(), expires: values.expires };
     if (prompted.checked) {
       localStorage.setItem("prompt", list.value);
       Object.assign(asked, { prompt: list.value, rest_s: Number(values.rest_s) });

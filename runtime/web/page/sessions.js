@@ -82,6 +82,7 @@ function card(entry) {
     return h("span", { title: `${seconds} s` }, dot, `${activity} ${times}×`);
   });
   const facts = [
+    entry.participant && `of ${entry.participant}`,
     entry.began && new Date(entry.began).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" }),
     entry.seconds !== undefined && `${clock(entry.seconds)} long`,
     bytes(entry.size) + (entry.segments ? ` in ${entry.segments} segments` : ""),

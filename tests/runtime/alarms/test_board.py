@@ -71,6 +71,7 @@ def test_it_stands_until_it_is_acknowledged_and_is_told_again_until_then() -> No
     home.does("fall", 0, 10)
     home.does("walk", 10, 140)
     assert home.told == [("raised", 2), ("over", 10.5), ("repeated", 62), ("repeated", 122)]
+    assert [news.lasts for news in home.news] == [True, False, False, False]
     assert list(home.board.standing) == ["fall"]
     home.board.acknowledge("fall")
     home.does("walk", 10, 300, seen_s=140)
@@ -193,6 +194,22 @@ def test_one_that_stands_only_while_it_lasts_is_over_after_a_restart_and_that_is
     assert home.told == [("over", 0.5)]
     assert not home.news[0].stands
     assert home.board.standing == {}
+
+
+def test_what_still_went_on_when_a_run_was_killed_is_over_in_the_next_one_also_in_quiet_hours() -> None:
+    left = {name: {"activity": "fall", "seconds": 2} for name in ("fall", "without a rule")}
+    home = Home(_fall(quiet="00:00-07:00"), standing=left, lasting=list(left))
+    home.does("walk", 0, 10)
+    assert [(news.rule.name, news.state, news.stands, news.lasts) for news in home.news] == [
+        ("fall", "over", True, False),
+        ("without a rule", "over", True, False),
+    ]
+
+
+def test_what_goes_on_after_a_restart_is_not_over() -> None:
+    home = Home(_fall(), standing={"fall": {"activity": "fall", "seconds": 2}}, lasting=["fall"])
+    home.does("fall", -10, 1, seen_s=0)
+    assert [(news.state, news.lasts) for news in home.news] == [("repeated", True)]
 
 
 def test_one_whose_rule_is_gone_stands_until_it_is_acknowledged() -> None:

@@ -15,6 +15,14 @@ def _entry(activity: str, start: str, end: str) -> Dict[str, Any]:
     return {"activity": activity, "start": start, "end": end}
 
 
+def test_a_day_that_a_country_skipped_has_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Pacific/Apia")
+    time.tzset()
+    start_ns, end_ns = bounds_ns(date(2011, 12, 30))
+    assert start_ns == end_ns == bounds_ns(date(2011, 12, 29))[1] == bounds_ns(date(2011, 12, 31))[0]
+    assert ahead_of_utc(date(2011, 12, 30)) == [(start_ns, 14 * 3600 * 10**9)]
+
+
 @pytest.mark.parametrize(("day", "hours"), [(date(2026, 3, 28), 24), (date(2026, 3, 29), 23), (date(2026, 10, 25), 25)])
 def test_a_day_is_as_long_as_it_is_by_local_time(day: date, hours: int) -> None:
     start_ns, end_ns = bounds_ns(day)

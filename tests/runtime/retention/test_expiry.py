@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cosmo_runtime.runtime.retention import expiry
-from cosmo_runtime.runtime.retention.expiry import ClockNotSet, Fate, delete, expires, fates, parse_lifetime
+from cosmo_runtime.runtime.retention.expiry import ClockNotSet, Fate, delete, expires, fates, one_line, parse_lifetime
 from cosmo_runtime.sensors.events import Sample
 from cosmo_runtime.sensors.recording import Recording, RecordingWriter, SegmentedWriter
 from cosmo_runtime.sensors.recording.segments import segments_of
@@ -58,6 +58,22 @@ def test_other_lifetimes_are_refused(text: str) -> None:
 def test_a_lifetime_that_no_calendar_has_is_refused() -> None:
     with pytest.raises(ValueError, match="'99999w': more than 100 years"):
         parse_lifetime("99999w")
+
+
+@pytest.mark.parametrize("text", ["P17", " Zoë Müller ", "Ms\u00a0Li, living room", "李", "x" * 1000])
+def test_lines(text: str) -> None:
+    assert one_line(text) == text.strip()
+
+
+@pytest.mark.parametrize("text", ["", " ", "a\nb", "a\tb", "a\x7f", "a\u2028b", "a\udcff"], ids=repr)
+def test_other_lines_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="expected one line of text"):
+        one_line(text)
+
+
+def test_a_line_that_no_reader_would_take_is_refused() -> None:
+    with pytest.raises(ValueError, match="more than 1000 characters"):
+        one_line("x" * 1001)
 
 
 def test_a_recording_expires_when_its_lifetime_has_passed(record: Record) -> None:

@@ -53,7 +53,7 @@ def serve(recordings: Path) -> Serve:
 
     def run(story: Story, token: Optional[str] = None, link: Any = None) -> Any:
         async def play() -> Any:
-            async with served(Settings(recordings, token), link) as client:
+            async with served(Settings(recordings, token, home=recordings / "no home"), link) as client:
                 return await asyncio.wait_for(story(client), 60)
 
         return asyncio.run(play())

@@ -57,13 +57,10 @@ def test_a_day_is_told_with_its_episodes_alarms_and_durations(home: Path) -> Non
     assert [(alarm["name"], alarm["state"]) for alarm in told["alarms"]] == [("fall", "raised")]
 
 
-def test_an_alarm_that_stands_is_told_on_every_day_however_often_another_is_repeated(home: Path) -> None:
+def test_all_changes_of_alarms_are_told_however_often_one_is_repeated(home: Path) -> None:
     log = EpisodeLog(log_folder(home), lambda _: round(datetime(2026, 3, 4, 12).timestamp()) * NS)
-    for name, state, stands in [("fall", "raised", True), ("up", "raised", True), ("up", "over", False)]:
-        log.alarm(name, 0, {"state": state, "stands": stands, "evidence": {"since": "2026-03-04T11:59:58.000+00:00"}})
-    for _ in range(60):
-        evidence = {"since": "2026-03-04T11:59:58.000+00:00"}
-        log.alarm("fall", NS, {"state": "repeated", "stands": True, "evidence": evidence})
+    for name, state in [("fall", "raised"), ("up", "raised"), ("up", "over"), *[("fall", "repeated")] * 60]:
+        log.alarm(name, 0, {"state": state})
     log.close()
 
     async def story(client: TestClient) -> Any:
@@ -76,7 +73,6 @@ def test_an_alarm_that_stands_is_told_on_every_day_however_often_another_is_repe
         ("up", "over"),
     ]
     assert later["alarms"] == []
-    assert on_that_day["standing"] == later["standing"] == [{"name": "fall", "since": "2026-03-04T11:59:58.000+00:00"}]
 
 
 def test_the_days_before_are_told_only_in_sum(home: Path) -> None:
@@ -200,12 +196,3 @@ def test_a_day_that_is_none_is_refused(home: Path, day: str) -> None:
         return (await client.get("/api/days", params={"day": day})).status
 
     assert _ask(home, story) == 400
-
-
-def test_only_an_alarm_that_there_was_is_acknowledged(home: Path) -> None:
-    async def story(client: TestClient) -> Any:
-        names = ["fall", "..", "../x", None, 3]
-        return [(await client.post("/api/days/acknowledge", json={"name": name})).status for name in names]
-
-    assert _ask(home, story) == [200, 404, 404, 404, 404]
-    assert [path.name for path in (home / "acknowledged").iterdir()] == ["fall"]

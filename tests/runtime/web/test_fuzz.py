@@ -104,6 +104,7 @@ def test_no_address_and_no_query_brings_a_traceback_or_a_secret(route: str, name
                         "tab",
                         "sessions",
                         "base",
+                        "participant",
                         "prompt",
                         "rest_s",
                     ]

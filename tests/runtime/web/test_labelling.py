@@ -81,7 +81,8 @@ def test_what_a_model_could_not_tell_is_opened_to_be_named(serve: Serve, monday:
 def test_a_second_tab_is_told_and_destroys_nothing(serve: Serve, monday: Path) -> None:
     async def story(client: TestClient) -> Any:
         socket = await client.ws_connect("/live")
-        await socket.receive()
+        for _ in "alarms", "history":
+            await socket.receive()
         version = (await (await client.get(LABELS)).json())["version"]
         first = await client.post(LABELS, json={"version": version, "labels": ROWS[:2], "tab": "one"})
         told = json.loads((await asyncio.wait_for(socket.receive(), 60)).data)
@@ -128,7 +129,7 @@ def test_labels_that_a_prompt_would_replace_are_refused_until_the_recording_has_
         return statuses, problems
 
     before = labels_beside(monday).read_bytes()
-    words = "monday is still being recorded. Open it again when that has ended."
+    words = "monday is still being recorded. It can be labelled when that has ended."
     assert serve(story) == ([(409, words), (200, "")], [words, ""])
     assert labels_beside(monday).read_bytes() != before
 
@@ -172,6 +173,19 @@ def test_a_table_that_is_not_understood_is_told_and_left_alone(serve: Serve, mon
     told = serve(story)
     assert told["labels"] == []
     assert "tuesday" in told["problem"] or "several" in told["problem"]
+
+
+@pytest.mark.parametrize("row", ["1,2,walk,tuesday", "1,2,walk,monday\n3,4,walk,tuesday"])
+def test_a_table_of_several_recordings_is_not_written_over(serve: Serve, monday: Path, row: str) -> None:
+    async def story(client: TestClient) -> Any:
+        labels_beside(monday).write_text(f"start,end,activity,session\n{row}\n")
+        version = (await (await client.get(LABELS)).json())["version"]
+        answer = await client.post(LABELS, json={"version": version, "labels": ROWS})
+        return answer.status, await answer.json()
+
+    status, told = serve(story)
+    assert (status, told["error"]) == (409, told["problem"])
+    assert labels_beside(monday).read_text() == f"start,end,activity,session\n{row}\n"
 
 
 @pytest.mark.parametrize("form", ["audacity", "elan", "label-studio"])

@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, List
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.runtime.labels.table import read_labels
 from cosmo_runtime.runtime.web.recorder import Recorder
+from cosmo_runtime.runtime.web.sessions import Sessions
 from cosmo_runtime.runtime.windows.aligner import Aligner
 from cosmo_runtime.sensors.events import Correction, Sample, StateChange, Tick, Truth, host_ns
 from cosmo_runtime.sensors.recording import Recording
@@ -88,6 +89,33 @@ def test_a_recording_amid_a_run_has_the_windows_of_the_run(
     replayed = [(window.end_ns, window.digest(), window.late) for window in Aligner(spec, infos).windows(again)]
     assert len(replayed) >= 5
     assert replayed == [(window.end_ns, window.digest(), window.late) for window in windows[-len(replayed) :]]
+
+
+def test_a_recording_is_of_its_participant_until_all_of_that_one_is_deleted(
+    tmp_path: Path, infos: Dict[str, SensorInfo], samples: Samples
+) -> None:
+    from cosmo_runtime.runtime.cli import main
+
+    told: List[Dict[str, Any]] = []
+    recorder = Recorder(lambda key, payload: told.append(json.loads(payload)), infos, {})
+    for name, who in ("of P17", "P17"), ("of nobody", None):
+        recorder.obey({"do": "record", "path": str(tmp_path / f"{name}.mcap"), "participant": who})
+        while told[-1].get("name") != name:
+            time.sleep(0.01)
+        begin_s = int(time.monotonic())
+        for event in samples("imu", begin_s, begin_s + 2):
+            recorder.event(event)
+        recorder.obey({"do": "stop"})
+        while told[-1].get("kept") != name:
+            time.sleep(0.01)
+    recorder.close()
+    sessions = Sessions(tmp_path, tmp_path / "cache")
+    assert sessions.rename("of P17", "renamed") == "renamed"
+    sessions.cut("renamed", "piece", 0, 1)
+    listed = {entry["name"]: entry["participant"] for entry in sessions.list()}
+    assert listed == {"renamed": "P17", "piece": "P17", "of nobody": None}
+    main(["purge", str(tmp_path), "--participant", "P17", "--cache", str(tmp_path / "cache")])
+    assert [entry["name"] for entry in sessions.list()] == ["of nobody"]
 
 
 def test_a_table_that_came_meanwhile_is_not_replaced(tmp_path: Path, infos: Dict[str, SensorInfo]) -> None:

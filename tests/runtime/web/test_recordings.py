@@ -223,22 +223,38 @@ def test_a_prompted_recording_is_asked_of_the_run(serve: Serve, recordings: Path
     link = _FarEnd()
 
     async def story(client: TestClient) -> Any:
-        asked = {"name": "new", "prompt": "wave, 5, 2\nwalk, 4\n", "rest_s": 3, "expires": "30d"}
+        asked = {
+            "name": "new",
+            "prompt": "wave, 5, 2\nwalk, 4\n",
+            "rest_s": 3,
+            "expires": "30d",
+            "participant": " P17 ",
+        }
         answer = await client.post("/api/record", json=asked)
         wrong = [{"prompt": "wave"}, {"prompt": "wave, 5, 2", "rest_s": "x"}, {"expires": "soon"}, {"name": "../x"}]
+        wrong += [{"participant": who} for who in (" ", "P\n17", "\ud800", "x" * 1001, 17, ["P17"])]
         refused = [(await client.post("/api/record", json={**asked, **w})).status for w in wrong]
         bad_word = (await client.post("/api/record/cue", json={"word": "rm"})).status
         return answer.status, await answer.json(), refused, bad_word
 
-    assert serve(story, link=link) == (202, {"name": "new"}, [400] * 4, 400)
+    assert serve(story, link=link) == (202, {"name": "new"}, [400] * 10, 400)
     assert link.said.get_nowait() == {
         "do": "record",
         "path": str(recordings / "new.mcap"),
         "expires": "30d",
+        "participant": "P17",
         "activities": [["wave", 5.0, 2], ["walk", 4.0, 3]],
         "rest_s": 3.0,
     }
     assert link.said.empty()
+
+
+def test_a_participant_that_is_none_is_refused_in_words(serve: Serve) -> None:
+    async def story(client: TestClient) -> Any:
+        asked = {"name": "new", "participant": "P\t17"}
+        return (await (await client.post("/api/record", json=asked)).json())["error"]
+
+    assert serve(story, link=_FarEnd()) == r"participant: 'P\t17': expected one line of text."
 
 
 def test_a_table_of_an_older_recording_takes_a_name(serve: Serve, monday: Path) -> None:

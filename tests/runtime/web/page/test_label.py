@@ -124,6 +124,30 @@ def test_labels_that_cannot_be_saved_cannot_be_changed(shelf_only: Served, recor
     assert page.inner_text("#doing") == "no label"
     assert page.is_disabled("button:text-is('Import')")
     assert page.is_disabled("#propose")
+    recording.with_suffix(".csv").write_text("start,end,activity\n1,2,walk\n")
+    page.evaluate("window.dispatchEvent(new Event('focus'))")  # somebody comes back from the editor
+    page.wait_for_selector("#saved:text-is('saved')")
+    page.keyboard.press("l")
+    page.keyboard.press("Delete")
+    page.wait_for_selector("#doing:text-is('no label')")
+    saved(page)
+    assert labels_of(recording) == []
+
+
+def test_a_table_that_becomes_one_of_several_recordings_is_left_alone(
+    shelf_only: Served, recording: Path, open_tab: OpenTab
+) -> None:
+    page = open_tab(f"{shelf_only.url}#/label/lived")
+    page.wait_for_selector("#timeline")
+    table = "start,end,activity,session\n1,2,walk,tuesday\n"
+    recording.with_suffix(".csv").write_text(table)
+    for _ in range(2):
+        page.keyboard.press("k")
+        page.keyboard.press("Shift+ArrowRight")
+        page.keyboard.press("1")
+        page.wait_for_selector("#saved:text-is('read only')")
+    page.wait_for_selector(".notice:has-text('can no longer be changed here')")
+    assert recording.with_suffix(".csv").read_text() == table
 
 
 def test_traces_are_drawn_where_they_were_measured(shelf_only: Served, recording: Path, open_tab: OpenTab) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -14,6 +17,10 @@ import pytest
 pytest.importorskip("aiohttp", reason="the page needs the extra [web]")
 pytest.importorskip("scipy", reason="the emulated rig needs the extra [emulation]")
 
+from cosmo_runtime.models.bundle import load_bundle
+from cosmo_runtime.models.shelf import SIMULATED_BUNDLE
+from cosmo_runtime.runtime.episodes.entries import DATABASE
+from cosmo_runtime.runtime.state import log_folder
 from tests.free_port import free_port
 from tests.full_disk import full_at
 from tests.runtime.web.page.conftest import OpenTab, Served, wait_until_more
@@ -41,6 +48,49 @@ def test_a_recording_that_a_full_disk_has_stopped_is_said(recordings: Path, open
     page.wait_for_selector("#trouble:visible")
     assert "recording stopped: File too large" in page.inner_text("#trouble")
     page.wait_for_selector("#activity:not(.silent)")
+    served.stop()
+
+
+def test_alarms_are_shown_at_once_and_go_when_anybody_acknowledges_them(
+    recordings: Path, tmp_path: Path, open_tab: OpenTab
+) -> None:
+    config, home = tmp_path / "cosmo.toml", tmp_path / "home"
+    anything = json.dumps(load_bundle(SIMULATED_BUNDLE).spec.classes)
+    rules = [f'[[alarms]]\nname = "{name}"\nnothing_but = {anything}\nheld_s = 5\n' for name in ("a", "b", "c")]
+    config.write_text("".join(rules))
+    words = ["--sensors", "imu,depth,radar", "--emulate", "person", "--config", str(config), "--home", str(home)]
+    served = Served(recordings, *words)
+    live, _, days = pages = [open_tab(f"{served.url}#/{part}") for part in ("live", "live", "days")]
+    live.wait_for_selector("#activity:not(.silent)")
+    assert not live.is_visible(".alarms")
+    for page in pages:
+        for name in "a", "b", "c":
+            page.wait_for_selector(f"[data-alarm={name}]:has-text('began') .chip:text-is('goes on')")
+    live.focus("[data-alarm=a] button")
+    live.keyboard.press("Enter")
+    days.click("[data-alarm=b] button")
+    for page in pages:
+        for name in "a", "b":
+            page.wait_for_selector(f"[data-alarm={name}]", state="hidden")
+        assert page.is_visible("[data-alarm=c]")
+    command = [sys.executable, "-m", "cosmo_runtime.runtime.cli", "alarms", "--home", str(home)]
+    subprocess.run([*command, "--acknowledge", "c"], check=True, stderr=subprocess.DEVNULL)
+    for page in pages:
+        page.wait_for_selector(".alarms", state="hidden")
+    served.stop()
+
+
+def test_a_log_that_cannot_be_read_is_said_where_alarms_would_be(
+    recordings: Path, tmp_path: Path, open_tab: OpenTab
+) -> None:
+    folder = log_folder(tmp_path)
+    folder.mkdir(parents=True)
+    (folder / DATABASE).write_bytes(b"noise" * 1000)
+    served = Served(recordings, "--home", str(tmp_path))
+    page = open_tab(served.url)
+    page.wait_for_selector(f"#unread:has-text('which alarms stand'):has-text('{DATABASE} is damaged')")
+    (folder / DATABASE).unlink()
+    page.wait_for_selector("#unread", state="hidden")
     served.stop()
 
 

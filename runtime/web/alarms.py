@@ -1,0 +1,103 @@
+"""Shows the page which alarms stand, and acknowledges them.
+
+The log of a run with ``--home`` says which they are. So it does not matter which process keeps it, or where somebody
+acknowledges an alarm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, AsyncIterator, Dict, Optional, Tuple
+
+from aiohttp import web
+
+from cosmo_runtime.runtime.alarms.board import lasted
+from cosmo_runtime.runtime.episodes.entries import LogError, NoLog, is_written, last_alarms, last_id
+from cosmo_runtime.runtime.state import acknowledge, log_folder
+from cosmo_runtime.runtime.web.guard import Refused
+from cosmo_runtime.runtime.web.hub import Hub
+from cosmo_runtime.runtime.web.request import beside, content_of
+
+_LOOK_S = 1.0
+
+
+class AlarmsApi:
+    """The endpoint ``/api/alarms/acknowledge``, and the message ``alarms`` to all pages.
+
+    Args:
+        home: the folder of the run whose alarms are shown.
+        hub: informs the pages.
+    """
+
+    def __init__(self, home: Path, hub: Hub) -> None:
+        self._home = home
+        self._hub = hub
+        self._seen: Tuple[Optional[int], Optional[bool]] = (None, None)
+        self._told: Dict[str, Any] = {}
+
+    def add_to(self, app: web.Application) -> None:
+        """Adds the endpoint, and tells the pages as long as the server runs."""
+        app.router.add_post("/api/alarms/acknowledge", self.acknowledge)
+        app.cleanup_ctx.append(self._watched)
+
+    async def acknowledge(self, request: web.Request) -> web.Response:
+        """Notes that somebody has seen to an alarm. The run takes it with its next window, or as it starts."""
+        name = (await content_of(request)).get("name")
+        told = await beside(_standing, log_folder(self._home))
+        if name not in [alarm["name"] for alarm in told["standing"]]:
+            raise Refused(f"No alarm {name!r} stands.", 404)
+        await beside(acknowledge, self._home, name)
+        return web.json_response({})
+
+    async def _watched(self, _: web.Application) -> AsyncIterator[None]:
+        await self._look()
+        watching = asyncio.ensure_future(self._watch())
+        yield
+        watching.cancel()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            await self._look()
+
+    async def _look(self) -> None:
+        """Tells the pages which alarms stand, if that has changed."""
+        folder = log_folder(self._home)
+        seen = await beside(_state, folder)
+        if seen == self._seen and seen[0] is not None:
+            return
+        self._seen = seen
+        told = await beside(_standing, folder)
+        if told != self._told:
+            self._told = told
+            self._hub.tell("alarms", **told)
+
+
+def _state(folder: Path) -> Tuple[Optional[int], Optional[bool]]:
+    """What changes when an alarm does. Reading this costs little, however long the log is."""
+    return last_id(folder), is_written(folder)
+
+
+def _standing(folder: Path) -> Dict[str, Any]:
+    """The alarms that nobody has acknowledged, or why nobody can tell which they are."""
+    try:
+        last = last_alarms(folder).values()
+    except NoLog:
+        return {"standing": [], "problem": ""}
+    except LogError as error:
+        return {"standing": [], "problem": str(error)}
+    watched = is_written(folder) is not False
+    return {
+        "standing": [
+            {
+                "name": entry["name"],
+                "activity": entry["evidence"]["activity"],
+                "since": entry["evidence"]["since"],
+                "lasts": lasted(entry) if watched else None,
+            }
+            for entry in last
+            if entry.get("stands")
+        ],
+        "problem": "",
+    }

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Dict, Iterator
+
+import pytest
+
+pytest.importorskip("aiohttp", reason="the page needs the extra [web]")
+
+from aiohttp.test_utils import TestClient
+
+from cosmo_runtime.runtime.episodes.entries import DATABASE
+from cosmo_runtime.runtime.episodes.log import EpisodeLog
+from cosmo_runtime.runtime.state import log_folder
+from cosmo_runtime.runtime.web.server import Settings
+from tests.runtime.web.conftest import served
+
+NS = 10**9
+SINCE = "2026-03-03T11:59:58.000+00:00"
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[EpisodeLog]:
+    """A log that a run keeps."""
+    log = EpisodeLog(log_folder(tmp_path), lambda _: round(datetime(2026, 3, 3, 12).timestamp()) * NS)
+    yield log
+    log.close()
+
+
+def _write(log: EpisodeLog, name: str, state: str, stands: bool = True, lasts: bool = True) -> None:
+    details = {"state": state, "stands": stands, "lasts": lasts, "evidence": {"activity": "fall", "since": SINCE}}
+    log.alarm(name, 0, details)
+
+
+def _alarm(name: str, lasts: Any = True) -> Dict[str, Any]:
+    return {"name": name, "activity": "fall", "since": SINCE, "lasts": lasts}
+
+
+def _ask(home: Path, story: Any, token: Any = None) -> Any:
+    async def play() -> Any:
+        async with served(Settings(home, token, home=home)) as client:
+            return await asyncio.wait_for(story(client), 60)
+
+    return asyncio.run(play())
+
+
+async def _next(socket: Any) -> Dict[str, Any]:
+    """The next message about alarms."""
+    while True:
+        message = json.loads((await socket.receive()).data)
+        if message.pop("kind") == "alarms":
+            return dict(message)
+
+
+def test_a_page_that_opens_gets_the_alarms_that_stand(log: EpisodeLog, tmp_path: Path) -> None:
+    _write(log, "fall", "raised")
+    _write(log, "still", "over", lasts=False)
+    _write(log, "seen", "raised")
+    _write(log, "seen", "acknowledged", stands=False)
+
+    async def story(client: TestClient) -> Any:
+        return await _next(await client.ws_connect("/live"))
+
+    assert _ask(tmp_path, story) == {"standing": [_alarm("fall"), _alarm("still", False)], "problem": ""}
+
+
+def test_what_the_log_gets_is_told_to_open_pages_soon(log: EpisodeLog, tmp_path: Path) -> None:
+    async def story(client: TestClient) -> Any:
+        socket = await client.ws_connect("/live")
+        told, began = [(await _next(socket))["standing"]], time.monotonic()
+        for state, stands, lasts in [("raised", True, True), ("over", True, False), ("acknowledged", False, False)]:
+            _write(log, "fall", state, stands, lasts)
+            told.append((await _next(socket))["standing"])
+        return told, time.monotonic() - began
+
+    told, seconds = _ask(tmp_path, story)
+    assert told == [[], [_alarm("fall")], [_alarm("fall", False)], []]
+    assert seconds < 3 * 10  # a busy machine
+
+
+def test_an_entry_that_changes_nothing_is_not_told(log: EpisodeLog, tmp_path: Path) -> None:
+    async def story(client: TestClient) -> Any:
+        socket = await client.ws_connect("/live")
+        await _next(socket)
+        _write(log, "fall", "raised")
+        await _next(socket)
+        _write(log, "fall", "repeated")
+        await asyncio.sleep(1.5)
+        _write(log, "still", "raised")
+        return (await _next(socket))["standing"]
+
+    assert _ask(tmp_path, story) == [_alarm("fall"), _alarm("still")]
+
+
+def test_nobody_knows_whether_it_lasts_where_no_run_watches(log: EpisodeLog, tmp_path: Path) -> None:
+    _write(log, "fall", "raised")
+
+    async def story(client: TestClient) -> Any:
+        socket = await client.ws_connect("/live")
+        watched = await _next(socket)
+        log.close()
+        return watched["standing"], (await _next(socket))["standing"]
+
+    assert _ask(tmp_path, story) == ([_alarm("fall")], [_alarm("fall", None)])
+
+
+def test_an_alarm_that_an_earlier_version_logged_lasts_until_it_is_over(log: EpisodeLog, tmp_path: Path) -> None:
+    for name, state in ("fall", "raised"), ("still", "over"):
+        evidence = {"activity": "fall", "since": SINCE}
+        log.alarm(name, 0, {"state": state, "quiet": False, "stands": True, "evidence": evidence})
+
+    async def story(client: TestClient) -> Any:
+        return (await _next(await client.ws_connect("/live")))["standing"]
+
+    assert _ask(tmp_path, story) == [_alarm("fall"), _alarm("still", False)]
+
+
+def test_without_a_log_no_alarm_stands(tmp_path: Path) -> None:
+    async def story(client: TestClient) -> Any:
+        return await _next(await client.ws_connect("/live"))
+
+    assert _ask(tmp_path, story) == {"standing": [], "problem": ""}
+
+
+def test_a_log_that_cannot_be_read_is_told_until_it_can(log: EpisodeLog, tmp_path: Path) -> None:
+    _write(log, "fall", "raised")
+    log.close()
+    database = log_folder(tmp_path) / DATABASE
+    whole = database.read_bytes()
+    database.write_bytes(b"noise" * 1000)
+
+    async def story(client: TestClient) -> Any:
+        socket = await client.ws_connect("/live")
+        damaged = await _next(socket)
+        database.write_bytes(whole)
+        return damaged, await _next(socket)
+
+    damaged, mended = _ask(tmp_path, story)
+    assert damaged["standing"] == []
+    assert f"{DATABASE} is damaged" in damaged["problem"]
+    assert mended == {"standing": [_alarm("fall", None)], "problem": ""}
+
+
+def test_only_an_alarm_that_stands_is_acknowledged(log: EpisodeLog, tmp_path: Path) -> None:
+    _write(log, "fall", "raised")
+    _write(log, "seen", "acknowledged", stands=False)
+
+    async def story(client: TestClient) -> Any:
+        names = ["fall", "seen", "..", "../x", None, 3, ["fall"]]
+        return [(await client.post("/api/alarms/acknowledge", json={"name": name})).status for name in names]
+
+    assert _ask(tmp_path, story) == [200, 404, 404, 404, 404, 404, 404]
+    assert [path.name for path in (tmp_path / "acknowledged").iterdir()] == ["fall"]
+
+
+def test_another_page_and_a_browser_without_the_token_acknowledge_nothing(log: EpisodeLog, tmp_path: Path) -> None:
+    _write(log, "fall", "raised")
+
+    async def foreign(client: TestClient) -> int:
+        headers = {"Origin": "http://evil.example"}
+        return (await client.post("/api/alarms/acknowledge", json={"name": "fall"}, headers=headers)).status
+
+    async def stranger(client: TestClient) -> int:
+        return (await client.post("/api/alarms/acknowledge", json={"name": "fall"})).status
+
+    assert (_ask(tmp_path, foreign), _ask(tmp_path, stranger, token="0123456789abcdef")) == (403, 401)
+    assert not (tmp_path / "acknowledged").exists()
+
+
+def test_an_acknowledgement_that_cannot_be_written_is_refused_in_words(log: EpisodeLog, tmp_path: Path) -> None:
+    _write(log, "fall", "raised")
+    (tmp_path / "acknowledged").touch()  # where a folder should be
+
+    async def story(client: TestClient) -> Any:
+        answer = await client.post("/api/alarms/acknowledge", json={"name": "fall"})
+        return answer.status, (await answer.json())["error"]
+
+    assert _ask(tmp_path, story) == (507, "The disk refuses it: File exists.")
