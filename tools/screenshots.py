@@ -27,7 +27,9 @@ def take_screenshots(folder: Path) -> None:
     """Records the emulated person, labels what it really did, teaches, and takes a picture of each page."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        rig = ("--sensors", "imu,depth,radar", "--emulate", "person")
+        config = Path(scratch) / "cosmo.toml"
+        config.write_text('[[alarms]]\nname = "fall"\nactivity = "fall"\nheld_s = 1\n')
+        rig = ("--sensors", "imu,depth,radar", "--emulate", "person", "--config", str(config))
         with served("web", *rig, "--recordings", scratch, "--home", scratch) as (_, url), browser() as chromium:
             page = chromium.new_page(viewport={"width": 1280, "height": 860}, color_scheme="light")
             page.goto(url)

@@ -38,7 +38,7 @@ function row({ name, activity, since }) {
   return {
     element: h("div", { class: "row", "data-alarm": name }, h("strong", {}, name), activity === name ? null : h("span", {}, activity), h("span", { class: "number" }, began), state, acknowledge),
     setState: ({ lasts }) => {
-      const [shade, text] = lasts === null ? ["plain", "no run watches now"] : lasts ? ["bad", "goes on"] : ["warn", "is over"];
+      const [shade, text] = lasts === null ? ["plain", "no run watches now"] : lasts ? ["bad", "goes on"] : ["warn", "over"];
       state.className = `chip ${shade}`;
       if (state.textContent !== text) state.textContent = text;
     },
