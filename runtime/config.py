@@ -20,7 +20,7 @@ from cosmo_runtime.runtime.mqtt.config import MqttConfig
 from cosmo_runtime.runtime.mqtt.topics import slug
 from cosmo_runtime.runtime.retention.expiry import Lifetime
 from cosmo_runtime.runtime.selection.settings import SelectionConfig
-from cosmo_runtime.sensors.config import ConfigPath, RigConfig, from_folder
+from cosmo_runtime.sensors.config import ConfigPath, RigConfig, from_folder, in_words
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -39,7 +39,7 @@ class ConfigError(Exception):
 def _name_or_folder(path: Path, info: ValidationInfo) -> Path:
     """A bare name stays one, unless it is a folder beside the configuration."""
     folder = from_folder(path, info)
-    return folder if path.name != str(path) or folder.exists() else path
+    return folder.absolute() if path.name != str(path) or folder.exists() else path
 
 
 class RecognitionConfig(BaseModel):
@@ -171,37 +171,14 @@ def parse_config(text: str, path: Path) -> Config:
         raise ConfigError("\n".join(f"{path}: {_explain(item)}" for item in error.errors())) from error
 
 
-_MUST_BE = "Input should be "  # begins many of pydantic's messages
-_FORMS = {
-    "int_parsing": "a whole number",
-    "int_from_float": "a whole number",
-    "float_parsing": "a number",
-    "float_type": "a number",
-    "bool_parsing": "true or false",
-    "bool_type": "true or false",
-    "string_type": "text in quotes",
-}
-"""What a key wants, by the kind of pydantic's error."""
-
-
 def _explain(item: Mapping[str, Any]) -> str:
     """Describes one of pydantic's errors: which key is wrong, and why."""
     key, kind = _key(item["loc"]), item["type"]
-    if kind == "extra_forbidden":
-        return f"{key}: no such key"
     if kind == "tuple_type" and isinstance(item["input"], dict):
         return f"{key}: write [[{key}]], with two brackets on each side, because there may be several"
     if kind == "model_type" and isinstance(item["input"], list):
         return f"{key}: write [{key}], with one bracket on each side, because there is only one"
-    if kind == "missing":
-        return f"{key}: is missing"
-    if kind in _FORMS:
-        return f"{key}: must be {_FORMS[kind]}, not {item['input']!r}"
-    if kind == "model_type":
-        return f"{key}: must be a section, not {item['input']!r}"
-    if item["msg"].startswith(_MUST_BE):
-        return f"{key}: must be {item['msg'][len(_MUST_BE) :]}, not {item['input']!r}"
-    return f"{key}: {item['msg'].replace('Value error, ', '', 1)}"
+    return f"{key}: {in_words(item)}"
 
 
 def _key(where: Sequence[Union[str, int]]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Dict, Literal, Optional
+from typing import Any, Dict, Literal, Mapping, Optional
 
 from pydantic import (
     AfterValidator,
@@ -25,6 +25,18 @@ from cosmo_runtime.sensors.sensor import SensorError
 SHORT_FORM = ("imu", "depth", "radar")
 """Sensors that a configuration can describe without giving them names."""
 
+_MUST_BE = "Input should be "  # begins many of pydantic's messages
+_FORMS = {
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "text in quotes",
+    "model_type": "a section",
+}
+"""What a key wants, by the kind of pydantic's error."""
 
 _FARTHEST_M = 65.535  # in 16 bits of millimetres; a larger number is one in millimetres
 
@@ -158,8 +170,7 @@ class RigConfig(BaseModel):
             except ValidationError as error:
                 wrong = error.errors()[0]
                 key = ".".join(map(str, wrong["loc"]))
-                what = "no such key" if wrong["type"] == "extra_forbidden" else _in_words(wrong)
-                raise ValueError(f"{name}.{key}: {what}") from error
+                raise ValueError(f"{name}.{key}: {in_words(wrong)}") from error
             read[name] = _under(f"sensors.{name}", table["kind"], config)
         return read
 
@@ -184,9 +195,17 @@ class RigConfig(BaseModel):
         )
 
 
-def _in_words(wrong: Any) -> str:
-    must_be = wrong["msg"].replace("Input should be ", "must be ", 1)
-    return must_be if must_be == wrong["msg"] else f"{must_be}, not {wrong['input']!r}"
+def in_words(wrong: Mapping[str, Any]) -> str:
+    """What is wrong with a key, from one of pydantic's errors."""
+    kind = wrong["type"]
+    if kind == "extra_forbidden":
+        return "no such key"
+    if kind == "missing":
+        return "is missing"
+    must_be = _FORMS.get(kind)
+    if not must_be and wrong["msg"].startswith(_MUST_BE):
+        must_be = wrong["msg"][len(_MUST_BE) :]
+    return f"must be {must_be}, not {wrong['input']!r}" if must_be else wrong["msg"].replace("Value error, ", "", 1)
 
 
 def _under(section: str, kind: str, config: SensorConfig) -> RigSensor:

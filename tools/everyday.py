@@ -43,7 +43,7 @@ _LEARNED_FROM = {
     "everyday": "real and simulated people: `everyday`",
     "zero-shot": "simulated people alone",
     "zero-shot-mocap": "simulated people and motion capture",
-    "zero-shot-mocap-without-acting": "the same, but nobody acts on request",
+    "zero-shot-mocap-without-acting": "simulated people and motion capture, none acts on request",
     "zero-shot-without-acting": "simulated people, none acts on request",
     "zero-shot-without-calibration": "simulated people, signals not calibrated",
     "zero-shot-without-camera": "simulated people, always the same camera",
@@ -134,7 +134,7 @@ def _commands(figures: Mapping[str, Any]) -> List[str]:
     for name, found in figures.items():
         seed = name.rpartition("-")[2]
         command = re.sub(r" --seed \d+", "", found["command"])
-        of_any_seed[re.sub(rf" (--out \S+-){seed}$", r" --seed $seed \1$seed", command)].append(seed)
+        of_any_seed[re.sub(rf" (--out \S+-){seed}(?=\s|$)", r" --seed $seed \1$seed", command)].append(seed)
     by_seeds: Dict[str, List[str]] = defaultdict(list)
     for command, seeds in of_any_seed.items():
         by_seeds[" ".join(seeds)].append(command)

@@ -60,7 +60,7 @@ def is_on(last: Mapping[str, Any]) -> bool:
 
 def lasted(last: Mapping[str, Any]) -> bool:
     """Whether what an alarm was raised for still went on at its last entry in the log."""
-    return bool(last.get("lasts", last.get("state") != OVER))  # likewise
+    return bool(last.get("lasts", last.get("state") == RAISED))  # likewise
 
 
 class AlarmBoard(Listener):

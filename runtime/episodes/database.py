@@ -9,9 +9,9 @@ import time
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Dict, Iterator, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
-from cosmo_runtime.runtime.episodes.entries import CLOCK, COLUMNS, EPISODE
+from cosmo_runtime.runtime.episodes.entries import CLOCK, COLUMNS, DAILY_FILES, EPISODE
 
 Line = Dict[str, Any]
 
@@ -81,55 +81,81 @@ def count_on(base: sqlite3.Connection, number: int) -> None:
         base.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('entries', ?)", (number,))
 
 
+def entries_in(path: Path) -> Iterator[Line]:
+    """Reads the entries in a daily file. What cannot be read is left out and reported."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        _log.warning("%s cannot be read (%s): its entries are left out", path, error.strerror)
+        return
+    for number, text in enumerate(lines, 1):
+        try:
+            yield _checked(json.loads(text))
+        except (ValueError, KeyError, TypeError):  # a power cut may have torn it
+            _log.warning("%s, line %d, cannot be read and is left out", path, number)
+
+
 def _fill(base: sqlite3.Connection, folder: Path) -> None:
     """Fills a new database from the daily files. Wall times are those of the files, to the millisecond.
 
-    When the wall clock was set, earlier lines of that run keep the old times. In the database they get the new ones. A
-    line that cannot be read is left out and reported.
+    When the wall clock was set, earlier lines of that run keep the old times. In the database they get the new ones.
     """
-    lines = list(_lines(folder))
-    numbers = [line["id"] for line in lines]
-    if len(set(numbers)) < len(numbers):  # older versions counted from 1 again
-        numbers = list(range(1, len(lines) + 1))
+    lines: List[Line] = []
+    for path in sorted(folder.glob(DAILY_FILES)):
+        for line in entries_in(path):
+            if lines and lines[-1]["id"] == line["id"]:  # a kill came between the file and the database
+                lines.pop()
+            lines.append(line)
+    if len({line["id"] for line in lines}) < len(lines):  # older versions counted from 1 again
+        for before, line in zip(lines, lines[1:]):
+            line["id"] = max(line["id"], before["id"] + 1)
     clock = [line for line in lines if line["kind"] == CLOCK]
     base.executemany(
         f"INSERT INTO entries (id, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        ((number, *_row(line, clock)) for number, line in zip(numbers, lines)),
+        ((line["id"], *_row(line, clock)) for line in lines),
     )
 
 
-def _lines(folder: Path) -> Iterator[Line]:
-    for path in sorted(folder.glob("????-??-??.jsonl")):
-        for number, text in enumerate(path.read_bytes().splitlines(), 1):
-            try:
-                line = json.loads(text)
-                _row(line)  # which reads every value that an entry needs
-            except (ValueError, KeyError, TypeError):  # a power cut may have torn it
-                _log.warning("%s, line %d, cannot be read and is left out", path, number)
-            else:
-                yield line
+def _checked(line: Any) -> Line:
+    """Returns an entry that the database can hold.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is none.
+    """
+    numbers = line["id"], line["start_ns"], line["end_ns"], _wall_ns(_moments(line)[0]), _wall_ns(_moments(line)[1])
+    if not all(isinstance(number, int) and abs(number) < 1 << 62 for number in numbers):
+        raise ValueError("a number is out of range")
+    if not all(isinstance(text, str) for text in (line["kind"], _name(line), line["run"])):
+        raise TypeError("a text is missing")
+    if line["kind"] == CLOCK and not abs(line["set_by_s"]) < 1 << 32:
+        raise ValueError("the clock cannot be set so far")
+    return dict(line)
 
 
-def _row(line: Line, clock: Sequence[Line] = ()) -> Tuple[Any, ...]:
+def _row(line: Line, clock: Sequence[Line]) -> Tuple[Any, ...]:
     """The columns of an entry, from its form in files and from all lines that say when the clock was set."""
-    is_episode = line["kind"] == EPISODE
-    start, end = (line["start"], line["end"]) if is_episode else (line["time"], line["time"])
-    details = {key: value for key, value in line.items() if key not in _WRITTEN_FOR_READERS}
+    start, end = _moments(line)
     set_by_ns = sum(
-        round(later["set_by_s"] * 1e9)
-        for later in clock
-        if later["run"] == line["run"] and later["end_ns"] > line["end_ns"]
+        round(later["set_by_s"] * 1e9) for later in clock if later["run"] == line["run"] and later["id"] > line["id"]
     )
     return (
         line["kind"],
-        line["activity" if is_episode else "name"],
+        _name(line),
         line["run"],
         line["start_ns"],
         line["end_ns"],
         _wall_ns(start) + set_by_ns,
         _wall_ns(end) + set_by_ns,
-        json.dumps(details),
+        json.dumps({key: value for key, value in line.items() if key not in _WRITTEN_FOR_READERS}),
     )
+
+
+def _moments(line: Line) -> Tuple[str, str]:
+    return (line["start"], line["end"]) if line["kind"] == EPISODE else (line["time"], line["time"])
+
+
+def _name(line: Line) -> Any:
+    return line["activity" if line["kind"] == EPISODE else "name"]
 
 
 def _wall_ns(moment: str) -> int:

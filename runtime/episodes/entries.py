@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 DATABASE = "episodes.sqlite"
+DAILY_FILES = "????-??-??.jsonl"
 LOCK = ".lock"  # whoever writes the log holds it
 EPISODE, ALARM, CLOCK = "episode", "alarm", "clock"
 
@@ -119,7 +120,7 @@ def last_id(folder: Path) -> Optional[int]:
         with closing(read_database(folder)) as base:
             last = base.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
     except NoLog:
-        return 0
+        return None if any(folder.glob(DAILY_FILES)) else 0  # from which it will be made
     except (LogError, sqlite3.Error):
         return None
     return int(last[0]) if last else 0

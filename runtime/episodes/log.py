@@ -27,11 +27,12 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Callable, Deque, Dict, NamedTuple, Optional, Tuple
 
-from cosmo_runtime.runtime.episodes.database import count_on, open_database
+from cosmo_runtime.runtime.episodes.database import count_on, entries_in, open_database
 from cosmo_runtime.runtime.episodes.entries import (
     ALARM,
     CLOCK,
     COLUMNS,
+    DAILY_FILES,
     DATABASE,
     EPISODE,
     LOCK,
@@ -82,6 +83,12 @@ def _is_locked(lock: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def _is_needed(base: sqlite3.Connection, path: Path) -> bool:
+    """Whether a daily file holds an entry that the database still has: a standing alarm, or one of a wrong clock."""
+    numbers = (line["id"] for line in entries_in(path))
+    return any(base.execute("SELECT 1 FROM entries WHERE id = ?", (number,)).fetchone() for number in numbers)
 
 
 class EpisodeLog(Listener):
@@ -187,7 +194,7 @@ class EpisodeLog(Listener):
         except (OSError, sqlite3.Error, LogError) as error:
             self._complain(getattr(error, "strerror", None) or str(error))
             if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-                self._let_go()  # it is damaged; the next try opens it, and so mends it
+                self._close_files()  # it is damaged; the next try opens it, and so mends it
             return
         if self.trouble:
             self.trouble = ""
@@ -238,13 +245,17 @@ class EpisodeLog(Listener):
         return self._base
 
     def _let_go(self) -> None:
+        self._close_files()
+        if self._lock is not None:
+            os.close(self._lock)
+        self._lock = None
+
+    def _close_files(self) -> None:
         if self._lines:
             self._lines.close()
         if self._base:
             self._base.close()
-        if self._lock is not None:
-            os.close(self._lock)
-        self._lines, self._base, self._lock = None, None, None
+        self._lines, self._base = None, None
 
     def _write(
         self,
@@ -326,9 +337,9 @@ class EpisodeLog(Listener):
             with suppress(ValueError, OSError):
                 if int(path.suffix[len(".damaged-") :].partition("-")[0]) < oldest.timestamp():
                     path.unlink()
-        for path in self.folder.glob("????-??-??.jsonl"):
+        for path in self.folder.glob(DAILY_FILES):
             with suppress(ValueError):
-                if datetime.strptime(path.stem, "%Y-%m-%d").date() < oldest.date():
+                if datetime.strptime(path.stem, "%Y-%m-%d").date() < oldest.date() and not _is_needed(base, path):
                     path.unlink()
 
     def _take_over(self, base: sqlite3.Connection) -> None:

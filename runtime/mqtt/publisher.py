@@ -83,7 +83,7 @@ class Publisher:
         self._run_id = uuid.uuid4().hex
         self._other_runs: Set[str] = set()
         self._where = config.where
-        self._client = make_client(config, f"{topics.device}-{id(self):x}"[:23])
+        self._client = make_client(config, f"cosmo-{self._run_id}"[:23])  # two of one id would throw each other out
         self._prepare()
         # now, because an entry that comes before the thread runs is a new one
         self._sent_before = self._read_cursor(last_id(log))

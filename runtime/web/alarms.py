@@ -7,6 +7,7 @@ acknowledges an alarm.
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 from typing import Any, AsyncIterator, Dict, Optional, Tuple
 
@@ -20,6 +21,8 @@ from cosmo_runtime.runtime.web.hub import Hub
 from cosmo_runtime.runtime.web.request import beside, content_of
 
 _LOOK_S = 1.0
+
+_log = logging.getLogger(__name__)
 
 
 class AlarmsApi:
@@ -59,7 +62,12 @@ class AlarmsApi:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_S)
-            await self._look()
+            try:
+                await self._look()
+            except Exception:  # what is wrong now may be right in a second, and nobody must believe that all is well
+                _log.exception("The page cannot see which alarms stand")
+                self._seen, self._told = (None, None), {}
+                self._hub.tell("alarms", standing=[], problem="The page cannot see which alarms stand.")
 
     async def _look(self) -> None:
         """Tells the pages which alarms stand, if that has changed."""

@@ -153,15 +153,22 @@ class Chirp:
     def _strange(self) -> list[str]:
         """What makes points differ from those of the shipped configuration, by which the shipped models learned."""
         steps_mps = f"{self.velocity_bin_mps:.2g} m/s"
-        causes = {
-            "walls are among the points. Add `clutterRemoval -1 1` (SDK 1: without -1)": not self.removes_static,
-            f"speeds come in steps of {steps_mps}, so slower movement looks like none. Give frameCfg more loops": (
-                self.velocity_bin_mps > _COARSE_BIN_MPS
+        differences = [
+            (
+                not self.removes_static,
+                "walls are among the points. Add `clutterRemoval -1 1` (SDK 1: without -1)",
             ),
-            "points come without SNR. Set guiMonitor's detectedObjects to 1 (SDK 1 has no SNR)": not self.sends_snr,
-        }
+            (
+                self.velocity_bin_mps > _COARSE_BIN_MPS,
+                f"speeds come in steps of {steps_mps}, so slower movement looks like none. Give frameCfg more loops",
+            ),
+            (
+                not self.sends_snr,
+                "points come without SNR. Set guiMonitor's detectedObjects to 1 (SDK 1 has no SNR)",
+            ),
+        ]
         learned = "The shipped models have not learned from such points, and are often wrong about them."
-        return [f"{what}. {learned}" for what, is_so in causes.items() if is_so]
+        return [f"{what}. {learned}" for differs, what in differences if differs]
 
     def _count_warning(self) -> str | None:
         if not self.frame_count:

@@ -18,7 +18,7 @@ export function standingAlarms() {
     for (const [key, alarm] of told) {
       if (!rows.has(key)) {
         rows.set(key, row(alarm));
-        list.prepend(rows.get(key).element);
+        list.append(rows.get(key).element);
       }
       rows.get(key).setState(alarm);
     }
