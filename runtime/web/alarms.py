@@ -21,6 +21,7 @@ from cosmo_runtime.runtime.web.hub import Hub
 from cosmo_runtime.runtime.web.request import beside, content_of
 
 _LOOK_S = 1.0
+_UNKNOWN = "Nobody can tell which alarms stand"
 
 _log = logging.getLogger(__name__)
 
@@ -62,21 +63,19 @@ class AlarmsApi:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_S)
-            try:
-                await self._look()
-            except Exception:  # what is wrong now may be right in a second, and nobody must believe that all is well
-                _log.exception("The page cannot see which alarms stand")
-                self._seen, self._told = (None, None), {}
-                self._hub.tell("alarms", standing=[], problem="The page cannot see which alarms stand.")
+            await self._look()
 
     async def _look(self) -> None:
         """Tells the pages which alarms stand, if that has changed."""
-        folder = log_folder(self._home)
-        seen = await beside(_state, folder)
-        if seen == self._seen and seen[0] is not None:
-            return
+        try:
+            seen = await beside(_state, log_folder(self._home))
+            if seen == self._seen and seen[0] is not None:
+                return
+            told = await beside(_standing, log_folder(self._home))
+        except Exception:  # nobody must believe that all is well
+            _log.exception(_UNKNOWN)
+            seen, told = (None, None), {"standing": [], "problem": f"{_UNKNOWN}. The log of the server says why."}
         self._seen = seen
-        told = await beside(_standing, folder)
         if told != self._told:
             self._told = told
             self._hub.tell("alarms", **told)

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, List, Tuple
+from typing import Any, Dict, List, Tuple
 
 import pytest
 
-from cosmo_runtime.runtime.alarms.board import AlarmBoard, News
+from cosmo_runtime.runtime.alarms.board import AlarmBoard, News, lasted
 from cosmo_runtime.runtime.alarms.rules import AlarmRule
 from cosmo_runtime.runtime.episodes.rule import Episode
 
@@ -234,3 +234,16 @@ def test_a_log_that_fails_keeps_no_broker_from_hearing() -> None:
     with pytest.raises(OSError, match="no room"):
         board.now(Episode("fall", 0, 3 * 10**9, 0.9, ("imu",), 4, "person"))
     assert [news.state for news in heard] == ["raised"]
+
+
+@pytest.mark.parametrize(
+    ("last", "goes_on"),
+    [
+        ({"state": "raised"}, True),
+        ({"state": "repeated"}, False),  # earlier versions did not write it, and it may be over by then
+        ({"state": "over"}, False),
+        ({"state": "repeated", "lasts": True}, True),
+    ],
+)
+def test_whether_an_alarm_goes_on_is_in_its_last_entry(last: Dict[str, Any], goes_on: bool) -> None:
+    assert lasted(last) == goes_on

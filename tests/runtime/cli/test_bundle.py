@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import pty
@@ -13,7 +14,9 @@ from typing import Any, Callable, Dict, List, Literal
 import pytest
 
 from cosmo_runtime.models.bundle import Bundle, write_bundle
-from cosmo_runtime.models.shelf import SHIPPED_BUNDLE, Shelf
+from cosmo_runtime.models.shelf import SHIPPED_BUNDLE, SIMULATED_BUNDLE, Shelf
+from cosmo_runtime.runtime.cli.common import chosen_bundle
+from cosmo_runtime.runtime.config import load_config
 from cosmo_runtime.runtime.engines.choose import BuiltEngine, Verification
 from cosmo_runtime.sensors.events import Sample
 from cosmo_runtime.sensors.recording import RecordingWriter
@@ -230,3 +233,15 @@ def test_a_bundle_in_use_that_is_gone_is_told_of_everywhere(cosmo: Run, mine: Bu
     done = cosmo("bundle", "list")
     assert (done.code, "mine is in use but does not exist" in done.err) == (0, True)
     assert cosmo("bundle", "rollback").code == 0
+
+
+def test_the_configuration_names_a_model_or_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cosmo.toml").write_text('[recognition]\nbundle = "person"\n')
+
+    def chosen(config: str) -> Path:
+        return chosen_bundle(argparse.Namespace(bundle=None), load_config(Path(config)))
+
+    assert chosen("cosmo.toml") == SIMULATED_BUNDLE
+    (tmp_path / "person").mkdir()
+    assert chosen("cosmo.toml") == chosen(f"{tmp_path}/cosmo.toml") == tmp_path / "person"

@@ -315,67 +315,6 @@ def test_what_is_older_than_what_is_kept_goes_but_not_by_a_clock_that_was_never_
     assert sorted(path.name for path in tmp_path.glob("*.jsonl")) == ["2026-04-05.jsonl"]
 
 
-def test_a_damaged_database_is_moved_aside_and_made_again_from_the_daily_files(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    log = EpisodeLog(tmp_path, lambda _: _START)
-    log.ended(_walk(0, 10))
-    log.alarm("fall", 12 * _S, {"state": "raised", "stands": True, "quiet": False, "evidence": {"activity": "fall"}})
-    log.close()
-    before = list(entries(tmp_path))
-    with (tmp_path / "2026-03-28.jsonl").open("a") as file:
-        file.write('{"id": 3, "kind": "epis')  # the power went
-    (tmp_path / DATABASE).write_bytes(b"no database" * 500)
-    with pytest.raises(LogError, match="is damaged"):
-        list(entries(tmp_path))
-    log = EpisodeLog(tmp_path, lambda _: _START)
-    assert log.last_alarms()["fall"]["stands"]
-    log.ended(_walk(20, 30))
-    log.close()
-    assert list(entries(tmp_path))[:2] == before
-    assert [entry["id"] for entry in entries(tmp_path)] == [1, 2, 3]
-    assert "is damaged" in caplog.text and "2026-03-28.jsonl, line 3, cannot be read" in caplog.text
-
-
-def test_a_database_that_is_made_again_has_the_times_to_which_the_clock_was_set(tmp_path: Path) -> None:
-    offset_ns = [0]
-    log = EpisodeLog(tmp_path, lambda _: offset_ns[0])
-    log.ended(_walk(0, 10))
-    offset_ns[0] = _START
-    log.ended(_walk(10, 20))
-    log.close()
-    before = list(entries(tmp_path))
-    (tmp_path / DATABASE).unlink()
-    EpisodeLog(tmp_path, lambda _: _START).close()
-    assert list(entries(tmp_path)) == before
-    assert sorted(entry["kind"] for entry in before) == ["clock", "episode", "episode"]
-
-
-def test_a_database_that_is_damaged_during_a_run_is_made_again_with_the_next_entry(tmp_path: Path) -> None:
-    log = EpisodeLog(tmp_path, lambda _: _START)
-    log.ended(_walk(0, 10))
-    base = sqlite3.connect(tmp_path / DATABASE)
-    base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    base.close()
-    with (tmp_path / DATABASE).open("r+b") as file:
-        file.write(b"x" * 4096 * 5)
-    for start_s in (20, 40):
-        log.ended(_walk(start_s, start_s + 10))
-    log.close()
-    assert log.unwritten == 0
-    assert [entry["start_ns"] // _S for entry in entries(tmp_path)] == [0, 20, 40]
-
-
-def test_a_damaged_database_goes_when_its_entries_are_too_old(tmp_path: Path) -> None:
-    aside = tmp_path / "episodes.damaged-1700000000"
-    for name in (aside.name, aside.name + "-wal"):
-        (tmp_path / name).write_bytes(b"")
-    log = EpisodeLog(tmp_path, lambda _: _START, keep=timedelta(days=7))
-    log.ended(_walk(0, 10))
-    log.close()
-    assert not list(tmp_path.glob("*.damaged-*"))
-
-
 def test_a_log_can_be_read_while_it_is_written(tmp_path: Path) -> None:
     log = EpisodeLog(tmp_path, lambda _: _START)
     log.ended(_walk(0, 10))

@@ -90,12 +90,14 @@ def test_an_entry_that_comes_before_the_publisher_runs_is_sent(
     home.wait_for(lambda: _activities(home) == ["walk"])
 
 
+@pytest.mark.parametrize("name", ["cosmo-test", "cosmo-kitchen-upstairs-2"])
 def test_two_runs_of_one_name_complain_and_one_that_was_started_again_does_not(
-    broker: Any, make_home: Any, tmp_path: Path
+    broker: Any, make_home: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "_TOPICS", Topics(name, "homeassistant"))
     first, again = Device(tmp_path / "one", broker.port), Device(tmp_path / "other", broker.port)
     _wait(lambda: first.publisher.trouble and again.publisher.trouble)
-    assert "another run is called cosmo-test as well" in again.publisher.trouble
+    assert f"another run is called {name} as well" in again.publisher.trouble
     for device in (first, again):
         device.close()
     alone, home = Device(tmp_path / "one", broker.port), make_home(broker)

@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestClient
 from cosmo_runtime.runtime.episodes.entries import DATABASE
 from cosmo_runtime.runtime.episodes.log import EpisodeLog
 from cosmo_runtime.runtime.state import log_folder
+from cosmo_runtime.runtime.web import alarms
 from cosmo_runtime.runtime.web.server import Settings
 from tests.runtime.web.conftest import served
 
@@ -143,6 +144,23 @@ def test_a_log_that_cannot_be_read_is_told_until_it_can(log: EpisodeLog, tmp_pat
     assert damaged["standing"] == []
     assert f"{DATABASE} is damaged" in damaged["problem"]
     assert mended == {"standing": [_alarm("fall", None)], "problem": ""}
+
+
+def test_what_nobody_expected_is_told_and_the_page_goes_on(
+    log: EpisodeLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(log, "fall", "raised")
+    monkeypatch.setattr(alarms, "_standing", lambda folder: {}["a fault"])
+
+    async def story(client: TestClient) -> Any:
+        socket = await client.ws_connect("/live")
+        wrong = await _next(socket)
+        monkeypatch.undo()
+        return wrong, await _next(socket)
+
+    wrong, right = _ask(tmp_path, story)
+    assert wrong["standing"] == [] and "Nobody can tell which alarms stand" in wrong["problem"]
+    assert right == {"standing": [_alarm("fall")], "problem": ""}
 
 
 def test_only_an_alarm_that_stands_is_acknowledged(log: EpisodeLog, tmp_path: Path) -> None:
