@@ -11,7 +11,7 @@ from rich.table import Table
 from cosmo_runtime.runtime.cli.common import DONE, UsageError, say, show_table
 from cosmo_runtime.runtime.cli.options import add_home_folder
 from cosmo_runtime.runtime.cli.parser import Parser
-from cosmo_runtime.runtime.episodes.entries import ALARM, entries, last_alarms
+from cosmo_runtime.runtime.episodes.entries import ALARM, entries, last_alarms, why_behind
 from cosmo_runtime.runtime.state import acknowledge, log_folder, state_folder
 
 _HELP = """\
@@ -39,6 +39,9 @@ def run(options: argparse.Namespace) -> int:
     """Runs the command. Returns the exit code."""
     home = options.home or state_folder()
     alarms = list(entries(log_folder(home), kinds=(ALARM,)))
+    behind = why_behind(log_folder(home))
+    if behind:
+        say(behind)
     if options.acknowledge is not None:
         standing = [name for name, last in last_alarms(log_folder(home)).items() if last["stands"]]
         if options.acknowledge not in standing:

@@ -104,7 +104,9 @@ def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: 
     changed = threading.Event()
     log = EpisodeLog(log_folder(folder), run.wall_offset_ns, config.episodes.keep, slept, changed.set)
     last_alarms = log.last_alarms()
-    ring = ClipRing(clips_folder(folder), run.infos, config.clips, local_time, {"source": run.title})
+    shown = {"participant": options.participant} if options.participant else {}
+    about = {"source": run.title, **shown}
+    ring = ClipRing(clips_folder(folder), run.infos, config.clips, local_time, about)
 
     def keep(news: News) -> None:
         details = {"state": news.state, "quiet": news.quiet, "stands": news.stands, "on": news.on, "lasts": news.lasts}

@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     missing = [path for path in options.paths if not path.exists()]
     if missing:
         raise Failure(f"{', '.join(map(str, missing))}: no such file or folder; nothing was deleted")
-    gone, staying, failed, unread, size = 0, 0, 0, 0, 0
+    gone, staying, growing, failed, unread, size = 0, 0, 0, 0, 0, 0
     people = set()
     began: Set[str] = set()
     for fate in fates(options.paths, datetime.now(timezone.utc), options.participant):
@@ -63,6 +63,7 @@ def run(options: argparse.Namespace) -> int:
         unread += fate.unread
         if not fate.expired:
             staying += 1
+            growing += bool(options.participant) and same_person(fate.who, options.participant)
             _tell(f"kept     {fate.recording}: {fate.why}")
             continue
         deleted = _delete(fate, options, began)
@@ -83,11 +84,24 @@ def run(options: argparse.Namespace) -> int:
         these = counted(unread, "recording or folder was", "recordings or folders were")
         say(f"{these} not read and may show {options.participant}: see above, and look yourself")
         failed += unread
+    if growing:
+        these = counted(growing, "recording of this person is", "recordings of this person are")
+        say(f"{these} still being written: end the run, and run this again")
+        failed += growing
+    spelt = sorted(who for who in people if options.participant and _alike(who, options.participant))
+    if spelt:
+        say(f"{', '.join(spelt)}: recordings under this name were kept; is this the same person?")
+        failed += len(spelt)
     if options.participant and not any(same_person(who, options.participant) for who in people):
         others = ", ".join(sorted(people - {""}))
         say(f"nobody is called {options.participant} here{f'; there are {others}' if others else ''}")
         return FAILED
     return FAILED if failed else DONE
+
+
+def _alike(who: str, participant: str) -> bool:
+    """Whether two names differ in capitals alone."""
+    return who.casefold() == participant.casefold() and not same_person(who, participant)
 
 
 def _tell(line: str) -> None:

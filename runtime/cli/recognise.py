@@ -213,7 +213,8 @@ def _refuse_nonsense(options: argparse.Namespace, config: Config, bundle: Bundle
     if options.replay and (options.emulate or options.record or options.auto_sync):
         raise UsageError("--replay cannot be used with --emulate, --record or --auto-sync")
     for option in ("expires", "keep", "participant", "operator", "note", "consent_until"):
-        if getattr(options, option) and not options.record:
+        shown_in_clips = option == "participant" and options.home is not None
+        if getattr(options, option) and not (options.record or shown_in_clips):
             raise UsageError(f"--{option.replace('_', '-')} needs --record")
     if options.summary:
         _refuse_summary(options.summary)

@@ -15,12 +15,11 @@ from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.runtime.cli.common import DONE, FAILED, Failure, version
 from cosmo_runtime.runtime.cli.options import add_home_folder
 from cosmo_runtime.runtime.cli.parser import Parser
-from cosmo_runtime.runtime.episodes.entries import LogError, is_written, last_alarms
+from cosmo_runtime.runtime.episodes.entries import FULL_BYTES, LogError, is_written, last_alarms
 from cosmo_runtime.runtime.health.heartbeat import EVERY_S, FILE, in_words
 from cosmo_runtime.runtime.state import log_folder, service_folder, state_folder
 
 _LATE_S = 2.5 * EVERY_S
-_FULL_BYTES = 2**16  # a heartbeat takes less
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,7 +56,7 @@ def _status(home: Path) -> Dict[str, Any]:
     beats = age_s is not None and -_LATE_S < age_s < _LATE_S and status.get("running", False)
     held = is_written(log_folder(home))  # a run that was killed leaves its heartbeat, but no lock
     running = beats if held is None else held
-    full = age_s is not None and held is not False and disk_usage(home).free < _FULL_BYTES  # no heartbeat can be kept
+    full = age_s is not None and held is not False and disk_usage(home).free < FULL_BYTES  # no heartbeat can be kept
     if full or not (beats and running):
         last = "" if age_s is None else f"; its last heartbeat {_when(age_s)}"
         what = "a run is active, but its heartbeat has stopped" if held else "no run with --home is running"

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from cosmo_runtime.runtime.episodes.entries import CLOCK, COLUMNS, DAILY_FILES, EPISODE
 
@@ -81,8 +81,8 @@ def count_on(base: sqlite3.Connection, number: int) -> None:
         base.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('entries', ?)", (number,))
 
 
-def entries_in(path: Path) -> Iterator[Line]:
-    """Reads the entries in a daily file. What cannot be read is left out and reported."""
+def entries_in(path: Path) -> Iterator[Optional[Line]]:
+    """Reads the entries in a daily file; None for a line that cannot be read, which is reported."""
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
@@ -93,6 +93,7 @@ def entries_in(path: Path) -> Iterator[Line]:
             yield _checked(json.loads(text))
         except (ValueError, KeyError, TypeError):  # a power cut may have torn it
             _log.warning("%s, line %d, cannot be read and is left out", path, number)
+            yield None
 
 
 def _fill(base: sqlite3.Connection, folder: Path) -> None:
@@ -101,8 +102,12 @@ def _fill(base: sqlite3.Connection, folder: Path) -> None:
     When the wall clock was set, earlier lines of that run keep the old times. In the database they get the new ones.
     """
     lines: List[Line] = []
+    unread = 0
     for path in sorted(folder.glob(DAILY_FILES)):
         for line in entries_in(path):
+            if line is None:
+                unread += 1
+                continue
             if lines and lines[-1]["id"] == line["id"]:  # a kill came between the file and the database
                 lines.pop()
             lines.append(line)
@@ -114,6 +119,9 @@ def _fill(base: sqlite3.Connection, folder: Path) -> None:
         f"INSERT INTO entries (id, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         ((line["id"], *_row(line, clock)) for line in lines),
     )
+    if lines:
+        count_on(base, max(line["id"] for line in lines) + unread)  # what was sent as one number is no other entry
+        _log.warning("%s: the database was made from the daily files; it has %d entries", folder, len(lines))
 
 
 def _checked(line: Any) -> Line:

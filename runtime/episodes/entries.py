@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 from datetime import datetime, timezone
@@ -12,11 +13,15 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 DATABASE = "episodes.sqlite"
 DAILY_FILES = "????-??-??.jsonl"
+FULL_BYTES = 2**16  # nothing can be kept on a disk with less
 LOCK = ".lock"  # whoever writes the log holds it
 EPISODE, ALARM, CLOCK = "episode", "alarm", "clock"
 
 COLUMNS = "kind, name, run, start_ns, end_ns, wall_start_ns, wall_end_ns, details"
 PRESENT_COLUMNS = COLUMNS[len("kind, ") :]
+
+
+_MADE_AGAIN = "the next run with --home makes it from the daily files"
 
 
 class LogError(Exception):
@@ -68,6 +73,13 @@ def last_alarms(folder: Path) -> Dict[str, Dict[str, Any]]:
         except sqlite3.Error as error:
             raise _unreadable(folder / DATABASE, error) from error
     return {entry["name"]: entry for entry in last}
+
+
+def why_behind(folder: Path) -> str:
+    """Why a run has entries in memory that the log lacks; empty if it has none."""
+    if is_written(folder) is False or shutil.disk_usage(folder).free >= FULL_BYTES:
+        return ""
+    return f"the disk of {folder} is full, so newer alarms wait in the memory of the run; make room"
 
 
 def span_ns(folder: Path) -> Optional[Tuple[int, int]]:
@@ -163,6 +175,8 @@ def _open_to_read(path: Path, how: str) -> sqlite3.Connection:
 
 
 def _no_log(folder: Path) -> NoLog:
+    if any(folder.glob(DAILY_FILES)):
+        return NoLog(f"{folder} has daily files, but no database; {_MADE_AGAIN}")
     return NoLog(f"{folder} holds no log of episodes; a run with --home keeps one")
 
 
@@ -177,7 +191,7 @@ def _is_ahead(path: Path) -> bool:
 def _unreadable(path: Path, error: sqlite3.Error) -> LogError:
     if isinstance(error, sqlite3.OperationalError):
         return LogError(f"{path} cannot be read: {error}")
-    return LogError(f"{path} is damaged ({error}); the daily files beside it are not")
+    return LogError(f"{path} is damaged ({error}); {_MADE_AGAIN}")
 
 
 def as_json(

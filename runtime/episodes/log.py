@@ -87,7 +87,7 @@ def _is_locked(lock: int) -> bool:
 
 def _is_needed(base: sqlite3.Connection, path: Path) -> bool:
     """Whether a daily file holds an entry that the database still has: a standing alarm, or one of a wrong clock."""
-    numbers = (line["id"] for line in entries_in(path))
+    numbers = (line["id"] for line in entries_in(path) if line)
     return any(base.execute("SELECT 1 FROM entries WHERE id = ?", (number,)).fetchone() for number in numbers)
 
 

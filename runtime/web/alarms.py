@@ -14,16 +14,18 @@ from typing import Any, AsyncIterator, Dict, Optional, Tuple
 from aiohttp import web
 
 from cosmo_runtime.runtime.alarms.board import lasted
-from cosmo_runtime.runtime.episodes.entries import LogError, NoLog, is_written, last_alarms, last_id
+from cosmo_runtime.runtime.episodes.entries import LogError, NoLog, is_written, last_alarms, last_id, why_behind
 from cosmo_runtime.runtime.state import acknowledge, log_folder
 from cosmo_runtime.runtime.web.guard import Refused
 from cosmo_runtime.runtime.web.hub import Hub
 from cosmo_runtime.runtime.web.request import beside, content_of
 
 _LOOK_S = 1.0
-_UNKNOWN = "Nobody can tell which alarms stand"
 
 _log = logging.getLogger(__name__)
+
+
+_State = Tuple[Optional[int], Optional[bool], str]
 
 
 class AlarmsApi:
@@ -37,7 +39,7 @@ class AlarmsApi:
     def __init__(self, home: Path, hub: Hub) -> None:
         self._home = home
         self._hub = hub
-        self._seen: Tuple[Optional[int], Optional[bool]] = (None, None)
+        self._seen: _State = (None, None, "")
         self._told: Dict[str, Any] = {}
 
     def add_to(self, app: web.Application) -> None:
@@ -73,17 +75,17 @@ class AlarmsApi:
                 return
             told = await beside(_standing, log_folder(self._home))
         except Exception:  # nobody must believe that all is well
-            _log.exception(_UNKNOWN)
-            seen, told = (None, None), {"standing": [], "problem": f"{_UNKNOWN}. The log of the server says why."}
+            _log.exception("The alarms that stand cannot be read")
+            seen, told = (None, None, ""), {"standing": [], "problem": "the journal of the page says why"}
         self._seen = seen
         if told != self._told:
             self._told = told
             self._hub.tell("alarms", **told)
 
 
-def _state(folder: Path) -> Tuple[Optional[int], Optional[bool]]:
+def _state(folder: Path) -> _State:
     """What changes when an alarm does. Reading this costs little, however long the log is."""
-    return last_id(folder), is_written(folder)
+    return last_id(folder), is_written(folder), why_behind(folder) if folder.exists() else ""
 
 
 def _standing(folder: Path) -> Dict[str, Any]:
@@ -106,5 +108,5 @@ def _standing(folder: Path) -> Dict[str, Any]:
             for entry in last
             if entry.get("stands")
         ],
-        "problem": "",
+        "problem": why_behind(folder),
     }

@@ -12,6 +12,7 @@ from typing import Dict, List
 import pytest
 
 from cosmo_runtime.models.bundle import Bundle
+from cosmo_runtime.sensors.recording import Recording
 
 _ALARMS = """
 [recognition]
@@ -49,7 +50,7 @@ def test_whatever_the_umask_is_others_may_use_nothing(
     bundle = ["--bundle", str(tiny_bundle.path)]
     sinks = ["--record", "run.mcap", "--output", "lines.jsonl", "--summary", "figures.json", "--home"]
     commands = [
-        [*rig, *bundle, "--config", str(tmp_path / "cosmo.toml"), *sinks, "--duration", "6"],
+        [*rig, *bundle, "--config", str(tmp_path / "cosmo.toml"), *sinks, "--participant", "P17", "--duration", "10"],
         [
             "record",
             *rig,
@@ -78,5 +79,6 @@ def test_whatever_the_umask_is_others_may_use_nothing(
     made = {path.name for path in home.rglob("*") if path.is_file()}
     assert {"run.mcap", "lines.jsonl", "figures.json", "session.mcap", "run.csv", "episodes.sqlite"} <= made
     assert {"health.json", "imu.csv"} <= made
-    assert any(name.startswith("any-") and name.endswith(".mcap") for name in made)
+    (clip, *_) = home.rglob("any-*.mcap")
+    assert Recording(clip).metadata["participant"] == "P17"
     assert _others_may(home) == []

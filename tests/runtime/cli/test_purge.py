@@ -171,6 +171,21 @@ def test_a_person_is_not_gone_while_a_linked_folder_is_not_searched(cosmo: Run, 
     assert not (tmp_path / "there" / "b.mcap").exists()
 
 
+def test_a_person_is_not_gone_while_a_run_records_or_a_name_is_spelt_otherwise(cosmo: Run, tmp_path: Path) -> None:
+    words = ("purge", tmp_path, "--cache", tmp_path / "none", "--participant", "P17")
+    make(tmp_path / "a.mcap", {"participant": "P17"})
+    small = make(tmp_path / "b.mcap", {"participant": "p17"})
+    done = cosmo(*words)
+    assert (done.code, small.exists()) == (1, True)
+    assert "p17: recordings under this name were kept; is this the same person?" in done.err
+    small.unlink()
+    growing = make(tmp_path / "c.mcap", {"participant": "P17"})
+    growing.write_bytes(growing.read_bytes()[:-400])  # a run that still writes has not ended it
+    done = cosmo(*words)
+    assert (done.code, growing.exists()) == (1, True)
+    assert "1 recording of this person is still being written: end the run, and run this again" in done.err
+
+
 def test_a_person_is_not_gone_while_a_recording_cannot_be_read(cosmo: Run, tmp_path: Path) -> None:
     words = ("purge", tmp_path, "--cache", tmp_path / "none", "--participant")
     of_zoe, other = make(tmp_path / "a.mcap", {"participant": "Zoe\u0308"}), make(tmp_path / "b.mcap", {})

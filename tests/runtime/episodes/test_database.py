@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable, List
+from unittest import mock
 
 import pytest
 
-from cosmo_runtime.runtime.episodes.entries import DATABASE, LogError, entries, last_id
+from cosmo_runtime.runtime.episodes.entries import DATABASE, LogError, entries, last_id, why_behind
 from cosmo_runtime.runtime.episodes.log import EpisodeLog
 from cosmo_runtime.runtime.episodes.rule import Episode
 
@@ -54,7 +57,7 @@ def test_a_damaged_database_is_moved_aside_and_made_again_from_the_daily_files(
     log.ended(_walk(20, 30))
     log.close()
     assert list(entries(tmp_path))[:2] == before
-    assert [entry["id"] for entry in entries(tmp_path)] == [1, 2, 3]
+    assert [entry["id"] for entry in entries(tmp_path)] == [1, 2, 4]  # the torn one may have been sent as 3
     assert "is damaged" in caplog.text and "2026-03-28.jsonl, line 3, cannot be read" in caplog.text
 
 
@@ -196,6 +199,22 @@ def test_what_was_logged_before_the_clock_was_set_is_kept_as_long_as_all_else(tm
     (tmp_path / DATABASE).unlink()
     assert _kept(tmp_path) == before
     assert len(before) == 3
+
+
+def test_without_a_database_a_reader_is_told_what_makes_it(tmp_path: Path) -> None:
+    _kept(tmp_path, _walk(0, 10))
+    (tmp_path / DATABASE).unlink()
+    with pytest.raises(LogError, match="has daily files, but no database; the next run with --home makes it"):
+        list(entries(tmp_path))
+
+
+def test_a_reader_is_told_that_a_full_disk_hides_what_is_new(tmp_path: Path) -> None:
+    log = EpisodeLog(tmp_path, lambda _: _START)
+    assert why_behind(tmp_path) == ""
+    with mock.patch.object(shutil, "disk_usage", lambda _: SimpleNamespace(free=100)):
+        assert "newer alarms wait in the memory of the run" in why_behind(tmp_path)
+        log.close()
+        assert why_behind(tmp_path) == "", "nobody has anything in memory"
 
 
 def test_who_reads_a_log_that_will_be_made_again_does_not_begin_anew(tmp_path: Path) -> None:
