@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -39,7 +40,7 @@ class ConfigError(Exception):
 def _name_or_folder(path: Path, info: ValidationInfo) -> Path:
     """A bare name stays one, unless it is a folder beside the configuration."""
     folder = from_folder(path, info)
-    return folder.absolute() if path.name != str(path) or folder.exists() else path
+    return folder.absolute() if path.name != str(path) or os.access(folder, os.F_OK) else path
 
 
 class RecognitionConfig(BaseModel):

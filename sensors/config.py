@@ -35,6 +35,11 @@ _FORMS = {
     "bool_type": "true or false",
     "string_type": "text in quotes",
     "model_type": "a section",
+    "dict_type": "a section",
+    "tuple_type": "a list in square brackets",
+    "list_type": "a list in square brackets",
+    "path_type": "text in quotes",
+    "int_type": "a whole number",
 }
 """What a key wants, by the kind of pydantic's error."""
 

@@ -109,7 +109,8 @@ class MadeUpHome:
         recordings = [RecordingSink(self._writer)]
         run = Run(iter(()), self._infos, threading.Event(), "made up", lambda _: _WALL_NS)
         config = Config.model_validate({"alarms": list(alarms), "clips": {"before_s": 5, "after_s": 5}})
-        home = open_home(argparse.Namespace(home=folder / "home", replay=True), config, bundle, run)
+        options = argparse.Namespace(home=folder / "home", replay=True, participant=None, consent_until=None)
+        home = open_home(options, config, bundle, run)
         assert home
         feed = PageFeed(Hub().publish, bundle.spec, self._infos, run.title, run.wall_offset_ns, recordings)
         lines = JsonLines(LineFile.append(folder / "lines.jsonl"), self._infos, run.wall_offset_ns)

@@ -18,7 +18,7 @@ from cosmo_runtime.runtime.alarms.names import NameWatch, unknown_names
 from cosmo_runtime.runtime.cli.common import UsageError, version
 from cosmo_runtime.runtime.cli.options import DEFAULT_HOME
 from cosmo_runtime.runtime.config import Config, ConfigError
-from cosmo_runtime.runtime.episodes.entries import LogError, entries, local
+from cosmo_runtime.runtime.episodes.entries import LogError, NoLog, entries, local
 from cosmo_runtime.runtime.episodes.log import EpisodeLog, slept_ns
 from cosmo_runtime.runtime.health.heartbeat import Heartbeat
 from cosmo_runtime.runtime.health.vitals import Trouble, Vitals
@@ -104,8 +104,11 @@ def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: 
     changed = threading.Event()
     log = EpisodeLog(log_folder(folder), run.wall_offset_ns, config.episodes.keep, slept, changed.set)
     last_alarms = log.last_alarms()
-    shown = {"participant": options.participant} if options.participant else {}
-    about = {"source": run.title, **shown}
+    about = {"source": run.title}
+    if options.participant:
+        about["participant"] = options.participant
+    if options.consent_until:
+        about["consent_until"] = options.consent_until.isoformat()
     ring = ClipRing(clips_folder(folder), run.infos, config.clips, local_time, about)
 
     def keep(news: News) -> None:
@@ -169,8 +172,10 @@ def refuse_time_again(recording: Recording, home: Path) -> None:
     began_ns = recording.wall_ns(recording.start_ns)
     try:
         there = list(entries(log_folder(home), began_ns, began_ns + recording.end_ns - recording.start_ns))
-    except LogError:  # there is none
+    except NoLog:
         return
+    except LogError as error:
+        raise UsageError(f"--home {home}: {error}. Name another folder for this replay") from error
     if there:
         raise UsageError(
             f"--home {home}: already has episodes from the time of {recording.path}, and would list them twice; name "

@@ -101,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _alike(who: str, participant: str) -> bool:
     """Whether two names differ in capitals alone."""
-    return who.casefold() == participant.casefold() and not same_person(who, participant)
+    return not same_person(who, participant) and same_person(who.casefold(), participant.casefold())
 
 
 def _tell(line: str) -> None:

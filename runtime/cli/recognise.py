@@ -215,7 +215,8 @@ def _refuse_nonsense(options: argparse.Namespace, config: Config, bundle: Bundle
     for option in ("expires", "keep", "participant", "operator", "note", "consent_until"):
         shown_in_clips = option == "participant" and options.home is not None
         if getattr(options, option) and not (options.record or shown_in_clips):
-            raise UsageError(f"--{option.replace('_', '-')} needs --record")
+            or_home = " or --home" * (option == "participant")
+            raise UsageError(f"--{option.replace('_', '-')} needs --record{or_home}")
     if options.summary:
         _refuse_summary(options.summary)
     if not options.web and (options.listen or options.token or options.token_file or options.recordings):

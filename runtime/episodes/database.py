@@ -6,14 +6,17 @@ import json
 import logging
 import sqlite3
 import time
+from collections import Counter
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
-from cosmo_runtime.runtime.episodes.entries import CLOCK, COLUMNS, DAILY_FILES, EPISODE
+from cosmo_runtime.runtime.episodes.entries import ALARM, CLOCK, COLUMNS, DAILY_FILES, EPISODE
 
 Line = Dict[str, Any]
+
+_MAY_BE_GONE = 1000  # entries that a power cut took from the files, and that were sent under their numbers
 
 _log = logging.getLogger(__name__)
 
@@ -81,19 +84,24 @@ def count_on(base: sqlite3.Connection, number: int) -> None:
         base.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('entries', ?)", (number,))
 
 
-def entries_in(path: Path) -> Iterator[Optional[Line]]:
-    """Reads the entries in a daily file; None for a line that cannot be read, which is reported."""
+def entries_in(path: Path) -> List[Line]:
+    """Reads the entries in a daily file. What cannot be read is left out and reported."""
     try:
-        lines = path.read_bytes().splitlines()
+        texts = path.read_bytes().splitlines()
     except OSError as error:
         _log.warning("%s cannot be read (%s): its entries are left out", path, error.strerror)
-        return
-    for number, text in enumerate(lines, 1):
+        return []
+    lines: List[Line] = []
+    for number, text in enumerate(texts, 1):
         try:
-            yield _checked(json.loads(text))
-        except (ValueError, KeyError, TypeError):  # a power cut may have torn it
+            line = _checked(json.loads(text))
+        except (ValueError, KeyError, TypeError, RecursionError):  # a power cut may have torn it
             _log.warning("%s, line %d, cannot be read and is left out", path, number)
-            yield None
+            continue
+        if lines and lines[-1]["id"] == line["id"]:
+            lines.pop()  # a kill came between the file and the database, and the next entry got its number
+        lines.append(line)
+    return lines
 
 
 def _fill(base: sqlite3.Connection, folder: Path) -> None:
@@ -101,27 +109,30 @@ def _fill(base: sqlite3.Connection, folder: Path) -> None:
 
     When the wall clock was set, earlier lines of that run keep the old times. In the database they get the new ones.
     """
-    lines: List[Line] = []
-    unread = 0
-    for path in sorted(folder.glob(DAILY_FILES)):
-        for line in entries_in(path):
-            if line is None:
-                unread += 1
-                continue
-            if lines and lines[-1]["id"] == line["id"]:  # a kill came between the file and the database
-                lines.pop()
-            lines.append(line)
-    if len({line["id"] for line in lines}) < len(lines):  # older versions counted from 1 again
-        for before, line in zip(lines, lines[1:]):
-            line["id"] = max(line["id"], before["id"] + 1)
+    lines = _numbered([entries_in(path) for path in sorted(folder.glob(DAILY_FILES))])
+    if not lines:
+        return
     clock = [line for line in lines if line["kind"] == CLOCK]
     base.executemany(
         f"INSERT INTO entries (id, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         ((line["id"], *_row(line, clock)) for line in lines),
     )
-    if lines:
-        count_on(base, max(line["id"] for line in lines) + unread)  # what was sent as one number is no other entry
-        _log.warning("%s: the database was made from the daily files; it has %d entries", folder, len(lines))
+    count_on(base, max(line["id"] for line in lines) + _MAY_BE_GONE)
+    _log.warning("%s: the database was made from the daily files; it has %d entries", folder, len(lines))
+
+
+def _numbered(days: Sequence[List[Line]]) -> List[Line]:
+    """The entries of all files, each with a number of its own."""
+    often = Counter(line["id"] for day in days for line in day)
+    for day in days:
+        repeated = [line for line in day if often[line["id"]] > 1]
+        if len(repeated) == 1 and repeated[0] is day[-1]:
+            often[day.pop()["id"]] -= 1  # as above, but the next entry came on another day
+    lines = [line for day in days for line in day]
+    if max(often.values(), default=1) > 1:  # older versions counted from 1 again
+        for before, line in zip(lines, lines[1:]):
+            line["id"] = max(line["id"], before["id"] + 1)
+    return lines
 
 
 def _checked(line: Any) -> Line:
@@ -130,13 +141,21 @@ def _checked(line: Any) -> Line:
     Raises:
         ValueError, KeyError, TypeError: it is none.
     """
-    numbers = line["id"], line["start_ns"], line["end_ns"], _wall_ns(_moments(line)[0]), _wall_ns(_moments(line)[1])
+    start, end = _moments(line)
+    numbers = line["id"], line["start_ns"], line["end_ns"], _wall_ns(start), _wall_ns(end)
     if not all(isinstance(number, int) and abs(number) < 1 << 62 for number in numbers):
         raise ValueError("a number is out of range")
-    if not all(isinstance(text, str) for text in (line["kind"], _name(line), line["run"])):
-        raise TypeError("a text is missing")
+    texts = [line["kind"], line["run"], _name(line)]
     if line["kind"] == CLOCK and not abs(line["set_by_s"]) < 1 << 32:
         raise ValueError("the clock cannot be set so far")
+    if line["kind"] == ALARM:
+        texts += [line["state"], line["evidence"]["activity"], line["evidence"]["since"]]
+        if not isinstance(line["stands"], bool):
+            raise TypeError("stands is neither true nor false")
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError(f"{text!r} is no text")
+        text.encode()  # half a character cannot be stored
     return dict(line)
 
 

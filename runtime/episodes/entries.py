@@ -132,7 +132,7 @@ def last_id(folder: Path) -> Optional[int]:
         with closing(read_database(folder)) as base:
             last = base.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
     except NoLog:
-        return None if any(folder.glob(DAILY_FILES)) else 0  # from which it will be made
+        return 0
     except (LogError, sqlite3.Error):
         return None
     return int(last[0]) if last else 0
@@ -174,9 +174,9 @@ def _open_to_read(path: Path, how: str) -> sqlite3.Connection:
     raise _no_log(path.parent)  # the disk was full when it was made
 
 
-def _no_log(folder: Path) -> NoLog:
+def _no_log(folder: Path) -> LogError:
     if any(folder.glob(DAILY_FILES)):
-        return NoLog(f"{folder} has daily files, but no database; {_MADE_AGAIN}")
+        return LogError(f"{folder} has daily files, but no database; {_MADE_AGAIN}")
     return NoLog(f"{folder} holds no log of episodes; a run with --home keeps one")
 
 

@@ -87,8 +87,8 @@ def _is_locked(lock: int) -> bool:
 
 def _is_needed(base: sqlite3.Connection, path: Path) -> bool:
     """Whether a daily file holds an entry that the database still has: a standing alarm, or one of a wrong clock."""
-    numbers = (line["id"] for line in entries_in(path) if line)
-    return any(base.execute("SELECT 1 FROM entries WHERE id = ?", (number,)).fetchone() for number in numbers)
+    found = "SELECT 1 FROM entries WHERE id = ? AND run = ?"
+    return any(base.execute(found, (line["id"], line["run"])).fetchone() for line in entries_in(path))
 
 
 class EpisodeLog(Listener):
@@ -338,7 +338,7 @@ class EpisodeLog(Listener):
                 if int(path.suffix[len(".damaged-") :].partition("-")[0]) < oldest.timestamp():
                     path.unlink()
         for path in self.folder.glob(DAILY_FILES):
-            with suppress(ValueError):
+            with suppress(ValueError, OSError):
                 if datetime.strptime(path.stem, "%Y-%m-%d").date() < oldest.date() and not _is_needed(base, path):
                     path.unlink()
 

@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 _State = Tuple[Optional[int], Optional[bool], str]
+_NOT_SEEN: _State = (None, None, "")
 
 
 class AlarmsApi:
@@ -39,7 +40,7 @@ class AlarmsApi:
     def __init__(self, home: Path, hub: Hub) -> None:
         self._home = home
         self._hub = hub
-        self._seen: _State = (None, None, "")
+        self._seen = _NOT_SEEN
         self._told: Dict[str, Any] = {}
 
     def add_to(self, app: web.Application) -> None:
@@ -75,8 +76,9 @@ class AlarmsApi:
                 return
             told = await beside(_standing, log_folder(self._home))
         except Exception:  # nobody must believe that all is well
-            _log.exception("The alarms that stand cannot be read")
-            seen, told = (None, None, ""), {"standing": [], "problem": "the journal of the page says why"}
+            if self._seen != _NOT_SEEN or not self._told.get("problem"):
+                _log.exception("The alarms that stand cannot be read")
+            seen, told = _NOT_SEEN, {"standing": [], "problem": "the journal of the page says why"}
         self._seen = seen
         if told != self._told:
             self._told = told
@@ -93,7 +95,7 @@ def _standing(folder: Path) -> Dict[str, Any]:
     try:
         last = last_alarms(folder).values()
     except NoLog:
-        return {"standing": [], "problem": ""}
+        return {"standing": [], "problem": why_behind(folder) if folder.exists() else ""}
     except LogError as error:
         return {"standing": [], "problem": str(error)}
     watched = is_written(folder) is not False

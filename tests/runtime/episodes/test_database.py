@@ -21,7 +21,7 @@ _S = 10**9
 _DAY = 86400 * _S
 _START = round(datetime.fromisoformat("2026-03-28T20:00:00+00:00").timestamp()) * _S
 _FIRST_DAY = "2026-03-28.jsonl"
-_STANDS = {"state": "raised", "stands": True, "quiet": False, "evidence": {"activity": "fall"}}
+_STANDS = {"state": "raised", "stands": True, "quiet": False, "evidence": {"activity": "fall", "since": "now"}}
 
 pytestmark = pytest.mark.usefixtures("berlin")
 
@@ -44,7 +44,7 @@ def test_a_damaged_database_is_moved_aside_and_made_again_from_the_daily_files(
 ) -> None:
     log = EpisodeLog(tmp_path, lambda _: _START)
     log.ended(_walk(0, 10))
-    log.alarm("fall", 12 * _S, {"state": "raised", "stands": True, "quiet": False, "evidence": {"activity": "fall"}})
+    log.alarm("fall", 12 * _S, _STANDS)
     log.close()
     before = list(entries(tmp_path))
     with (tmp_path / "2026-03-28.jsonl").open("a") as file:
@@ -57,7 +57,7 @@ def test_a_damaged_database_is_moved_aside_and_made_again_from_the_daily_files(
     log.ended(_walk(20, 30))
     log.close()
     assert list(entries(tmp_path))[:2] == before
-    assert [entry["id"] for entry in entries(tmp_path)] == [1, 2, 4]  # the torn one may have been sent as 3
+    assert [entry["id"] for entry in entries(tmp_path)] == [1, 2, 1003]  # the torn one may have been sent as 3
     assert "is damaged" in caplog.text and "2026-03-28.jsonl, line 3, cannot be read" in caplog.text
 
 
@@ -126,6 +126,8 @@ def test_what_sqlite_keeps_beside_a_damaged_database_goes_aside_with_it(tmp_path
         lambda entry: entry.update(start_ns=1 << 80),
         lambda entry: entry.update(activity=None),
         lambda entry: entry.update(end="yesterday"),
+        lambda entry: entry.update(activity="\ud800"),
+        lambda entry: entry.update(kind="alarm", name="fall", time=entry["end"], state="raised"),
         lambda entry: entry.update(kind="clock", name="set", time=entry["end"], set_by_s=float("inf")),
     ],
 )
@@ -142,7 +144,11 @@ def test_a_file_that_cannot_be_read_holds_up_nothing(tmp_path: Path, caplog: pyt
     before = _kept(tmp_path, _walk(0, 10))
     (tmp_path / "2025-01-01.jsonl").mkdir()
     (tmp_path / DATABASE).unlink()
-    assert _kept(tmp_path) == before
+    log = EpisodeLog(tmp_path, lambda _: _START, keep=timedelta(days=7))
+    log.ended(_walk(20, 30))
+    log.close()
+    assert list(entries(tmp_path))[:1] == before
+    assert log.unwritten == 0
     assert "2025-01-01.jsonl cannot be read" in caplog.text
 
 
@@ -150,6 +156,14 @@ def test_of_an_entry_that_was_written_twice_the_second_counts_and_numbers_stay(t
     before = _kept(tmp_path, _walk(0, 10), _walk(20, 30))
     first, second = (tmp_path / _FIRST_DAY).read_text().splitlines(keepends=True)
     (tmp_path / _FIRST_DAY).write_text(first + second.replace('"walk"', '"wave"') + second)
+    (tmp_path / DATABASE).unlink()
+    assert _kept(tmp_path) == before
+
+
+def test_of_an_entry_that_was_written_twice_on_two_days_the_second_counts(tmp_path: Path) -> None:
+    before = _kept(tmp_path, _walk(0, 10), _walk(20, 30))
+    lines = (tmp_path / _FIRST_DAY).read_text().splitlines(keepends=True)
+    (tmp_path / "1970-01-01.jsonl").write_text(lines[1].replace('"walk"', '"wave"'))
     (tmp_path / DATABASE).unlink()
     assert _kept(tmp_path) == before
 

@@ -24,7 +24,7 @@ def test_the_health_that_a_broker_keeps_names_no_trouble_that_is_over(
     broker: Any, make_home: Any, tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
     text = f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\ndevice = "cosmo-test"'
-    options = argparse.Namespace(home=tmp_path / "home", replay=None, participant=None)
+    options = argparse.Namespace(home=tmp_path / "home", replay=None, participant=None, consent_until=None)
     run = Run(iter(()), infos(), threading.Event(), "test", lambda at_ns: 0)
     home = open_home(options, parse_config(text, Path("cosmo.toml")), tiny_bundle, run)
     assert home

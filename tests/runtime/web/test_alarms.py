@@ -150,17 +150,20 @@ def test_what_nobody_expected_is_told_and_the_page_goes_on(
     log: EpisodeLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _write(log, "fall", "raised")
-    monkeypatch.setattr(alarms, "_standing", lambda folder: {}["a fault"])
 
     async def story(client: TestClient) -> Any:
         socket = await client.ws_connect("/live")
-        wrong = await _next(socket)
-        monkeypatch.undo()
-        return wrong, await _next(socket)
+        before = await _next(socket)
+        with monkeypatch.context() as patch:
+            patch.setattr(alarms, "_standing", lambda folder: {}["a fault"])
+            _write(log, "still", "raised")
+            wrong = await _next(socket)
+        return before, wrong, await _next(socket)
 
-    wrong, right = _ask(tmp_path, story)
+    before, wrong, right = _ask(tmp_path, story)
+    assert before == {"standing": [_alarm("fall")], "problem": ""}
     assert wrong["standing"] == [] and "the journal of the page says why" in wrong["problem"]
-    assert right == {"standing": [_alarm("fall")], "problem": ""}
+    assert right == {"standing": [_alarm("fall"), _alarm("still")], "problem": ""}
 
 
 def test_only_an_alarm_that_stands_is_acknowledged(log: EpisodeLog, tmp_path: Path) -> None:
