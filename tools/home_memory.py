@@ -27,6 +27,7 @@ import numpy as np
 
 from cosmo_runtime.models.bundle import Bundle, load_bundle
 from cosmo_runtime.models.shelf import SIMULATED_BUNDLE
+from cosmo_runtime.runtime.cli import default
 from cosmo_runtime.runtime.cli.home import open_home
 from cosmo_runtime.runtime.config import Config
 from cosmo_runtime.runtime.engines.onnxruntime import OnnxRuntimeEngine
@@ -109,7 +110,8 @@ class MadeUpHome:
         recordings = [RecordingSink(self._writer)]
         run = Run(iter(()), self._infos, threading.Event(), "made up", lambda _: _WALL_NS)
         config = Config.model_validate({"alarms": list(alarms), "clips": {"before_s": 5, "after_s": 5}})
-        options = argparse.Namespace(home=folder / "home", replay=True, participant=None, consent_until=None)
+        words = ["--sensors", "imu", "--replay", "made up", "--home", str(folder / "home")]
+        options = default.parser().parse_args(words)
         home = open_home(options, config, bundle, run)
         assert home
         feed = PageFeed(Hub().publish, bundle.spec, self._infos, run.title, run.wall_offset_ns, recordings)

@@ -17,6 +17,7 @@ from cosmo_runtime.runtime.alarms.clips import ClipRing
 from cosmo_runtime.runtime.alarms.names import NameWatch, unknown_names
 from cosmo_runtime.runtime.cli.common import UsageError, version
 from cosmo_runtime.runtime.cli.options import DEFAULT_HOME
+from cosmo_runtime.runtime.cli.rig import participant_metadata
 from cosmo_runtime.runtime.config import Config, ConfigError
 from cosmo_runtime.runtime.episodes.entries import LogError, NoLog, entries, local
 from cosmo_runtime.runtime.episodes.log import EpisodeLog, slept_ns
@@ -104,11 +105,7 @@ def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: 
     changed = threading.Event()
     log = EpisodeLog(log_folder(folder), run.wall_offset_ns, config.episodes.keep, slept, changed.set)
     last_alarms = log.last_alarms()
-    about = {"source": run.title}
-    if options.participant:
-        about["participant"] = options.participant
-    if options.consent_until:
-        about["consent_until"] = options.consent_until.isoformat()
+    about = {"source": run.title, **participant_metadata(options)}
     ring = ClipRing(clips_folder(folder), run.infos, config.clips, local_time, about)
 
     def keep(news: News) -> None:

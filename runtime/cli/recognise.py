@@ -212,11 +212,11 @@ def _refuse_nonsense(options: argparse.Namespace, config: Config, bundle: Bundle
         raise UsageError(f"--sensors: the model {bundle.path.name} {unknown}")
     if options.replay and (options.emulate or options.record or options.auto_sync):
         raise UsageError("--replay cannot be used with --emulate, --record or --auto-sync")
-    for option in ("expires", "keep", "participant", "operator", "note", "consent_until"):
-        shown_in_clips = option == "participant" and options.home is not None
-        if getattr(options, option) and not (options.record or shown_in_clips):
-            or_home = " or --home" * (option == "participant")
-            raise UsageError(f"--{option.replace('_', '-')} needs --record{or_home}")
+    for option in ("expires", "keep", "operator", "note", "consent_until"):
+        if getattr(options, option) and not options.record:
+            raise UsageError(f"--{option.replace('_', '-')} needs --record")
+    if options.participant and not options.record and options.home is None:  # whose clips name them, too
+        raise UsageError("--participant needs --record or --home")
     if options.summary:
         _refuse_summary(options.summary)
     if not options.web and (options.listen or options.token or options.token_file or options.recordings):

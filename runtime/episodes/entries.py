@@ -77,7 +77,7 @@ def last_alarms(folder: Path) -> Dict[str, Dict[str, Any]]:
 
 def why_behind(folder: Path) -> str:
     """Why a run has entries in memory that the log lacks; empty if it has none."""
-    if is_written(folder) is False or shutil.disk_usage(folder).free >= FULL_BYTES:
+    if not folder.exists() or is_written(folder) is False or shutil.disk_usage(folder).free >= FULL_BYTES:
         return ""
     return f"the disk of {folder} is full, so newer alarms wait in the memory of the run; make room"
 

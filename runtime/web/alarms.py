@@ -76,9 +76,9 @@ class AlarmsApi:
                 return
             told = await beside(_standing, log_folder(self._home))
         except Exception:  # nobody must believe that all is well
-            if self._seen != _NOT_SEEN or not self._told.get("problem"):
-                _log.exception("The alarms that stand cannot be read")
             seen, told = _NOT_SEEN, {"standing": [], "problem": "the journal of the page says why"}
+            if told != self._told:
+                _log.exception("The alarms that stand cannot be read")
         self._seen = seen
         if told != self._told:
             self._told = told
@@ -87,7 +87,7 @@ class AlarmsApi:
 
 def _state(folder: Path) -> _State:
     """What changes when an alarm does. Reading this costs little, however long the log is."""
-    return last_id(folder), is_written(folder), why_behind(folder) if folder.exists() else ""
+    return last_id(folder), is_written(folder), why_behind(folder)
 
 
 def _standing(folder: Path) -> Dict[str, Any]:
@@ -95,7 +95,7 @@ def _standing(folder: Path) -> Dict[str, Any]:
     try:
         last = last_alarms(folder).values()
     except NoLog:
-        return {"standing": [], "problem": why_behind(folder) if folder.exists() else ""}
+        return {"standing": [], "problem": why_behind(folder)}
     except LogError as error:
         return {"standing": [], "problem": str(error)}
     watched = is_written(folder) is not False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import threading
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, Callable, List, Optional
 
 from cosmo_runtime.models.bundle import Bundle
+from cosmo_runtime.runtime.cli import default
 from cosmo_runtime.runtime.cli.home import open_home
 from cosmo_runtime.runtime.config import parse_config
 from cosmo_runtime.runtime.health.heartbeat import FILE
@@ -24,7 +24,7 @@ def test_the_health_that_a_broker_keeps_names_no_trouble_that_is_over(
     broker: Any, make_home: Any, tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
     text = f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\ndevice = "cosmo-test"'
-    options = argparse.Namespace(home=tmp_path / "home", replay=None, participant=None, consent_until=None)
+    options = default.parser().parse_args(["--sensors", "imu", "--home", str(tmp_path / "home")])
     run = Run(iter(()), infos(), threading.Event(), "test", lambda at_ns: 0)
     home = open_home(options, parse_config(text, Path("cosmo.toml")), tiny_bundle, run)
     assert home
