@@ -16,6 +16,7 @@ from cosmo_runtime.sensors.sensor import SensorError
 _LIGHT_MPS = 299_792_458.0
 _BITS_PER_BYTE = 10  # start, eight data, stop
 _COARSE_BIN_MPS = 0.3  # the shipped models learned with less than half of this
+_FAST_MPS = 2.0  # legs of a person who walks, and a person who falls
 _BUSY_FRAME_POINTS = 200  # several people nearby; the firmware would send up to 500
 _OUTPUTS = (  # arguments of guiMonitor in order, after the subframe, which SDK 1 does not have
     "detectedObjects",
@@ -91,7 +92,11 @@ _COMMANDS = {  # the arguments that are read, in order
     ],
     "guiMonitor": [_OUTPUT] * len(_OUTPUTS),
     "clutterRemoval": [_ANY],
+    "cfarFovCfg": [_ANY, _Argument("direction", 0, 1), _ANY, _ANY],
+    "extendedMaxVelocity": [_ANY, _ANY],
 }
+_SPELLINGS = {name.lower(): name for name in ("sensorStart", "sensorStop", "flushCfg", *_COMMANDS, *_OTHER_KINDS)}
+_EVERYTHING = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True)
@@ -109,8 +114,12 @@ class Chirp:
         doppler_bins: columns of a range-Doppler map.
         outputs: what ``guiMonitor`` makes the firmware send, by the argument's name; 0 is off. Firmware for people
             counting has no ``guiMonitor``, so all are 0.
+        sends_points: whether points are sent at all.
         sends_snr: whether points have an SNR.
         removes_static: whether points that stand still, such as walls, are left out.
+        range_limits_m: the nearest and the farthest point that ``cfarFovCfg`` lets through.
+        speed_limits_mps: the lowest and the highest radial speed that ``cfarFovCfg`` lets through.
+        unfolds_speeds: whether the firmware tries to find speeds beyond ``max_velocity_mps``.
     """
 
     frame_period_s: float
@@ -122,8 +131,12 @@ class Chirp:
     range_bins: int
     doppler_bins: int
     outputs: dict[str, int]
+    sends_points: bool
     sends_snr: bool
     removes_static: bool
+    range_limits_m: tuple[float, float]
+    speed_limits_mps: tuple[float, float]
+    unfolds_speeds: bool
 
     @property
     def velocity_bin_mps(self) -> float:
@@ -147,12 +160,46 @@ class Chirp:
 
     def warnings(self, data_baud: int) -> list[str]:
         """Lists the settings that lose frames, or that the shipped models have not learned, and what to change."""
-        found = [self.uart_warning(data_baud), self._count_warning(), *self._strange()]
+        found = [self.uart_warning(data_baud), self._count_warning(), *(self._blind() or self._strange())]
         return [warning for warning in found if warning]
+
+    def _blind(self) -> list[str]:
+        """Why no moving point can come."""
+        nearest_m, farthest_m = self.range_limits_m
+        lowest_mps, highest_mps = self.speed_limits_mps
+        step_mps = self.velocity_bin_mps
+        causes = [
+            (
+                not self.sends_points,
+                "guiMonitor switches the points off. Set its detectedObjects, the second number, to 1 (SDK 1: the"
+                " first number)",
+            ),
+            (
+                not self.virtual_antennas,
+                "no chirp of frameCfg has a transmitter that channelCfg switches on. Set the masks of transmitters in"
+                " channelCfg and chirpCfg",
+            ),
+            (
+                not nearest_m < min(farthest_m, self.max_range_m),
+                f"cfarFovCfg lets only distances from {nearest_m:g} to {farthest_m:g} m through, and the radar sees"
+                " none of them. Widen its limits for direction 0",
+            ),
+            (
+                self.doppler_bins == 1,
+                "no point has a speed, because frameCfg has one loop. Give it more loops",
+            ),
+            (
+                self.doppler_bins > 1 and not (lowest_mps <= -step_mps or highest_mps >= step_mps),
+                f"cfarFovCfg lets only speeds from {lowest_mps:g} to {highest_mps:g} m/s through, and the slowest"
+                f" movement has {step_mps:.2g} m/s. Widen its limits for direction 1",
+            ),
+        ]
+        return [f"{what}. Until then, a room with people looks empty." for found, what in causes if found]
 
     def _strange(self) -> list[str]:
         """What makes points differ from those of the shipped configuration, by which the shipped models learned."""
         steps_mps = f"{self.velocity_bin_mps:.2g} m/s"
+        kept_mps = min(-self.speed_limits_mps[0], self.speed_limits_mps[1])
         differences = [
             (
                 not self.removes_static,
@@ -161,6 +208,16 @@ class Chirp:
             (
                 self.velocity_bin_mps > _COARSE_BIN_MPS,
                 f"speeds come in steps of {steps_mps}, so slower movement looks like none. Give frameCfg more loops",
+            ),
+            (
+                self.max_velocity_mps < _FAST_MPS and not self.unfolds_speeds,
+                f"speeds above {self.max_velocity_mps:.2g} m/s look like other speeds, and people walk and fall faster."
+                " Shorten the idle time in profileCfg, or the ramp",
+            ),
+            (
+                kept_mps < min(_FAST_MPS, self.max_velocity_mps),
+                f"speeds above {max(0.0, kept_mps):.2g} m/s are left out, and people walk and fall faster. Widen the"
+                " limits of cfarFovCfg for direction 1",
             ),
             (
                 not self.sends_snr,
@@ -221,8 +278,9 @@ def parse_chirp(lines: Sequence[str], source: str) -> Chirp:
         sending |= int(chirp[7])
     # Firmware for people counting has no guiMonitor; its points have an SNR, and it leaves out what stands still.
     is_demo = commands.has("guiMonitor")
-    monitor = commands.latest("guiMonitor") if is_demo else [0.0] * len(_OUTPUTS)
-    clutter = commands.latest("clutterRemoval") if commands.has("clutterRemoval") else [0.0]
+    monitor = commands.latest("guiMonitor", [0.0] * len(_OUTPUTS))
+    detected = monitor[-len(_OUTPUTS)]
+    has_subframe = len(monitor) > len(_OUTPUTS)  # all but SDK 1, which knows neither 2 nor SNR
     return Chirp(
         frame_period_s=period_ms * 1e-3,
         frame_count=int(frames),
@@ -232,9 +290,13 @@ def parse_chirp(lines: Sequence[str], source: str) -> Chirp:
         virtual_antennas=bin(sending & transmitters).count("1") * bin(receivers).count("1"),
         range_bins=_next_power_of_two(samples),
         doppler_bins=_next_power_of_two(loops),
-        outputs=dict(zip(_OUTPUTS, map(int, monitor[-6:]))),
-        sends_snr=not is_demo or (len(monitor) > len(_OUTPUTS) and monitor[-6] != 2),
-        removes_static=not is_demo or clutter[-1] != 0,
+        outputs=dict(zip(_OUTPUTS, map(int, monitor[-len(_OUTPUTS) :]))),
+        sends_points=not is_demo or detected == 1 or (has_subframe and detected == 2),
+        sends_snr=not is_demo or (has_subframe and detected != 2),
+        removes_static=not is_demo or commands.latest("clutterRemoval", [0.0])[-1] != 0,
+        range_limits_m=commands.limits(0),
+        speed_limits_mps=commands.limits(1),
+        unfolds_speeds=commands.latest("extendedMaxVelocity", [0.0])[-1] != 0,
     )
 
 
@@ -244,6 +306,13 @@ class _Commands:
     def __init__(self, lines: Sequence[str], source: str) -> None:
         self._source = source
         self._lines = [(number, line.split()) for number, line in enumerate(lines, start=1) if line.strip()]
+        for number, (name, *_) in self._lines:
+            right = _SPELLINGS.get(name.lower(), name)
+            if name != right:
+                raise SensorError(
+                    f"{source}, line {number}: `{name}`: a radar tells capitals from small letters. Write `{right}`,"
+                    " and all other commands as TI's files have them."
+                )
         flushed = max((i for i, (_, words) in enumerate(self._lines) if words[0] == "flushCfg"), default=-1)
         self._lines = self._lines[flushed + 1 :]
         for number, words in self._lines:
@@ -259,9 +328,9 @@ class _Commands:
         """Whether the configuration has a command of that name."""
         return any(words[0] == name for _, words in self._lines)
 
-    def latest(self, name: str) -> list[float]:
+    def latest(self, name: str, default: list[float] | None = None) -> list[float]:
         """Returns the arguments of the last command of that name, which replaces the earlier ones."""
-        return self.all(name)[-1]
+        return self.all(name)[-1] if default is None or self.has(name) else default
 
     def all(self, name: str) -> list[list[float]]:
         """Returns the arguments of each command of that name."""
@@ -269,6 +338,11 @@ class _Commands:
         if not found:
             raise SensorError(f"{self._source}: no {name}; use a complete configuration of TI's mmw demo.")
         return found
+
+    def limits(self, direction: int) -> tuple[float, float]:
+        """Returns the limits of the last cfarFovCfg for ranges in m (0) or speeds in m/s (1)."""
+        every = self.all("cfarFovCfg") if self.has("cfarFovCfg") else []
+        return next(((least, most) for _, way, least, most, *_ in reversed(every) if way == direction), _EVERYTHING)
 
     def _numbers(self, number: int, words: list[str]) -> list[float]:
         """Returns the arguments of one command, checked against their ranges."""

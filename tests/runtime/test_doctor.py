@@ -31,6 +31,7 @@ from cosmo_runtime.sensors.emulation.rig import EmulatedRig
 from cosmo_runtime.sensors.events import Sample
 from cosmo_runtime.sensors.imu import witmotion, xsens
 from cosmo_runtime.sensors.imu.driver import Imu
+from cosmo_runtime.sensors.radar.driver import DEFAULT_CFG
 from cosmo_runtime.sensors.sensor import Sensor, SensorInfo
 from tests.realsense import librealsense
 
@@ -120,6 +121,16 @@ def test_a_sensor_that_is_not_there_is_named_with_what_was_looked_for(examine: E
     assert re.search(r"✗ radar +radar: looked for a TI board", text)
     assert "✗ depth" not in text  # not asked for
     assert "Without hardware: cosmo-runtime --sensors imu,radar --emulate person" in text
+
+
+def test_a_radar_that_is_configured_to_send_no_points_is_warned_of(
+    examine: Examine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cfg = tmp_path / "silent.cfg"
+    cfg.write_text(DEFAULT_CFG.read_text().replace("guiMonitor -1 1", "guiMonitor -1 0"))
+    examine(["radar"], Config.model_validate({"radar": {"cfg": str(cfg)}}))
+    (said,) = caplog.messages
+    assert said.startswith("radar: silent.cfg: guiMonitor switches the points off. Set its detectedObjects")
 
 
 def test_what_to_set_can_be_pasted_into_the_configuration(

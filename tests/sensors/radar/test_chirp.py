@@ -115,6 +115,23 @@ def test_what_cannot_work_is_said_with_its_line(old: str, new: str, message: str
         parse_chirp(edited(old, new), "mine.cfg")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "sensorStart",
+            "SENSORSTART",
+            r"mine\.cfg, line 7: `SENSORSTART`: a radar tells capitals .*Write `sensorStart`",
+        ),
+        ("frameCfg", "framecfg", r"line 5: `framecfg`: .*Write `frameCfg`"),
+        ("channelCfg", "SensorStop\nflushCfg\nchannelCfg", r"line 1: `SensorStop`: .*Write `sensorStop`"),
+    ],
+)
+def test_a_command_in_other_letters_than_the_firmware_knows_is_said(old: str, new: str, message: str) -> None:
+    with pytest.raises(SensorError, match=message):
+        parse_chirp(edited(old, new), "mine.cfg")
+
+
 @pytest.mark.parametrize("text", ["inf", "-inf", "nan", "1e999", "1e30", "-1", "1_0", "0x10", "\uff11", "1e-320", ""])
 @pytest.mark.parametrize(
     ("command", "arguments"),
@@ -172,6 +189,13 @@ def test_a_number_of_frames_is_warned_of() -> None:
     [
         ("clutterRemoval -1 1", "clutterRemoval -1 0", r"walls are among .*`clutterRemoval -1 1`"),
         ("clutterRemoval -1 1", "", "walls are among the points"),
+        ("cfarFovCfg -1 1 -5.2 5.2", "cfarFovCfg -1 1 -1 1.00", r"speeds above 1 m/s are left out.*direction 1"),
+        ("cfarFovCfg -1 1 -5.2 5.2", "cfarFovCfg -1 1 0 5.2", r"speeds above 0 m/s are left out"),
+        (
+            "profileCfg 0 60.25 27",
+            "profileCfg 0 60.25 400",
+            r"above 0\.89 m/s look like other speeds.*idle time",
+        ),
         ("frameCfg 0 2 80", "frameCfg 0 2 16", r"steps of 0\.65 m/s, so slower movement"),
         ("guiMonitor -1 1", "guiMonitor -1 2", "without SNR"),
         ("guiMonitor -1 1 0 0 0 0 1", "guiMonitor 1 0 0 0 0 1", "SDK 1 has no SNR"),
@@ -182,6 +206,37 @@ def test_points_that_the_shipped_models_have_not_learned_are_warned_of(old: str,
     (warning,) = parse_chirp(SHIPPED.replace(old, new).splitlines(), "mine").warnings(921600)
     assert re.search(message, warning)
     assert "The shipped models have not learned from such points" in warning
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("guiMonitor -1 1", "guiMonitor -1 0", r"guiMonitor switches the points off\. .*detectedObjects.* to 1"),
+        ("guiMonitor -1 1", "guiMonitor -1 3", "guiMonitor switches the points off"),
+        ("guiMonitor -1 1 0 0 0 0 1", "guiMonitor 2 0 0 0 0 1", r"guiMonitor switches the points off.*SDK 1"),
+        (
+            "channelCfg 15 7 0",
+            "channelCfg 15 8 0",
+            "no chirp of frameCfg has a transmitter that channelCfg switches on",
+        ),
+        ("cfarFovCfg -1 0 0.25 6.4", "cfarFovCfg -1 0 6.4 0.25", r"only distances from 6\.4 to 0\.25 m"),
+        ("cfarFovCfg -1 0 0.25 6.4", "cfarFovCfg -1 0 8 12", r"only distances from 8 to 12 m.*sees none"),
+        ("frameCfg 0 2 80", "frameCfg 0 2 1", "no point has a speed, because frameCfg has one loop"),
+        ("cfarFovCfg -1 1 -5.2 5.2", "cfarFovCfg -1 1 0 0", r"only speeds from 0 to 0 m/s.*slowest movement has 0\.08"),
+        ("cfarFovCfg -1 1 -5.2 5.2", "cfarFovCfg -1 1 1 -1", "slowest movement"),
+    ],
+)
+def test_a_radar_that_can_send_no_moving_point_is_warned_of(old: str, new: str, message: str) -> None:
+    assert old in SHIPPED
+    (warning,) = parse_chirp(SHIPPED.replace(old, new).splitlines(), "mine").warnings(921600)
+    assert re.search(message, warning)
+    assert "a room with people looks empty" in warning
+
+
+def test_speeds_that_the_firmware_unfolds_are_not_warned_of() -> None:
+    slow = SHIPPED.replace("profileCfg 0 60.25 27", "profileCfg 0 60.25 400")
+    unfolded = slow.replace("extendedMaxVelocity -1 0", "extendedMaxVelocity -1 1")
+    assert parse_chirp(unfolded.splitlines(), "mine").warnings(921600) == []
 
 
 def test_people_counting_firmware_leaves_out_what_stands_still_by_itself() -> None:
