@@ -73,6 +73,11 @@ def run(options: argparse.Namespace) -> int:
             say(f"{name}: {what.left_out} messages are left out: their stamps do not follow those before")
         if what.stamped_late:
             say(f"{name}: its headers have another clock. Its samples have the time at which the bag got them")
+        if what.lacks_speeds:
+            say(
+                f"{name}: its points have no speeds (a field such as `velocity`). To a model they stand still, and"
+                " show no person"
+            )
     say(f"{path}: samples: " + ", ".join(f"{name} {what.samples}" for name, what in done.items()))
     return DONE
 

@@ -12,6 +12,7 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional
 import numpy as np
 
 from cosmo_runtime.runtime.exchange.ros_messages import FROM_ROS, FromRos
+from cosmo_runtime.runtime.recognition.evidence import lack_speeds
 from cosmo_runtime.sensors.events import Event, Sample, StateChange, Tick
 from cosmo_runtime.sensors.recording.offline_writer import write_events
 from cosmo_runtime.sensors.sensor import SensorInfo
@@ -33,11 +34,13 @@ class Imported(NamedTuple):
         samples: the number of recorded samples.
         left_out: messages whose stamps are not after the previous one.
         stamped_late: whether its headers use another clock, so that samples have the time at which the bag got them.
+        lacks_speeds: whether they are a radar's points, and none has a speed.
     """
 
     samples: int
     left_out: int
     stamped_late: bool
+    lacks_speeds: bool
 
 
 def topics_of(bag: Path) -> str:
@@ -64,7 +67,10 @@ def import_bag(bag: Path, topics: Mapping[str, str], path: Path, metadata: Mappi
         first_ns = reader.start_time
         infos = {name: lane.info for name, lane in lanes.items()}
         write_events(path, _events(reader, lanes, first_ns), infos, metadata, first_ns - _BEFORE_NS)
-    return {name: Imported(lane.samples, lane.left_out, lane.stamped_late) for name, lane in lanes.items()}
+    return {
+        name: Imported(lane.samples, lane.left_out, lane.stamped_late, lane.lacks_speeds)
+        for name, lane in lanes.items()
+    }
 
 
 class _Lane:
@@ -74,6 +80,8 @@ class _Lane:
         count, seconds = reader.topics[topic].msgcount, max(reader.duration / 1e9, 1e-3)
         self.topic = topic
         self.samples = self.left_out = 0
+        self.lacks_speeds = False
+        self._has_points = False
         self.stamped_late = self._has_other_clock(reader)
         self.info = SensorInfo(name, f"{topic} of a ROS bag", min(count / seconds, 1e3), kind=kind.kind)
         self.info.depth_scale_m = kind.depth_scale_m
@@ -95,6 +103,9 @@ class _Lane:
             self._steps_ns.append(stamp_ns - self._last_ns)
         self._last_ns = stamp_ns
         self.samples += 1
+        if self.info.kind == "radar" and len(data):
+            self.lacks_speeds = lack_speeds(data) and (self.lacks_speeds or not self._has_points)
+            self._has_points = True
         return Sample(self.info.name, stamp_ns - offset_ns, bag_ns - offset_ns, data)
 
     def _has_other_clock(self, reader: Any) -> bool:

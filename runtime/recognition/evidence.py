@@ -71,6 +71,11 @@ def motion_of_radar(window: np.ndarray) -> float:
     return _most_in(floor, 2) / _POINTS
 
 
+def lack_speeds(points: np.ndarray) -> bool:
+    """Whether points of a radar, (n, 5), have no radial speeds. They never show a person then, whoever is there."""
+    return bool(len(points)) and bool(np.isnan(points[:, 3]).all())
+
+
 EVIDENCE: Kinds[Callable[[np.ndarray], float]] = Kinds("what it shows of somebody")
 """By kind of sensor; a kind that is not here tells nothing of who is there."""
 EVIDENCE.register("imu", motion_of_imu)

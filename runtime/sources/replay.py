@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from contextlib import suppress
 from typing import Any, Callable, Collection, Dict, Iterator, List, Mapping, Optional, Set
 
 from cosmo_runtime.models.spec import ModelSpec
+from cosmo_runtime.runtime.recognition.evidence import lack_speeds
 from cosmo_runtime.runtime.recognition.loop import Outcome, Sink
 from cosmo_runtime.runtime.windows.aligner import Aligner
 from cosmo_runtime.sensors.events import Correction, Event, Sample, StateChange, Tick, host_ns
 from cosmo_runtime.sensors.recording import Recording, RecordingDamaged
 
 _SLICE_S = 0.1
+
+_log = logging.getLogger(__name__)
 
 
 def is_same_run(recording: Recording, names: Collection[str], key: str) -> bool:
@@ -49,6 +53,7 @@ def replay(
     """
     began_ns, first_ns = time.monotonic_ns(), -1
     counts = {name: info.counts for name, info in recording.infos.items() if name in names}
+    unseen = {name for name in counts if recording.infos[name].kind == "radar"}  # radars whose first points are to come
     for event in recording.events(raw, {"/windows": check.expect} if check else {}):
         if isinstance(event, (Sample, StateChange, Correction)) and event.sensor not in counts:
             continue
@@ -57,6 +62,14 @@ def replay(
             _sleep_until(began_ns + host_ns(event) - first_ns, stopped)
         if isinstance(event, Sample):
             counts[event.sensor]["samples"] += 1
+            if event.sensor in unseen and len(event.data):
+                unseen.discard(event.sensor)
+                if lack_speeds(event.data):
+                    _log.warning(
+                        "%s: the points of %s have no speeds. To a model they stand still, and show no person.",
+                        recording.path,
+                        event.sensor,
+                    )
             if not own_ticks:
                 yield Tick(event.arrival_ns)
         elif isinstance(event, Tick) and not own_ticks:

@@ -177,12 +177,14 @@ def test_a_bag_becomes_a_recording_with_its_times_and_values(cosmo: Run, ros: _R
 
 def test_it_replays(cosmo: Run, ros2: _Ros, tiny_bundle: Bundle, tmp_path: Path) -> None:
     bag = ros2.write(tmp_path / "session", _session(ros2))
-    assert cosmo("import", bag, "--map", *MAP, "--out", tmp_path / "ours.mcap").code == 0
+    imported = cosmo("import", bag, "--map", *MAP, "--out", tmp_path / "ours.mcap")
+    assert imported.code == 0
     words = ["--sensors", "imu,depth,radar", "--bundle", tiny_bundle.path, "--speed", "max", "--output", "-"]
     done = cosmo(*words, "--replay", tmp_path / "ours.mcap")
     assert done.code == 0, done.err
     assert len(done.lines) >= 4
     assert all(set(line["sensors"].values()) == {"ok"} for line in done.lines[1:-1])
+    assert "speeds" not in imported.err + done.err
 
 
 def test_a_folder_of_bags_of_ros_1_is_one_recording(cosmo: Run, tmp_path: Path) -> None:
@@ -222,7 +224,9 @@ def test_what_was_not_measured_is_nan(cosmo: Run, ros2: _Ros, tiny_bundle: Bundl
         messages.append(("/imu", at_ns, ros2.imu(at_ns, _values(number), without_rate=True)))
         messages.append(("/radar", at_ns, ros2.cloud(at_ns, points, ["x", "y", "z"], "radar_optical_frame")))
     bag = ros2.write(tmp_path / "session", messages)
-    assert cosmo("import", bag, "--map", "imu=/imu", "radar=/radar").code == 0
+    done = cosmo("import", bag, "--map", "imu=/imu", "radar=/radar")
+    assert done.code == 0
+    assert "radar: its points have no speeds" in done.err
     read = cosmo_python.read_recording(tmp_path / "session.mcap")
     assert np.isnan(read["imu"].values[:, 3:]).all()
     np.testing.assert_array_equal(read["radar"].values[0], [[1, 3, -2, np.nan, np.nan]])
@@ -232,6 +236,7 @@ def test_what_was_not_measured_is_nan(cosmo: Run, ros2: _Ros, tiny_bundle: Bundl
     )  # fmt: skip
     assert done.code == 0, done.err
     assert len(done.lines) >= 4
+    assert done.err.count("the points of radar have no speeds") == 1
 
 
 def test_samples_of_a_device_with_another_clock_have_the_time_of_the_bag(
