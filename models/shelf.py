@@ -35,6 +35,7 @@ SHIPPED_ENCODERS = Path(__file__).parent / "pretrained"
 _STATE = "in-use.json"
 _LOCK = ".lock"
 _HISTORY_KEPT = 100
+_DATED = re.compile(r"-\d{4}-\d\d-\d\d-\d+$")  # the end of every name that new_path makes
 _NO_HOME = Path("/nonexistent")  # Debian's name for it, which this package uses if there is no other
 
 
@@ -90,8 +91,7 @@ class Shelf:
 
     def named(self, name: str) -> Optional[Path]:
         """Returns the folder of a name in ``bundles`` or of shipped encoders; None if there is none."""
-        encoders = {folder.name: folder for folder in SHIPPED_ENCODERS.iterdir()} if SHIPPED_ENCODERS.is_dir() else {}
-        return {**encoders, **self._paths()}.get(name)
+        return {**_encoders(), **self._paths()}.get(name)
 
     def sweep(self) -> None:
         """Removes the leftovers of killed processes, and puts back what they had moved aside."""
@@ -106,10 +106,10 @@ class Shelf:
         """Puts a bundle in use.
 
         Args:
-            asked: its name, or an unambiguous beginning of the name.
+            asked: its name, or an unambiguous beginning of the name. What names encoders is no beginning.
 
         Raises:
-            BundleError: no bundle has this name, or it is damaged. The current one stays in use.
+            BundleError: no bundle has this name, several begin with it, or it is damaged. The current one stays in use.
         """
         with self._change():
             paths = self._paths()
@@ -144,7 +144,7 @@ class Shelf:
             base: name of the bundle that the new one comes from. It determines the new name: ``person`` and
                 ``person-2026-11-24-1`` both lead to ``person-2026-11-25-1`` a day later.
         """
-        stem = re.sub(r"-\d{4}-\d\d-\d\d-\d+$", "", base)
+        stem = _DATED.sub("", base)
         with self._change():
             names = (f"{stem}-{date.today().isoformat()}-{number}" for number in itertools.count(1))
             path = next(self.folder / name for name in names if not (self.folder / name).exists())
@@ -200,11 +200,21 @@ def _named(asked: str, names: Sequence[str]) -> str:
     if asked in names:
         return asked
     meant = [name for name in names if asked and name.startswith(asked)]
+    if asked in _encoders():
+        instead = f"; choose one of: {', '.join(meant)}" if meant else ""
+        raise BundleError(
+            f"{asked} is a set of encoders, which recognise nothing until `finetune` makes a bundle of them{instead}"
+        )
     if len(meant) > 1:
         raise BundleError(f"{asked} may be any of: {', '.join(meant)}; type more of the name")
-    if not meant:
+    if not meant or _DATED.search(asked):  # a whole name: number 1 is gone, and 10 is another
         raise BundleError(f"no bundle is called {asked}; there are: {', '.join(names)}")
     return meant[0]
+
+
+def _encoders() -> Dict[str, Path]:
+    """The folders of the shipped encoders by name."""
+    return {folder.name: folder for folder in SHIPPED_ENCODERS.iterdir()} if SHIPPED_ENCODERS.is_dir() else {}
 
 
 def _look_at(path: Path) -> Shelved:

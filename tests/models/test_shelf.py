@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -115,6 +116,20 @@ def test_a_beginning_that_no_other_name_has_is_enough_to_use_a_bundle(shelf: She
     assert json.loads((shelf.folder / "in-use.json").read_text())["history"][-1] == "room-2026-11-25-1"
     with pytest.raises(BundleError, match="room-2026-11-25 may be any of: room-2026-11-25-1, room-2026-11-25-10;"):
         shelf.use("room-2026-11-25")
+    shutil.rmtree(shelf.folder / "room-2026-11-25-1")
+    with pytest.raises(BundleError, match=r"no bundle is called room-2026-11-25-1; there are: .*room-2026-11-25-10"):
+        shelf.use("room-2026-11-25-1")
+
+
+def test_the_name_of_encoders_is_no_beginning_of_a_bundles_name(shelf: Shelf) -> None:
+    with pytest.raises(BundleError, match=r"utd is a set of encoders, which recognise nothing .* them$"):
+        shelf.use("utd")
+    write(shelf.folder / "utd-2026-11-24-1")
+    with pytest.raises(BundleError, match="of them; choose one of: utd-2026-11-24-1"):
+        shelf.use("utd")
+    assert shelf.use("utd-").path.name == "utd-2026-11-24-1"
+    write(shelf.folder / "utd")
+    assert shelf.use("utd").path.name == "utd"
 
 
 def test_shipped_encoders_are_found_by_name_from_any_folder_and_a_users_bundle_before_them(
