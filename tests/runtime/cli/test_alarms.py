@@ -81,7 +81,7 @@ def test_an_alarm_that_stands_is_acknowledged_and_the_next_run_takes_it(
     assert replayed()[-1]["stands"]
     done = cosmo("alarms", "--home", tmp_path / "home", "--acknowledge", "fall")
     assert (done.code, "alarm 'fall' is not active; active: any" in done.err) == (2, True)
-    assert cosmo("alarms", "--home", tmp_path / "home", "--acknowledge", "any").code == 0
+    assert cosmo("alarms", "--home", tmp_path / "home", "--acknowledge", " Any").code == 0
     states = [alarm["state"] for alarm in replayed(record(100)) if alarm["name"] == "any"]
     assert "acknowledged" in states
     assert not list((tmp_path / "home" / "acknowledged").iterdir())
