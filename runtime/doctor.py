@@ -63,7 +63,7 @@ def examine(names: Sequence[str], config: Config, bundle: Path, console: Console
         words: the options that chose configuration and bundle, to repeat them in suggested commands.
     """
     model, spec = _model(names, bundle, config)
-    findings = _machine() + model + _ports() + _cameras() + _sensors(names, config, spec)
+    findings = _machine() + model + _named_bundle(config) + _ports() + _cameras() + _sensors(names, config, spec)
     findings += _broker(config.mqtt) if config.mqtt else []
     table = Table.grid(padding=(0, 1))
     for finding in findings:
@@ -135,6 +135,16 @@ def _model(names: Sequence[str], path: Path, config: Config) -> Tuple[List[Findi
     for trouble in unknown_names(config, bundle.path.name, bundle.spec.classes):
         findings.append(Finding("bad" if trouble.grave else "note", "names", trouble.words))
     return [*findings, *_engines(bundle, settings.threads)], bundle.spec
+
+
+def _named_bundle(config: Config) -> List[Finding]:
+    if not config.recognition.bundle:
+        return []
+    words = (
+        "[recognition] names a `bundle`, so a run with --follow, such as the service, refuses to start. For such a run,"
+        " remove it and choose the model by `cosmo-runtime bundle use NAME`"
+    )
+    return [Finding("note", "bundle", words)]
 
 
 def _engines(bundle: Bundle, threads: int) -> List[Finding]:

@@ -88,6 +88,19 @@ def test_a_model_that_knows_no_real_person_is_noted(
     assert "simulated people" not in examine(["imu"])[1]
 
 
+def test_a_bundle_in_the_configuration_is_noted_because_no_run_that_follows_starts_with_it(
+    cosmo: Callable[..., Any], examine: Examine, rig: EmulatedRig, tmp_path: Path
+) -> None:
+    _, text = examine(["imu"], Config.model_validate({"recognition": {"bundle": "everyday"}}))
+    assert "• bundle [recognition] names a `bundle`, so a run with --follow, such as the service, refuses" in _line(
+        text
+    )
+    assert "• bundle" not in examine(["imu"])[1]
+    config = tmp_path / "cosmo.toml"
+    config.write_text('[recognition]\nbundle = "everyday"\n')
+    assert cosmo("--sensors", "imu", "--emulate", "person", "--config", config, "--follow").code == 2
+
+
 def test_a_sensor_whose_data_is_read_late_is_ready(
     examine: Examine, rig: EmulatedRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
