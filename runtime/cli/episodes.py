@@ -101,6 +101,8 @@ def _day(text: str) -> date:
     if text in named:
         return datetime.now().date() - timedelta(days=named[text])
     try:
-        return datetime.strptime(text, "%Y-%m-%d").date()
-    except ValueError as error:
+        day = datetime.strptime(text, "%Y-%m-%d").date()
+        bounds_ns(day)
+        return day
+    except (ValueError, OverflowError) as error:  # the first and the last day that Python knows have no bounds
         raise argparse.ArgumentTypeError(f"{text!r}: expected a day such as 2026-11-28, or today") from error

@@ -91,7 +91,7 @@ def _told(folder: Path, day: date, predicted: PredictedDays) -> Dict[str, Any]:
     episodes = [
         [wall_ns(entry["start"]) / 1e6, wall_ns(entry["end"]) / 1e6, entry["activity"], entry.get("confidence")]
         for entry in week
-        if wall_ns(entry["end"]) > start_ns
+        if end_ns > start_ns and wall_ns(entry["end"]) > start_ns  # a country may skip a day
     ]
     span = (max(first_ns, logged[0]), min(end_ns, logged[1])) if of_log and logged else None
     minutes = {

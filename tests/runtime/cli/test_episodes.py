@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Callable, Dict, List
@@ -112,7 +113,24 @@ def test_the_summary_of_one_day_is_that_of_the_day_among_all(cosmo: Run, tmp_pat
 
 def test_a_day_without_an_entry_is_empty(cosmo: Run, log: Path) -> None:
     assert cosmo("episodes", "--home", log, "--json", "--day", "2001-01-01").out == ""
-    assert cosmo("episodes", "--home", log, "--day", "soon").code == 2
+    for day in ("soon", "0001-01-01", "9999-12-31"):
+        assert cosmo("episodes", "--home", log, "--day", day).code == 2
+
+
+@pytest.mark.usefixtures("berlin")
+def test_nothing_was_done_on_a_day_that_a_country_skipped(
+    cosmo: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Pacific/Apia")
+    time.tzset()
+    start_ns = round(datetime(2011, 12, 29, 23).timestamp()) * 10**9
+    log = EpisodeLog(log_folder(tmp_path), lambda at_ns: start_ns - 10**9, slept_ns=lambda: 0)
+    log.ended(Episode("lie", 10**9, 10**9 + 3 * _HOUR_NS, 0.9, ("imu",), 7200, "person"))
+    log.close()
+    for number, minutes in ((29, [60]), (30, []), (31, [120])):
+        words = ["--home", tmp_path, "--json", "--day", f"2011-12-{number}"]
+        assert len(json_lines(cosmo("episodes", *words).out)) == len(minutes)
+        assert [line["minutes"] for line in json_lines(cosmo("episodes", "summary", *words).out)] == minutes
 
 
 def test_where_no_log_is_kept_the_command_says_how_to_keep_one(

@@ -190,6 +190,25 @@ def test_the_page_gets_the_machine_s_time_of_day(tmp_path: Path) -> None:
     assert hours == [(0, 2), (3, 1)]
 
 
+@pytest.mark.usefixtures("berlin")
+def test_the_page_gets_nothing_for_a_day_that_a_country_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Pacific/Apia")
+    time.tzset()
+    before_ns, now_ns = round(datetime(2011, 12, 29, 23).timestamp()) * NS, time.monotonic_ns()
+    log = EpisodeLog(log_folder(tmp_path), lambda _: before_ns - now_ns, slept_ns=lambda: 0)
+    log.ended(Episode("lie", now_ns, now_ns + 3 * 3600 * NS, 0.9, ("imu",), 7200, "person"))
+    log.close()
+
+    async def story(client: TestClient) -> Any:
+        return await (await client.get("/api/days?day=2011-12-30")).json()
+
+    told = _ask(tmp_path, story)
+    assert (told["start_ms"], told["episodes"]) == (told["end_ms"], [])
+    assert list(told["minutes"]) == ["2011-12-29", "2011-12-31"]
+
+
 @pytest.mark.parametrize("day", ["soon", "2026-02-30", "0001-01-01", "9999-12-31", "../..", "2026-03-03T00"])
 def test_a_day_that_is_none_is_refused(home: Path, day: str) -> None:
     async def story(client: TestClient) -> int:
