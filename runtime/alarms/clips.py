@@ -48,7 +48,8 @@ class _Request(NamedTuple):
 class ClipRing(Sink):
     """Holds the last seconds of events, limited in time and bytes, and records them on request.
 
-    Another alarm during a clip extends it. If a clip cannot be written, this is logged, and the run goes on.
+    Another alarm during a clip extends it. If a clip cannot be written, this is logged once, and the run goes on. The
+    writer leaves the last bytes of the disk to the log, which is worth more than clips.
 
     Args:
         folder: the clips' folder, created with the first clip.
@@ -83,6 +84,7 @@ class ClipRing(Sink):
         self._standing = Standing()  # before the ring begins
         self._requests: Deque[_Request] = deque()
         self._writer: Optional[RecordingWriter] = None
+        self._refused = False  # the last clip could not be begun
         self._finishing: List[threading.Thread] = []
         self._end_ns = 0
 
@@ -148,8 +150,11 @@ class ClipRing(Sink):
             metadata = {"alarm": request.name, **self._metadata, **self._expiry()}
             self._writer = RecordingWriter(path, self._infos, metadata)
         except (RecordingError, OSError) as error:
-            _log.error("no clip of alarm %s: %s", request.name, error)
+            if not self._refused:
+                _log.error("no clip of alarm %s, nor of those to come while this lasts: %s", request.name, error)
+            self._refused = True
             return
+        self._refused = False
         self._end_ns = end_ns
         first_ns = min([_time(event) for event in self._ring] or [start_ns])
         for event in self._standing.events(first_ns):
