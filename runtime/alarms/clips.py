@@ -56,7 +56,7 @@ class ClipRing(Sink):
         infos: the sensors' infos.
         config: the time before and after an alarm, the memory, and a clip's lifetime.
         local_time: the local time at a time of the host's monotonic clock, for names.
-        metadata: of every clip.
+        metadata: of every clip. If it has an expiry, no clip outlives that.
 
     Attributes:
         most_bytes: the memory that the waiting events may take.
@@ -147,7 +147,7 @@ class ClipRing(Sink):
         path = self._folder / request.file
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            metadata = {"alarm": request.name, **self._metadata, **self._expiry()}
+            metadata = {**self._metadata, "alarm": request.name, **self._expiry()}
             self._writer = RecordingWriter(path, self._infos, metadata)
         except (RecordingError, OSError) as error:
             if not self._refused:
@@ -164,7 +164,7 @@ class ClipRing(Sink):
     def _expiry(self) -> Dict[str, str]:
         """When the clip may be deleted. Without a set clock it never expires, because it may show a fall."""
         try:
-            return expires(self._keep)
+            return expires(self._keep, self._metadata.get("expires"))
         except ClockNotSet:
             _log.warning("this machine's clock is not set, so the clip has no expiry; delete it by hand")
             return {}
