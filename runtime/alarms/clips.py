@@ -142,7 +142,7 @@ class ClipRing(Sink):
         start_ns = request.at_ns - self._before_ns
         self._past.extend(self._ring)
         self._ring, self._past = self._past, deque()
-        while self._ring and _time(self._ring[0]) < start_ns:
+        while self._ring and host_ns(self._ring[0]) < start_ns:
             self._drop(self._ring)
         path = self._folder / request.file
         try:
@@ -156,7 +156,7 @@ class ClipRing(Sink):
             return
         self._refused = False
         self._end_ns = end_ns
-        first_ns = min([_time(event) for event in self._ring] or [start_ns])
+        first_ns = min((host_ns(event) for event in self._ring if not isinstance(event, Truth)), default=start_ns)
         for event in self._standing.events(first_ns):
             self._writer.write(event)
         _log.warning("alarm %s is recorded to %s", request.name, path)
@@ -171,11 +171,11 @@ class ClipRing(Sink):
 
     def _write_on(self, writer: RecordingWriter) -> None:
         """Passes waiting events on, as far as the disk keeps up, and ends the clip when its time is over."""
-        while self._ring and writer.queued < _WRITER_FILL and _time(self._ring[0]) <= self._end_ns:
+        while self._ring and writer.queued < _WRITER_FILL and host_ns(self._ring[0]) <= self._end_ns:
             event = self._ring.popleft()
             self._past.append(event)
             writer.write(event)
-        over = self._newest_ns > self._end_ns and (not self._ring or _time(self._ring[0]) > self._end_ns)
+        over = self._newest_ns > self._end_ns and (not self._ring or host_ns(self._ring[0]) > self._end_ns)
         if over or writer.failure:
             self._writer = None
             # Python 3.8 keeps a lock of each thread that nobody asks whether it has ended
@@ -186,7 +186,7 @@ class ClipRing(Sink):
     def _forget(self, events: Deque[Event]) -> None:
         """Drops what no clip will need, and what there is no memory for."""
         oldest_ns = self._newest_ns - self._before_ns - _LAG_NS
-        while events and (self._bytes > self.most_bytes or _time(events[0]) < oldest_ns):
+        while events and (self._bytes > self.most_bytes or host_ns(events[0]) < oldest_ns):
             self._drop(events)
 
     def _drop(self, events: Deque[Event]) -> None:
@@ -202,10 +202,6 @@ def _finish(writer: RecordingWriter) -> None:
     writer.close()
     if writer.dropped and not writer.failure:  # which it has told itself
         _log.warning("%s: the disk was too slow; %d events are not in it", writer.path, writer.dropped)
-
-
-def _time(event: Event) -> int:
-    return event.stamp_ns if isinstance(event, Truth) else host_ns(event)
 
 
 def _size(event: Event) -> int:

@@ -81,6 +81,22 @@ def test_a_clip_holds_all_from_before_the_alarm_to_after_it(
     assert recording.dropped == 0
 
 
+def test_an_activity_that_is_told_before_it_begins_does_not_cut_a_clip_short(
+    tmp_path: Path, infos: Dict[str, SensorInfo], stream: List[Event]
+) -> None:
+    told = [event for event in stream if event != Truth(70 * _S, "fall")]
+    for ahead_s, at_s in ((44, 46), (94, 96)):
+        place = next(n for n, e in enumerate(told) if isinstance(e, Sample) and e.arrival_ns > ahead_s * _S)
+        told.insert(place, Truth(at_s * _S, f"from {at_s}"))
+    ring = _ring(tmp_path, infos, before_s=30, after_s=20)
+    (name,) = _play(ring, told, {75.0: "fall"})
+    recording = _end(ring, tmp_path / "clips" / name, 120)
+    arrivals = [event.arrival_ns / _S for event in recording.events() if isinstance(event, Sample)]
+    assert (arrivals[0], arrivals[-1]) == (pytest.approx(45, abs=0.1), pytest.approx(95, abs=0.1))
+    kept = [(event.stamp_ns // _S, event.activity) for event in recording.events() if isinstance(event, Truth)]
+    assert kept == [(45, "walk"), (46, "from 46"), (96, "from 96")]
+
+
 def test_a_clip_after_a_correction_begins_with_it(
     tmp_path: Path, infos: Dict[str, SensorInfo], stream: List[Event]
 ) -> None:
