@@ -109,8 +109,10 @@ def open_writer(
         except ClockNotSet:  # the clock was set back while it records; the run's own expiry stays
             return {}
 
-    tidy = Keeper(asked, options.keep) if options.keep else lambda file: None
-    return SegmentedWriter(path, infos, about, own_metadata=expiry, when_turned=tidy)
+    if not options.keep:
+        return SegmentedWriter(path, infos, about, own_metadata=expiry)
+    tidy, segment_bytes = Keeper(asked, options.keep), options.keep.segment_bytes
+    return SegmentedWriter(path, infos, about, own_metadata=expiry, when_turned=tidy, segment_bytes=segment_bytes)
 
 
 def run_metadata(options: argparse.Namespace, config: Config, run: Run) -> Dict[str, str]:

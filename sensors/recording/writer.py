@@ -58,6 +58,7 @@ class RecordingWriter:
 
     Attributes:
         failure: why recording stopped early; None while all is well.
+        size: bytes in the file, as far as they are flushed.
         still_s: 0, because a file that has stopped does not go on.
         wall_offset_ns: wall clock minus the host's monotonic clock when recording began. It is added to all times in
             the file.
@@ -67,6 +68,7 @@ class RecordingWriter:
     """
 
     failure: Optional[RecordingError] = None
+    size = 0
     still_s = 0.0
 
     def __init__(
@@ -186,6 +188,7 @@ class RecordingWriter:
                 self._add_changed_infos()
                 self._mcap.flush()
                 self._unflushed = 0
+                self.size = self._file.tell()
             if time.monotonic() >= sync_at:
                 sync_at = time.monotonic() + _SYNC_S
                 self._sync()
