@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import ExitStack
-from typing import Callable, Dict, Iterable, Iterator, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, Iterable, Iterator, Mapping, NamedTuple, Optional, Sequence
 
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.runtime.sources.live import LiveSource, connect_all, disconnect_all
@@ -31,6 +31,7 @@ class Run(NamedTuple):
         wall_offset_ns: the wall clock minus the host's monotonic clock, at a time of the latter.
         check: compares windows with those of the live run, if a replay can see the same ones.
         simulated: whether the sensors see a simulated person or room.
+        recorded: the metadata of the recording that is replayed; None in a live run.
     """
 
     events: Iterator[Event]
@@ -40,6 +41,7 @@ class Run(NamedTuple):
     wall_offset_ns: Callable[[int], int]
     check: Optional[WindowCheck] = None
     simulated: bool = False
+    recorded: Optional[Mapping[str, str]] = None
 
 
 def open_live(
@@ -127,7 +129,11 @@ def open_replay(
     events = replay(recording, infos, same_run, paced, stop.is_set, check, raw)
     title = f"replay of {recording.path.name}"
     simulated = _simulated(recording.metadata.get("source", ""))
-    return Run(events, infos, stop, title, lambda at_ns: recording.wall_ns(at_ns) - at_ns, check, simulated)
+
+    def wall_offset_ns(at_ns: int) -> int:
+        return recording.wall_ns(at_ns) - at_ns
+
+    return Run(events, infos, stop, title, wall_offset_ns, check, simulated, recording.metadata)
 
 
 def _simulated(title: str) -> bool:

@@ -112,7 +112,7 @@ class MadeUpHome:
         config = Config.model_validate({"alarms": list(alarms), "clips": {"before_s": 5, "after_s": 5}})
         words = ["--sensors", "imu", "--replay", "made up", "--home", str(folder / "home")]
         options = default.parser().parse_args(words)
-        home = open_home(options, config, bundle, run)
+        home = open_home(options, config, bundle, run, {})
         assert home
         feed = PageFeed(Hub().publish, bundle.spec, self._infos, run.title, run.wall_offset_ns, recordings)
         lines = JsonLines(LineFile.append(folder / "lines.jsonl"), self._infos, run.wall_offset_ns)

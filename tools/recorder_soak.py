@@ -56,7 +56,8 @@ def soak(folder: Path, keep: Any, days: float, minutes: float, every_s: float = 
     """Records until the days or the minutes are over, or until it is interrupted."""
     infos = infos_of(SimulatedPerson(0, HALF_CAMERA))
     minute = list(_minute())
-    writer = SegmentedWriter(folder, infos, {"source": "emulated: person"}, when_turned=Keeper(folder, keep))
+    tidy, about = Keeper(folder, keep), {"source": "emulated: person"}
+    writer = SegmentedWriter(folder, infos, about, when_turned=tidy, segment_bytes=keep.segment_bytes)
     sink = RecordingSink(writer)
     process = psutil.Process()
     began_s, began_cpu_s, told_s = time.monotonic(), time.process_time(), -every_s

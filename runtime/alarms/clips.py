@@ -48,14 +48,15 @@ class _Request(NamedTuple):
 class ClipRing(Sink):
     """Holds the last seconds of events, limited in time and bytes, and records them on request.
 
-    Another alarm during a clip extends it. If a clip cannot be written, this is logged, and the run goes on.
+    Another alarm during a clip extends it. If a clip cannot be written, this is logged once, and the run goes on. The
+    writer leaves the last bytes of the disk to the log, which is worth more than clips.
 
     Args:
         folder: the clips' folder, created with the first clip.
         infos: the sensors' infos.
         config: the time before and after an alarm, the memory, and a clip's lifetime.
         local_time: the local time at a time of the host's monotonic clock, for names.
-        metadata: of every clip.
+        metadata: of every clip. If it has an expiry, no clip outlives that.
 
     Attributes:
         most_bytes: the memory that the waiting events may take.
@@ -83,6 +84,7 @@ class ClipRing(Sink):
         self._standing = Standing()  # before the ring begins
         self._requests: Deque[_Request] = deque()
         self._writer: Optional[RecordingWriter] = None
+        self._refused = False  # the last clip could not be begun
         self._finishing: List[threading.Thread] = []
         self._end_ns = 0
 
@@ -140,18 +142,21 @@ class ClipRing(Sink):
         start_ns = request.at_ns - self._before_ns
         self._past.extend(self._ring)
         self._ring, self._past = self._past, deque()
-        while self._ring and _time(self._ring[0]) < start_ns:
+        while self._ring and host_ns(self._ring[0]) < start_ns:
             self._drop(self._ring)
         path = self._folder / request.file
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            metadata = {"alarm": request.name, **self._metadata, **self._expiry()}
+            metadata = {**self._metadata, "alarm": request.name, **self._expiry()}
             self._writer = RecordingWriter(path, self._infos, metadata)
         except (RecordingError, OSError) as error:
-            _log.error("no clip of alarm %s: %s", request.name, error)
+            if not self._refused:
+                _log.error("no clip of alarm %s, nor of those to come while this lasts: %s", request.name, error)
+            self._refused = True
             return
+        self._refused = False
         self._end_ns = end_ns
-        first_ns = min([_time(event) for event in self._ring] or [start_ns])
+        first_ns = min((host_ns(event) for event in self._ring if not isinstance(event, Truth)), default=start_ns)
         for event in self._standing.events(first_ns):
             self._writer.write(event)
         _log.warning("alarm %s is recorded to %s", request.name, path)
@@ -159,18 +164,18 @@ class ClipRing(Sink):
     def _expiry(self) -> Dict[str, str]:
         """When the clip may be deleted. Without a set clock it never expires, because it may show a fall."""
         try:
-            return expires(self._keep)
+            return expires(self._keep, self._metadata.get("expires"))
         except ClockNotSet:
             _log.warning("this machine's clock is not set, so the clip has no expiry; delete it by hand")
             return {}
 
     def _write_on(self, writer: RecordingWriter) -> None:
         """Passes waiting events on, as far as the disk keeps up, and ends the clip when its time is over."""
-        while self._ring and writer.queued < _WRITER_FILL and _time(self._ring[0]) <= self._end_ns:
+        while self._ring and writer.queued < _WRITER_FILL and host_ns(self._ring[0]) <= self._end_ns:
             event = self._ring.popleft()
             self._past.append(event)
             writer.write(event)
-        over = self._newest_ns > self._end_ns and (not self._ring or _time(self._ring[0]) > self._end_ns)
+        over = self._newest_ns > self._end_ns and (not self._ring or host_ns(self._ring[0]) > self._end_ns)
         if over or writer.failure:
             self._writer = None
             # Python 3.8 keeps a lock of each thread that nobody asks whether it has ended
@@ -181,7 +186,7 @@ class ClipRing(Sink):
     def _forget(self, events: Deque[Event]) -> None:
         """Drops what no clip will need, and what there is no memory for."""
         oldest_ns = self._newest_ns - self._before_ns - _LAG_NS
-        while events and (self._bytes > self.most_bytes or _time(events[0]) < oldest_ns):
+        while events and (self._bytes > self.most_bytes or host_ns(events[0]) < oldest_ns):
             self._drop(events)
 
     def _drop(self, events: Deque[Event]) -> None:
@@ -197,10 +202,6 @@ def _finish(writer: RecordingWriter) -> None:
     writer.close()
     if writer.dropped and not writer.failure:  # which it has told itself
         _log.warning("%s: the disk was too slow; %d events are not in it", writer.path, writer.dropped)
-
-
-def _time(event: Event) -> int:
-    return event.stamp_ns if isinstance(event, Truth) else host_ns(event)
 
 
 def _size(event: Event) -> int:

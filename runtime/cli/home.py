@@ -9,7 +9,7 @@ import re
 import threading
 from datetime import datetime
 from pathlib import Path
-from typing import Callable, List, NamedTuple, Optional
+from typing import Callable, List, Mapping, NamedTuple, Optional
 
 from cosmo_runtime.models.bundle import Bundle
 from cosmo_runtime.runtime.alarms.board import RAISED, AlarmBoard, News, is_on, lasted
@@ -17,7 +17,6 @@ from cosmo_runtime.runtime.alarms.clips import ClipRing
 from cosmo_runtime.runtime.alarms.names import NameWatch, unknown_names
 from cosmo_runtime.runtime.cli.common import UsageError, version
 from cosmo_runtime.runtime.cli.options import DEFAULT_HOME
-from cosmo_runtime.runtime.cli.rig import participant_metadata
 from cosmo_runtime.runtime.config import Config, ConfigError
 from cosmo_runtime.runtime.episodes.entries import LogError, NoLog, entries, local
 from cosmo_runtime.runtime.episodes.log import EpisodeLog, slept_ns
@@ -83,8 +82,8 @@ def refuse_silent_alarms(config: Config, bundle: Bundle) -> None:
         raise ConfigError("\n".join(silent))
 
 
-def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: Run) -> Home:
-    """Opens the parts that ``--home`` and the configuration ask for.
+def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: Run, about: Mapping[str, str]) -> Home:
+    """Opens the parts that ``--home`` and the configuration ask for. ``about`` is the metadata of clips.
 
     Raises:
         LogError: another run writes this home's log.
@@ -105,7 +104,6 @@ def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: 
     changed = threading.Event()
     log = EpisodeLog(log_folder(folder), run.wall_offset_ns, config.episodes.keep, slept, changed.set)
     last_alarms = log.last_alarms()
-    about = {"source": run.title, **participant_metadata(options)}
     ring = ClipRing(clips_folder(folder), run.infos, config.clips, local_time, about)
 
     def keep(news: News) -> None:

@@ -16,6 +16,7 @@ from cosmo_runtime.runtime.cli.signals import end_like_ctrl_c
 from cosmo_runtime.runtime.cli.values import new_recording
 from cosmo_runtime.runtime.exchange.ros import import_bag, topics_of
 from cosmo_runtime.runtime.labels.new_name import taken_by
+from cosmo_runtime.runtime.retention.expiry import expires
 
 _HELP = """\
 The type of a topic says what the sensor is:
@@ -67,7 +68,8 @@ def run(options: argparse.Namespace) -> int:
     taken = taken_by(path)
     if taken:
         raise UsageError(f"{taken} exists already: name another with --out")
-    done = import_bag(options.bag, topics, path, {"source": f"import of {bag.name}", **participant_metadata(options)})
+    about = {"source": f"import of {bag.name}", **participant_metadata(options), **expires(options.expires)}
+    done = import_bag(options.bag, topics, path, about)
     for name, what in done.items():
         if what.left_out:
             say(f"{name}: {what.left_out} messages are left out: their stamps do not follow those before")

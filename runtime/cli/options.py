@@ -63,8 +63,8 @@ def add_run_metadata(parser: argparse.ArgumentParser) -> None:
         "--keep",
         type=keep,
         metavar="SIZE|TIME",
-        help="keep at most this much of a folder of segments, such as 20GB or 7d; recordings of earlier runs with this "
-        "name count too. Deletes the oldest segments first, labelled ones last",
+        help="keep at most this much of a folder of segments, such as 20GB (at least 100MB) or 7d; recordings of "
+        "earlier runs with this name count too. Deletes the oldest segments first, labelled ones last",
     )
     add_participant_metadata(parser)
 

@@ -15,6 +15,7 @@ from cosmo_runtime.places import cache_folder
 from cosmo_runtime.runtime.cli.common import DONE, FAILED, Failure, counted, say
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.cli.values import line
+from cosmo_runtime.runtime.episodes.entries import DAMAGED
 from cosmo_runtime.runtime.retention.cached_windows import forget, windows_in_caches
 from cosmo_runtime.runtime.retention.expiry import Fate, delete, fates, same_person
 from cosmo_runtime.sensors.recording import Recording, RecordingError
@@ -37,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         type=line,
         metavar="WHO",
         help="delete all recordings of this person instead, expired or not; exit code 1 if there are none, or if a"
-        " recording or folder that may show this person cannot be read",
+        " recording, folder or log that may show this person cannot be read",
     )
     command.add_argument("--dry-run", action="store_true", help="only list what would be deleted")
     command.add_argument(
@@ -72,6 +73,10 @@ def run(options: argparse.Namespace) -> int:
         else:
             gone += 1
             size += deleted
+    damaged = sorted({log for path in options.paths for log in path.rglob(DAMAGED)})
+    for log in damaged:
+        _tell(f"kept     {log}: is the damaged log of a home, which a run with --home deletes by its age")
+    staying, unread = staying + len(damaged), unread + len(damaged)
     swept, not_swept = _sweep(options)
     failed += not_swept
     verb = "would be deleted" if options.dry_run else "deleted"
@@ -81,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
     if options.participant:
         failed += _tell_who_learned(began, options.participant)
     if options.participant and unread:
-        these = counted(unread, "recording or folder was", "recordings or folders were")
+        these = counted(unread, "recording, folder or log was", "recordings, folders or logs were")
         say(f"{these} not read and may show {options.participant}: see above, and look yourself")
         failed += unread
     if growing:

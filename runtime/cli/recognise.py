@@ -9,7 +9,7 @@ import os
 import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, List, Mapping, NamedTuple, Optional, Tuple
 
 from rich.console import Console
 
@@ -30,6 +30,7 @@ from cosmo_runtime.runtime.health.vitals import Vitals
 from cosmo_runtime.runtime.recognition.follow import Follower
 from cosmo_runtime.runtime.recognition.loop import EndOfRun, Sink, call_all, recognise
 from cosmo_runtime.runtime.recognition.recognizer import Recognizer
+from cosmo_runtime.runtime.retention.expiry import expires, same_person
 from cosmo_runtime.runtime.run import Run, open_replay, until
 from cosmo_runtime.runtime.selection.policy import Selection
 from cosmo_runtime.runtime.sinks.json_lines import JsonLines
@@ -144,15 +145,16 @@ def _open_sinks(
         from cosmo_runtime.runtime.sinks.view import LiveView
 
         queues.append(QueuedSink(LiveView(bundle.spec, run.infos, run.title, TERMINAL), "live view", live=live))
+    about = {"bundle": bundle.path.name, **run_metadata(options, config, run)}
     recorder: Optional[Sink] = None
     if opened:
-        feed, recorder = _page(opened, run, bundle, live, stack, recordings)
+        feed, recorder = _page(opened, run, bundle, about, live, stack, recordings)
         queues.append(QueuedSink(feed, "page", live=live))
     home: Optional[Home] = None
     if options.home is not None:
         from cosmo_runtime.runtime.cli.home import open_home
 
-        home = open_home(options, config, bundle, run)
+        home = open_home(options, config, bundle, run, about)
         queues.append(home.queue)
     summary = Summary(run.infos, queues, recordings)
     vitals = Vitals(run.infos, queues, recordings, home.clips if home else None, home.troubles if home else tuple)
@@ -164,7 +166,7 @@ def _open_sinks(
         stack.enter_context(home.heartbeat(vitals))
     if options.record:
         windows = windows_key(bundle.spec, config.recognition.lateness_ms)
-        about = {"windows": windows, "bundle": bundle.path.name, "source": run.title, **run_metadata(options, config)}
+        about = {"windows": windows, **about, **expires(options.expires)}
         writer = open_writer(options.record, free_recording(options.record), options, run.infos, about)
         stack.callback(writer.close)
         recordings.append(RecordingSink(writer))
@@ -215,8 +217,8 @@ def _refuse_nonsense(options: argparse.Namespace, config: Config, bundle: Bundle
     for option in ("expires", "keep", "operator", "note", "consent_until"):
         if getattr(options, option) and not options.record:
             raise UsageError(f"--{option.replace('_', '-')} needs --record")
-    if options.participant and not options.record and options.home is None:  # whose clips name them, too
-        raise UsageError("--participant needs --record or --home")
+    if options.participant and not (options.record or options.web) and options.home is None:  # home: clips name them
+        raise UsageError("--participant needs --record, --web or --home")
     if options.summary:
         _refuse_summary(options.summary)
     if not options.web and (options.listen or options.token or options.token_file or options.recordings):
@@ -264,6 +266,9 @@ def _open_replay(options: argparse.Namespace, bundle: Bundle, lateness_ms: float
         from cosmo_runtime.runtime.cli.home import refuse_time_again
 
         refuse_time_again(recording, options.home)
+    who = recording.metadata.get("participant")
+    if who and options.participant and not same_person(who, options.participant):
+        raise UsageError(f"--participant {options.participant}: {options.replay} is of {who}")
     lacking = [name for name in options.sensors if name not in recording.infos]
     if lacking:
         say(f"{recording.path}: has no {', '.join(lacking)}, and is played without")
@@ -299,7 +304,13 @@ def _output(options: argparse.Namespace, run: Run, stack: ExitStack) -> Optional
 
 
 def _page(
-    opened: Opened, run: Run, bundle: Bundle, live: bool, stack: ExitStack, recordings: List[RecordingSink]
+    opened: Opened,
+    run: Run,
+    bundle: Bundle,
+    about: Mapping[str, str],
+    live: bool,
+    stack: ExitStack,
+    recordings: List[RecordingSink],
 ) -> Tuple[Sink, Optional[Sink]]:
     """Serves the page. Returns the sink that shows the run, and the one that records a live run on request."""
     from cosmo_runtime.runtime.web.feed import PageFeed
@@ -309,7 +320,7 @@ def _page(
     link = stack.enter_context(Link(opened.settings, opened.listening))
     recorder: Optional[Recorder] = None
     if live:
-        recorder = Recorder(link.send, run.infos, {"bundle": bundle.path.name, "source": run.title})
+        recorder = Recorder(link.send, run.infos, about)
         link.obey(recorder.obey)
     return PageFeed(link.send, bundle.spec, run.infos, run.title, run.wall_offset_ns, recordings), recorder
 

@@ -21,6 +21,7 @@ from cosmo_runtime.runtime.config import load_config
 from cosmo_runtime.runtime.labels.prompt import Prompter, read_activities
 from cosmo_runtime.runtime.labels.prompted import PromptedLabels
 from cosmo_runtime.runtime.recognition.loop import Sink, call_all, pass_on
+from cosmo_runtime.runtime.retention.expiry import expires
 from cosmo_runtime.runtime.run import until
 from cosmo_runtime.runtime.sinks.queued import QueuedSink
 from cosmo_runtime.runtime.sinks.recording import RecordingSink
@@ -70,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     prompter = _prompter(options, labels)
     with ExitStack() as stack:
         run = connect_rig(options, config, stack)
-        about = {"source": run.title, **run_metadata(options, config)}
+        about = {**run_metadata(options, config, run), **expires(options.expires)}
         writer = open_writer(asked, options.file, options, run.infos, about)
         stack.callback(writer.close)
         title = f"recording to {options.file}"

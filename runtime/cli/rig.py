@@ -20,6 +20,8 @@ from cosmo_runtime.runtime.sources.live import LiveSource
 from cosmo_runtime.sensors.recording import RecordingError, RecordingWriter, SegmentedWriter
 from cosmo_runtime.sensors.sensor import SensorInfo
 
+_NOT_OF_A_CLIP = ("windows", "bundle", "segment")  # what a recording says of itself alone
+
 
 def connect_rig(
     options: argparse.Namespace,
@@ -107,16 +109,20 @@ def open_writer(
         except ClockNotSet:  # the clock was set back while it records; the run's own expiry stays
             return {}
 
-    tidy = Keeper(asked, options.keep) if options.keep else lambda file: None
-    return SegmentedWriter(path, infos, about, own_metadata=expiry, when_turned=tidy)
+    if not options.keep:
+        return SegmentedWriter(path, infos, about, own_metadata=expiry)
+    tidy, segment_bytes = Keeper(asked, options.keep), options.keep.segment_bytes
+    return SegmentedWriter(path, infos, about, own_metadata=expiry, when_turned=tidy, segment_bytes=segment_bytes)
 
 
-def run_metadata(options: argparse.Namespace, config: Config) -> Dict[str, str]:
-    """A recording's metadata: whom it shows, and how it was made.
+def run_metadata(options: argparse.Namespace, config: Config, run: Run) -> Dict[str, str]:
+    """What every recording of a run says, but for its expiry: whom it shows, and how it was made.
 
-    Raises:
-        ClockNotSet: the wall clock is years behind, so an expiry would be meaningless.
+    That of a replay, which is a clip of an alarm, says what the replayed recording says, with its expiry.
     """
+    if run.recorded is not None:
+        recorded = {key: value for key, value in run.recorded.items() if key not in _NOT_OF_A_CLIP}
+        return {**participant_metadata(options), **recorded, "source": run.title, "version": version()}
     from cosmo_runtime.sensors.radar.driver import DEFAULT_CFG  # a replay needs no driver
 
     rig = {name: config.sensor(name) for name in options.sensors}
@@ -126,6 +132,7 @@ def run_metadata(options: argparse.Namespace, config: Config) -> Dict[str, str]:
         if sensor.kind == "radar"
     }
     return {
+        "source": run.title,
         **participant_metadata(options),
         "configuration": options.config.read_text("utf-8-sig") if options.config else "",
         **chirps,
@@ -133,15 +140,10 @@ def run_metadata(options: argparse.Namespace, config: Config) -> Dict[str, str]:
 
 
 def participant_metadata(options: argparse.Namespace) -> Dict[str, str]:
-    """Whom a recording shows, until when it may be kept, and what made it.
-
-    Raises:
-        ClockNotSet: the wall clock is years behind, so an expiry would be meaningless.
-    """
+    """Whom a recording shows, until when they consent, and what made it."""
     notes = {"participant": options.participant, "operator": options.operator, "note": options.note}
     return {
         **{key: value for key, value in notes.items() if value},
         **({"consent_until": options.consent_until.isoformat()} if options.consent_until else {}),
-        **expires(options.expires),
         "version": version(),
     }

@@ -49,7 +49,9 @@ def open_database(path: Path) -> sqlite3.Connection:
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError as error:
-        aside = path.with_suffix(f".damaged-{int(time.time())}")
+        today = f"{datetime.now():%Y-%m-%d}"
+        first_day = min((file.stem for file in path.parent.glob(DAILY_FILES)), default=today)
+        aside = path.with_name(f"{first_day}.damaged-{int(time.time())}")
         for end in ("-wal", "-shm", ""):  # the first two are SQLite's, and belong to the third
             with suppress(FileNotFoundError):
                 path.with_name(path.name + end).replace(aside.with_name(aside.name + end))

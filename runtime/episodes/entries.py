@@ -13,6 +13,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 DATABASE = "episodes.sqlite"
 DAILY_FILES = "????-??-??.jsonl"
+DAMAGED = "*.damaged-*"  # a damaged database that was put aside, by the first day in it
 FULL_BYTES = 2**16  # nothing can be kept on a disk with less
 LOCK = ".lock"  # whoever writes the log holds it
 EPISODE, ALARM, CLOCK = "episode", "alarm", "clock"

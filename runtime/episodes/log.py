@@ -2,6 +2,7 @@
 
 2026-11-28.jsonl   what ended on that local day, one JSON object per line; lines are only ever appended
 episodes.sqlite    the same for searching, and the present episode
+2026-11-28.damaged-1795881600   a damaged one that was put aside, by the first day in it
 
 Times are stored on the host's monotonic clock and on the wall clock. A machine without a battery clock learns the time
 long after it has started. When the wall clock is set, this run's entries get corrected wall times in the database, and
@@ -33,6 +34,7 @@ from cosmo_runtime.runtime.episodes.entries import (
     CLOCK,
     COLUMNS,
     DAILY_FILES,
+    DAMAGED,
     DATABASE,
     EPISODE,
     LOCK,
@@ -333,13 +335,10 @@ class EpisodeLog(Listener):
             " (SELECT MAX(id) FROM entries WHERE kind = ? GROUP BY name))",  # such alarms wait for an acknowledgement
             (round(oldest.timestamp() * 1e9), ALARM),
         )
-        for path in self.folder.glob("*.damaged-*"):
+        for path in (*self.folder.glob(DAILY_FILES), *self.folder.glob(DAMAGED)):
             with suppress(ValueError, OSError):
-                if int(path.suffix[len(".damaged-") :].partition("-")[0]) < oldest.timestamp():
-                    path.unlink()
-        for path in self.folder.glob(DAILY_FILES):
-            with suppress(ValueError, OSError):
-                if datetime.strptime(path.stem, "%Y-%m-%d").date() < oldest.date() and not _is_needed(base, path):
+                is_old = datetime.strptime(path.stem, "%Y-%m-%d").date() < oldest.date()
+                if is_old and not (path.match(DAILY_FILES) and _is_needed(base, path)):
                     path.unlink()
 
     def _take_over(self, base: sqlite3.Connection) -> None:

@@ -80,8 +80,12 @@ Lifetime = Annotated[timedelta, BeforeValidator(_lifetime)]
 """A time in a configuration, such as ``12h``, ``7d`` or ``2w``."""
 
 
-def expires(lifetime: Optional[timedelta]) -> Dict[str, str]:
+def expires(lifetime: Optional[timedelta], latest: Optional[str] = None) -> Dict[str, str]:
     """Returns the metadata on the expiry of a recording that begins now.
+
+    Args:
+        lifetime: after which it expires; None for never.
+        latest: the expiry of the recording that it is copied from, which it must not outlive.
 
     Raises:
         ClockNotSet: the wall clock is years behind.
@@ -91,7 +95,10 @@ def expires(lifetime: Optional[timedelta]) -> Dict[str, str]:
     now = datetime.now(timezone.utc)
     if now < CLOCK_IS_SET:
         raise ClockNotSet(f"--expires: this machine believes it is {now:%Y-%m-%d}; set its clock, then record")
-    return {_KEY: (now + lifetime).isoformat(timespec="seconds")}
+    expiry = now + lifetime
+    with suppress(ValueError, TypeError):  # that one states no time, or one without a zone
+        expiry = min(expiry, datetime.fromisoformat(latest or ""))
+    return {_KEY: expiry.isoformat(timespec="seconds")}
 
 
 def fates(paths: Iterable[Path], now: datetime, participant: Optional[str] = None) -> Iterator[Fate]:

@@ -14,6 +14,7 @@ from cosmo_runtime.runtime.labels.table import is_of_one_recording, tables_of
 from cosmo_runtime.runtime.retention.expiry import parse_lifetime
 from cosmo_runtime.sensors.recording.segments import segments_of
 
+_LEAST_BYTES = 100 * 10**6  # two minutes of a full rig
 _UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 _log = logging.getLogger(__name__)
@@ -30,16 +31,24 @@ class Keep(NamedTuple):
     bytes: Optional[int] = None
     age: Optional[timedelta] = None
 
+    @property
+    def segment_bytes(self) -> Optional[int]:
+        """The size at which a segment ends, so that the one that is written is small against all; None for no limit."""
+        return None if self.bytes is None else self.bytes // 20
+
 
 def parse_keep(text: str) -> Keep:
     """Reads ``500MB``, ``20GB``, ``12h`` or ``7d``.
 
     Raises:
-        ValueError: anything else.
+        ValueError: anything else, or a size that would need a new segment every moment.
     """
     match = re.fullmatch(r"([1-9]\d{0,5})\s*([MGT]B)", text.strip(), re.IGNORECASE)
     if match:
-        return Keep(bytes=int(match[1]) * _UNITS[match[2].upper()])
+        size = int(match[1]) * _UNITS[match[2].upper()]
+        if size < _LEAST_BYTES:
+            raise ValueError(f"{text!r}: expected at least {_LEAST_BYTES // 10**6}MB")
+        return Keep(bytes=size)
     try:
         return Keep(age=parse_lifetime(text))
     except ValueError:
@@ -75,8 +84,9 @@ class Keeper:
 
     def _tidy(self, writing: Path) -> None:
         segments = sorted(self._segments(writing))
-        newest = max(segments, key=lambda segment: segment.ended_s, default=None)
-        total = sum(segment.size for segment in segments) + (newest.size if newest else 0)  # the next may be as large
+        # the segment that is written, what comes until the next one is open, and one that goes only after a warning
+        room = (self._keep.segment_bytes or 0) * 5 // 2
+        total = sum(segment.size for segment in segments) + room
         for segment in segments:
             too_old = self._keep.age is not None and time.time() - segment.ended_s > self._keep.age.total_seconds()
             too_much = self._keep.bytes is not None and total > self._keep.bytes

@@ -16,7 +16,7 @@ from cosmo_runtime.runtime.labels.prompted import PromptedLabels
 from cosmo_runtime.runtime.labels.table import LabelsError, labels_beside, refuse_existing
 from cosmo_runtime.runtime.labels.truth import Segment
 from cosmo_runtime.runtime.recognition.loop import Outcome, Sink
-from cosmo_runtime.runtime.retention.expiry import ClockNotSet, expires, parse_lifetime
+from cosmo_runtime.runtime.retention.expiry import ClockNotSet, expires, parse_lifetime, same_person
 from cosmo_runtime.runtime.sinks.recording import RecordingSink
 from cosmo_runtime.runtime.windows.aligner import Window
 from cosmo_runtime.sensors.events import Event, host_ns
@@ -40,7 +40,7 @@ class Recorder(Sink):
     Args:
         send: takes a key and a message for the pages.
         infos: the sensors' infos.
-        metadata: of every recording.
+        metadata: of every recording, unless the page names another participant.
     """
 
     def __init__(self, send: Send, infos: Mapping[str, SensorInfo], metadata: Mapping[str, str]) -> None:
@@ -118,8 +118,11 @@ class Recorder(Sink):
         path = Path(command["path"])
         refuse_existing(labels_beside(path))  # the name was free when the page asked
         lifetime = parse_lifetime(command["expires"]) if command.get("expires") else None
-        who = {"participant": command["participant"]} if command.get("participant") else {}
-        writer = RecordingWriter(path, self._infos, {**self._metadata, **who, **expires(lifetime)})
+        about, who = dict(self._metadata), command.get("participant")
+        if who and not same_person(who, about.get("participant", "")):
+            about.pop("consent_until", None)  # somebody else's
+            about["participant"] = who
+        writer = RecordingWriter(path, self._infos, {**about, **expires(lifetime)})
         active = _Active(RecordingSink(writer))
         if command.get("activities"):
             active.prompter = Prompter(

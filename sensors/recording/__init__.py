@@ -19,7 +19,8 @@ topic                     message                       content
                                                         ``reason``
 ``/corrections``          JSON                          from now on, ``taken_off_ns`` is off the stamps of ``sensor``,
                                                         in place of what was off them before
-``/truth``                JSON                          from now on, the person does ``activity``
+``/truth``                JSON                          from its publish time on, the person does ``activity``; it may
+                                                        be told earlier, at its log time
 ``/ticks``                JSON, empty                   the host's clock passed this time
 ========================  ============================  ============================================================
 

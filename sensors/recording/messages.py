@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from pathlib import Path
-from typing import Any, Dict, Mapping, NamedTuple, Tuple, Type
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple, Type
 
 from foxglove_schemas_protobuf.CameraCalibration_pb2 import CameraCalibration
 from foxglove_schemas_protobuf.FrameTransform_pb2 import FrameTransform
@@ -25,6 +25,9 @@ from mcap_protobuf.schema import register_schema
 from cosmo_runtime.sensors.recording import ros
 from cosmo_runtime.sensors.sensor import SensorError
 
+TRUTH = "/truth"
+"""The topic of true activities."""
+
 _MOST_JSON_BYTES = 2**16
 _MOST_CHARACTERS = 1000
 
@@ -35,7 +38,7 @@ _PROTOBUF_TYPES: Mapping[str, Type[ProtobufMessage]] = {
 _JSON_PROPERTIES: Mapping[str, Dict[str, Any]] = {
     "/state": {field: {"type": "string"} for field in ("sensor", "state", "reason")},
     "/corrections": {"sensor": {"type": "string"}, "taken_off_ns": {"type": "integer"}},
-    "/truth": {"activity": {"type": "string"}},
+    TRUTH: {"activity": {"type": "string"}},
     "/clock": {field: {"type": "integer"} for field in ("monotonic_ns", "wall_ns")},
 }
 
@@ -76,6 +79,9 @@ class Message(NamedTuple):
 class MessageWriter:
     """Writes messages to a recording. The first one of a topic and schema registers a channel for both.
 
+    An emulated rig tells an activity before it begins. Such a message is dated to when it was told, or the recording
+    would seem to last until then.
+
     Args:
         mcap: writes the file.
         wall_offset_ns: wall clock minus monotonic clock, which is added to every time.
@@ -85,15 +91,21 @@ class MessageWriter:
         self._mcap = mcap
         self._wall_offset_ns = wall_offset_ns
         self._channels: Dict[Tuple[str, str], int] = {}
+        self._latest_ns: Optional[int] = None
 
     def add(self, message: Message) -> None:
         """Writes the next message."""
         kind = message.topic, message.schema
         if kind not in self._channels:
             self._channels[kind] = _register_channel(self._mcap, *kind)
+        at_ns = message.at_ns
+        if message.topic != TRUTH:
+            self._latest_ns = at_ns if self._latest_ns is None else max(self._latest_ns, at_ns)
+        elif self._latest_ns is not None:
+            at_ns = min(at_ns, self._latest_ns)
         self._mcap.add_message(
             self._channels[kind],
-            log_time=message.at_ns + self._wall_offset_ns,
+            log_time=at_ns + self._wall_offset_ns,
             publish_time=message.stamp_ns + self._wall_offset_ns,
             data=message.data,
         )

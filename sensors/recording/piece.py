@@ -53,7 +53,7 @@ def _beginning(index: RecordingIndex, start_ns: int) -> Iterator[RawMessage]:
     offset_ns = recording.wall_offset_ns
     for event in recording.standing(start_ns).events(start_ns):
         for message in encode(event, recording.infos, offset_ns):
-            times = message.at_ns + offset_ns, message.stamp_ns + offset_ns
+            times = start_ns + offset_ns, message.stamp_ns + offset_ns
             yield RawMessage(channels[message.topic], *times, message.data)
 
 

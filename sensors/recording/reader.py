@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Callable, Container, Dict, Iterator, List, Mapping, Optional, Tuple
 
-from cosmo_runtime.sensors.events import Correction, Event, StateChange, Truth
+from cosmo_runtime.sensors.events import Event
 from cosmo_runtime.sensors.recording.course import Course
 from cosmo_runtime.sensors.recording.messages import (
     Message,
@@ -82,7 +82,7 @@ class Recording:
         course = Course(self.infos)
         reader = EventReader(self.infos, raw)
         counts = dict.fromkeys([*reader.topics, *aside], 0)
-        latest: Dict[Tuple[str, str], object] = {}
+        standing = Standing()
         for message in self._messages(counts):
             counts[message.topic] += 1
             try:
@@ -95,8 +95,10 @@ class Recording:
                 course.check(event)
             except ValueError as error:
                 raise self._refused(message.topic, counts[message.topic], str(error)) from error
-            if len(self.files) > 1 and _repeats(event, latest):
-                continue
+            if len(self.files) > 1:
+                if standing.has(event):
+                    continue
+                standing.note(event)
             yield event
 
     def messages(self, topic: str) -> Iterator[Tuple[int, Dict[str, Any]]]:
@@ -180,21 +182,6 @@ class Recording:
         """Yields the messages of some topics in the order of the files, which is not the order of their times."""
         for part in self.files:
             yield from part.messages(topics, few)
-
-
-def _repeats(event: Event, latest: Dict[Tuple[str, str], object]) -> bool:
-    """Whether an event only says what was so already, as each segment does at its beginning. Notes what is new."""
-    value: object
-    if isinstance(event, StateChange):
-        key, value = ("state", event.sensor), event.state
-    elif isinstance(event, Correction):
-        key, value = ("correction", event.sensor), event.taken_off_ns
-    elif isinstance(event, Truth):
-        key, value = ("truth", ""), event.activity
-    else:
-        return False
-    before, latest[key] = latest.get(key), value
-    return before == value
 
 
 def _open(path: Path) -> List[Part]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 import threading
 from datetime import datetime, timezone
@@ -38,6 +39,7 @@ class SegmentedWriter:
             of the run.
         when_turned: called in another thread at the start, whenever a segment has begun, and while there is no room,
             for tidying.
+        segment_bytes: the size at which a segment ends earlier; None for any. It is looked at four times a second.
 
     Attributes:
         still_s: for how long nothing was recorded, before it went on.
@@ -54,11 +56,13 @@ class SegmentedWriter:
         segment_s: float = SEGMENT_S,
         own_metadata: Callable[[], Mapping[str, str]] = dict,
         when_turned: Callable[[Path], None] = lambda file: None,
+        segment_bytes: Optional[int] = None,
     ) -> None:
         self.path = path
         self._infos = infos
         self._metadata = dict(metadata or {})
         self._segment_ns = round(segment_s * 1e9)
+        self._segment_bytes = math.inf if segment_bytes is None else segment_bytes
         self._own_metadata = own_metadata
         self._when_turned = when_turned
         self._standing = Standing()
@@ -106,7 +110,7 @@ class SegmentedWriter:
             self._turn_ns = at_ns + self._segment_ns if self._turn_ns is None else self._turn_ns
             if self.failure and self._stopped_ns is None:
                 self._stopped_ns, self._try_ns = at_ns, at_ns + _AGAIN_NS
-            if at_ns >= self._turn_ns or self.failure:
+            if at_ns >= self._turn_ns or self._writer.size >= self._segment_bytes or self.failure:
                 self._turn(at_ns)
         self._standing.note(event)
         self._writer.write(event)

@@ -9,11 +9,11 @@ from google.protobuf.message import DecodeError
 from google.protobuf.wrappers_pb2 import BytesValue
 
 from cosmo_runtime.sensors.events import Correction, Event, Sample, StateChange, Tick, Truth
-from cosmo_runtime.sensors.recording.messages import Message, decode_json, encode_json, protobuf, text_of
+from cosmo_runtime.sensors.recording.messages import TRUTH, Message, decode_json, encode_json, protobuf, text_of
 from cosmo_runtime.sensors.recording.samples import CODECS
 from cosmo_runtime.sensors.sensor import SensorInfo
 
-STANDING_TOPICS = ("/state", "/corrections", "/truth")
+STANDING_TOPICS = ("/state", "/corrections", TRUTH)
 """The topics of events that stand until the next one."""
 
 _RAW = "/raw"  # a device's bytes, below the sensor's topic
@@ -37,7 +37,7 @@ def encode(event: Event, infos: Mapping[str, SensorInfo], wall_offset_ns: int) -
         content = {"sensor": event.sensor, "taken_off_ns": event.taken_off_ns}
         return [encode_json("/corrections", event.at_ns, content)]
     if isinstance(event, Truth):
-        return [encode_json("/truth", event.stamp_ns, {"activity": event.activity})]
+        return [encode_json(TRUTH, event.stamp_ns, {"activity": event.activity})]
     return [encode_json("/ticks", event.now_ns, {})]
 
 
@@ -98,7 +98,7 @@ class EventReader:
             return self._state(at_ns, content)
         if topic == "/corrections":
             return self._correction(at_ns, content)
-        if topic == "/truth":
+        if topic == TRUTH:
             return Truth(stamp_ns, text_of(content, "activity"))
         return Tick(at_ns)
 

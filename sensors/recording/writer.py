@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import threading
@@ -34,6 +35,8 @@ _SYNC_S = 2.0  # most of what a power cut may lose; each costs an SD card about 
 _CLOCK_NS = 10 * 10**9  # a replay unpacks each chunk with a reading twice
 _STEP_NS = 10**7  # both clocks are read within this
 _GEOMETRY_NS = 10 * 10**9
+_ROOM_FOR = 100  # events between two looks at the disk: less than a megabyte
+_LEFT_BYTES = 16 * 2**20  # of the disk: days of a log of alarms, which is worth more than recordings
 
 _log = logging.getLogger(__name__)
 
@@ -42,9 +45,10 @@ class RecordingWriter:
     """Records events from its creation until it is closed. Use it as a context manager.
 
     ``write`` only passes the event to a thread that encodes and writes it, so the disk never delays the caller. If the
-    disk is slow, events are dropped and counted. If it is full or gone, recording stops, reports it once in the log and
-    in ``failure``, and the caller continues. A kill loses the last half second. The file is synced every two seconds,
-    so a power cut loses the last two seconds, and what came while the disk was writing those.
+    disk is slow, events are dropped and counted. If it is gone, or full but for the last 16 MB, which are left to the
+    log of alarms, recording stops, reports it once in the log and in ``failure``, and the caller continues. A kill
+    loses the last half second. The file is synced every two seconds, so a power cut loses the last two seconds, and
+    what came while the disk was writing those.
 
     Args:
         path: the new file.
@@ -54,15 +58,17 @@ class RecordingWriter:
 
     Attributes:
         failure: why recording stopped early; None while all is well.
+        size: bytes in the file, as far as they are flushed.
         still_s: 0, because a file that has stopped does not go on.
         wall_offset_ns: wall clock minus the host's monotonic clock when recording began. It is added to all times in
             the file.
 
     Raises:
-        RecordingError: the file exists already or cannot be created.
+        RecordingError: the file exists already or cannot be created, or the disk is full.
     """
 
     failure: Optional[RecordingError] = None
+    size = 0
     still_s = 0.0
 
     def __init__(
@@ -94,6 +100,7 @@ class RecordingWriter:
             self._messages = MessageWriter(self._mcap, self.wall_offset_ns)
             self._add_changed_infos()
             self._mcap.flush()
+            self._leave_room()
         except OSError as error:
             with contextlib.suppress(OSError):  # closing tries once more to write the buffer
                 self._file.close()
@@ -181,6 +188,7 @@ class RecordingWriter:
                 self._add_changed_infos()
                 self._mcap.flush()
                 self._unflushed = 0
+                self.size = self._file.tell()
             if time.monotonic() >= sync_at:
                 sync_at = time.monotonic() + _SYNC_S
                 self._sync()
@@ -196,8 +204,16 @@ class RecordingWriter:
         self._file.flush()
         os.fsync(self._file.fileno())
 
+    def _leave_room(self) -> None:
+        disk = os.fstatvfs(self._file.fileno())  # of the file, wherever it was moved
+        if disk.f_blocks and disk.f_bavail * disk.f_frsize < _LEFT_BYTES:  # some file systems do not know their size
+            reason = f"the disk is full, but for the last {_LEFT_BYTES >> 20} MB, which stay free for the log of alarms"
+            raise OSError(errno.ENOSPC, reason)
+
     def _write_queued(self) -> None:
-        for _ in range(len(self._queue)):
+        for number in range(len(self._queue)):
+            if number % _ROOM_FOR == 0:
+                self._leave_room()
             self._unflushed += 1
             self._write(self._queue.popleft())
 

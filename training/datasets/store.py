@@ -13,7 +13,7 @@ import os
 import shutil
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Callable, Iterator, Optional, Sequence, TypeVar
@@ -43,6 +43,7 @@ _CODE = (
 )
 """What makes windows and their labels, below the top folder."""
 _COLUMNS = ("presence", "labels", "groups", "recordings")
+_VERSIONS = 3  # of the code, whose windows of the same data are kept: checkouts may share a cache
 _PROCESSES = 2
 
 Item = TypeVar("Item")
@@ -51,10 +52,6 @@ Made = TypeVar("Made")
 
 class DataSetError(Exception):
     """Data is missing or broken. The message names the file or folder, what was wrong and what to do."""
-
-
-class _MadeByOtherCode(DataSetError):
-    """Windows are whole, but this version might make others."""
 
 
 @contextmanager
@@ -71,8 +68,8 @@ def decoded_once(
 ) -> Windows:
     """The windows that ``make`` returns. They are made on the first call, and memory-mapped afterwards.
 
-    The cache only saves time. If it is damaged, or another version of the code made it, the windows are made again; if
-    it cannot be written, they are not stored.
+    The cache only saves time. If it is damaged, the windows are made again; if it cannot be written, they are not
+    stored. Each version of the code has windows of its own. Those of the versions that were used last are kept.
 
     Args:
         cache: the folder of all decoded windows.
@@ -86,25 +83,36 @@ def decoded_once(
     Raises:
         DataSetError: whatever ``make`` raises.
     """
-    _code()  # before anything is made, because somebody may change a file meanwhile
     text = repr((name, key))
-    folder = Path(cache) / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    data = Path(cache) / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    folder = data.with_name(f"{data.name}-{_code()[:16]}")  # before anything is made: files may change meanwhile
     if os.access(folder, os.F_OK):
         try:
-            return load(folder)
+            loaded = load(folder)
+            with suppress(OSError):  # somebody else's cache
+                os.utime(folder)
+            return loaded
         except DataSetError as error:
-            if not isinstance(error, _MadeByOtherCode):
-                _log.warning("%s", error)
+            _log.warning("%s", error)
             shutil.rmtree(folder, ignore_errors=True)
     windows = make()
     try:
         if recording:
             note(cache)  # first, because windows of a recording may only be stored where they can be found again
         save(windows, folder, text, recording)
+        _delete_old_versions(data)
         return load(folder)
     except (OSError, DataSetError) as error:
         _log.warning("The windows of %s could not be stored and will be decoded again: %s", name, error)
         return windows
+
+
+def _delete_old_versions(data: Path) -> None:
+    """Deletes the windows of some data that the versions of the code made which were not used for the longest time."""
+    with suppress(OSError):  # another process does so, too
+        versions = sorted(data.parent.glob(f"{data.name}*"), key=lambda folder: folder.stat().st_mtime_ns)
+        for folder in versions[:-_VERSIONS]:
+            shutil.rmtree(folder)
 
 
 def save(windows: Windows, folder: Path, key: str = "", recording: Optional[RecordingFile] = None) -> None:
@@ -141,8 +149,6 @@ def load(folder: Path) -> Windows:
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
-        if manifest.get("code") != _code():
-            raise _MadeByOtherCode(f"{folder}: another version made these windows. Delete it; it is remade.")
         for name, digest in manifest["sha256"].items():
             if _sha256(folder / f"{name}.npy") != digest:
                 raise ValueError(f"{name}.npy was changed")
@@ -152,8 +158,6 @@ def load(folder: Path) -> Windows:
         }
         columns = {column: np.load(folder / f"{column}.npy", allow_pickle=False) for column in _COLUMNS}
         return Windows(features=features, kinds=manifest["modalities"], **columns)
-    except _MadeByOtherCode:
-        raise
     except Exception as error:  # readers raise many kinds of errors on a damaged file
         raise DataSetError(f"{folder}: not a whole folder of windows ({error}). Delete it; it is remade.") from error
 

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import shutil
 import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Callable, Dict, List
 
+import numpy as np
 import pytest
 
 from cosmo_runtime.runtime.alarms.clips import ClipConfig, ClipRing
+from cosmo_runtime.runtime.episodes.log import EpisodeLog
 from cosmo_runtime.sensors.events import Correction, Event, Sample, StateChange, Tick, Truth
 from cosmo_runtime.sensors.recording import Recording
 from cosmo_runtime.sensors.sensor import SensorInfo
+from tests.full_disk import small_disk
 
 Samples = Callable[..., List[Sample]]
 
@@ -75,6 +79,22 @@ def test_a_clip_holds_all_from_before_the_alarm_to_after_it(
     assert timedelta(days=29, hours=23) < left <= timedelta(days=30)
     assert recording.metadata == {"alarm": "fall", "source": "test", "expires": recording.metadata["expires"]}
     assert recording.dropped == 0
+
+
+def test_an_activity_that_is_told_before_it_begins_does_not_cut_a_clip_short(
+    tmp_path: Path, infos: Dict[str, SensorInfo], stream: List[Event]
+) -> None:
+    told = [event for event in stream if event != Truth(70 * _S, "fall")]
+    for ahead_s, at_s in ((44, 46), (94, 96)):
+        place = next(n for n, e in enumerate(told) if isinstance(e, Sample) and e.arrival_ns > ahead_s * _S)
+        told.insert(place, Truth(at_s * _S, f"from {at_s}"))
+    ring = _ring(tmp_path, infos, before_s=30, after_s=20)
+    (name,) = _play(ring, told, {75.0: "fall"})
+    recording = _end(ring, tmp_path / "clips" / name, 120)
+    arrivals = [event.arrival_ns / _S for event in recording.events() if isinstance(event, Sample)]
+    assert (arrivals[0], arrivals[-1]) == (pytest.approx(45, abs=0.1), pytest.approx(95, abs=0.1))
+    kept = [(event.stamp_ns // _S, event.activity) for event in recording.events() if isinstance(event, Truth)]
+    assert kept == [(45, "walk"), (46, "from 46"), (96, "from 96")]
 
 
 def test_a_clip_after_a_correction_begins_with_it(
@@ -173,6 +193,36 @@ def test_a_disk_that_takes_no_clip_ends_nothing(
     (tmp_path / "clips").unlink()
     (name,) = _play(ring, stream, {51.0: "fall"})
     assert name
+
+
+def test_clips_leave_room_for_the_log_of_alarms_and_say_so_once(
+    tmp_path: Path, infos: Dict[str, SensorInfo], caplog: pytest.LogCaptureFixture
+) -> None:
+    with small_disk(tmp_path, 20 * 2**20):
+        log = EpisodeLog(tmp_path / "episodes", lambda _: 0)
+        ring = _ring(tmp_path, infos, before_s=0, after_s=600)
+        random, at_ns = np.random.default_rng(0), 0
+        first = ring.request("fall", 0)
+        end = time.monotonic() + 60
+        while "recording stopped" not in caplog.text:
+            assert time.monotonic() < end
+            at_ns += _S // 100
+            frame = random.integers(0, 2**16, (120, 160), dtype=np.uint16)
+            ring.event(Sample("depth", at_ns, at_ns, frame))
+            time.sleep(0.005)
+        assert "but for the last 16 MB, which stay free for the log of alarms" in caplog.text
+        assert shutil.disk_usage(tmp_path).free > 14 * 2**20
+        ring.event(Tick(at_ns))  # notices it
+        for _ in range(3):
+            at_ns += _S
+            ring.request("lies", at_ns)
+            ring.event(Tick(at_ns))
+        log.alarm("lies", at_ns, {"state": "raised"})
+        assert log.unwritten == 0
+        log.close()
+        assert caplog.text.count("no clip of alarm lies, nor of those to come while this lasts") == 1
+        assert [path.name for path in (tmp_path / "clips").iterdir()] == [first]
+        assert _spans_s(Recording(tmp_path / "clips" / first)) > 0.5
 
 
 def test_a_clip_replays(tmp_path: Path, infos: Dict[str, SensorInfo], stream: List[Event], cosmo, tiny_bundle) -> None:  # type: ignore[no-untyped-def]

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Callable, Dict, List
 
 import pytest
 
 from cosmo_runtime.models.bundle import Bundle
+from cosmo_runtime.runtime.cli.common import version
 from cosmo_runtime.runtime.cli.home import _unknown_zone
 from cosmo_runtime.runtime.episodes.log import EpisodeLog
 from cosmo_runtime.runtime.state import log_folder
@@ -19,11 +21,11 @@ Samples = Callable[..., List[Sample]]
 
 
 @pytest.fixture
-def record(tmp_path: Path, infos: Dict[str, SensorInfo], samples: Samples) -> Callable[[int], Path]:
+def record(tmp_path: Path, infos: Dict[str, SensorInfo], samples: Samples) -> Callable[..., Path]:
     """Records an IMU that brings nothing for 14 s, from a second on."""
 
-    def write(begin_s: int) -> Path:
-        with RecordingWriter(tmp_path / f"from-{begin_s}.mcap", {"imu": infos["imu"]}) as writer:
+    def write(begin_s: int, **about: str) -> Path:
+        with RecordingWriter(tmp_path / f"from-{begin_s}.mcap", {"imu": infos["imu"]}, about) as writer:
             for sample in samples("imu", begin_s, begin_s + 6) + samples("imu", begin_s + 20, begin_s + 26):
                 writer.write(sample)
         return writer.path
@@ -58,8 +60,8 @@ after_s = 2
 """)
     words = ["--sensors", "imu", "--bundle", tiny_bundle.path, "--speed", "max", "--config", config]
 
-    def run(recording: Path = kept) -> List[Dict[str, Any]]:
-        done = cosmo(*words, "--replay", recording, "--home", tmp_path / "home")
+    def run(recording: Path = kept, *more: str) -> List[Dict[str, Any]]:
+        done = cosmo(*words, "--replay", recording, "--home", tmp_path / "home", *more)
         assert done.code == 0, done.err
         return [json.loads(line) for line in cosmo("alarms", "--json", "--home", tmp_path / "home").out.splitlines()]
 
@@ -73,6 +75,34 @@ def test_a_run_keeps_its_alarms_with_their_evidence_and_a_clip(replayed: Run, tm
     clip = Recording(tmp_path / "home" / "clips" / first["clip"])
     assert clip.metadata["alarm"] == "any"
     assert clip.duration_s > 2
+
+
+def test_a_clip_of_a_replay_is_of_whom_the_recording_shows_and_does_not_outlive_it(
+    cosmo: Run, replayed: Run, record: Callable[..., Path], tmp_path: Path
+) -> None:
+    soon = (datetime.now(timezone.utc) + timedelta(days=1)).isoformat(timespec="seconds")
+    about = {"participant": "P17", "consent_until": "2999-01-01", "configuration": "# of then", "chirps.radar": "fast"}
+    of_itself = {"windows": "of the run", "bundle": "old", "segment": "1", "alarm": "fall", "source": "live"}
+    recording = record(50, **about, **of_itself, version="0.0", expires=soon)
+    clips = tmp_path / "home" / "clips"
+    (name,) = {alarm["clip"] for alarm in replayed(recording) if "clip" in alarm}
+    assert Recording(clips / name).metadata == {
+        **about, "alarm": "any", "source": "replay of from-50.mcap", "bundle": "tiny", "version": version(),
+        "expires": soon,
+    }  # fmt: skip
+    assert cosmo("purge", clips, "--participant", "P17", "--cache", tmp_path / "none").code == 0
+    assert list(clips.iterdir()) == []
+
+
+def test_a_replay_of_somebody_else_is_refused_and_of_nobody_is_of_whom_the_option_names(
+    cosmo: Run, replayed: Run, record: Callable[..., Path], tmp_path: Path
+) -> None:
+    words = ["--sensors", "imu", "--home", tmp_path / "home", "--participant", "P18", "--replay"]
+    done = cosmo(*words, record(50, participant="P17"))
+    assert (done.code, "from-50.mcap is of P17" in done.err) == (2, True)
+    replayed(record(100), "--participant", "P18")
+    (clip, *_) = (tmp_path / "home" / "clips").iterdir()
+    assert Recording(clip).metadata["participant"] == "P18"
 
 
 def test_an_alarm_that_stands_is_acknowledged_and_the_next_run_takes_it(

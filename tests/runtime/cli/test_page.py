@@ -4,12 +4,18 @@ import json
 import socket
 import subprocess
 import sys
+import time
+import urllib.error
 import urllib.request
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Dict
 
 import pytest
+
+from cosmo_runtime.models.bundle import Bundle
+from cosmo_runtime.sensors.recording import Recording
 
 pytest.importorskip("aiohttp", reason="the page needs the extra [web]")
 psutil = pytest.importorskip("psutil")
@@ -114,6 +120,47 @@ def test_days_follow_the_configuration(tmp_path: Path) -> None:
                 shown.append({activity for _, _, activity, _ in json.load(answer)["episodes"]})
             server.terminate()
     assert shown == [{"sit", "wave"}, {"sit"}]
+
+
+@pytest.mark.slow
+def test_a_recording_of_the_page_says_what_one_of_the_command_line_says(tmp_path: Path, tiny_bundle: Bundle) -> None:
+    (tmp_path / "cosmo.toml").write_text("[recognition]\nmin_confidence = 0.5\n")
+    words = ["--sensors", "imu,radar", "--emulate", "person", "--bundle", str(tiny_bundle.path), "--duration", "60"]
+    words += ["--config", "cosmo.toml", "--record", "run.mcap", "--participant", "P17", "--consent-until", "2999-01-01"]
+    words += ["--expires", "1d", "--web", "--listen", "127.0.0.1:0", "--recordings", "page"]
+    command = [sys.executable, "-m", "cosmo_runtime.runtime.cli", *words]
+    asked: Dict[str, Dict[str, str]] = {"same": {}, "named": {"participant": "P17"}, "other": {"participant": "P18"}}
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as server:
+        assert server.stderr
+        link = server.stderr.readline().split()[-1]
+
+        def post(path: str, content: object) -> None:
+            json_type = {"Content-Type": "application/json", "Origin": link.rstrip("/")}
+            request = urllib.request.Request(f"{link}api/{path}", json.dumps(content).encode(), json_type)
+            urllib.request.urlopen(request, timeout=60).close()
+
+        for name, content in asked.items():
+            path, end = tmp_path / "page" / f"{name}.mcap", time.monotonic() + 60
+            while not path.exists():  # it can record once the sensors are connected
+                assert time.monotonic() < end
+                with suppress(urllib.error.HTTPError):
+                    post("record", {"name": name, **content})
+                time.sleep(0.5)
+            while Recording(path).cut:
+                assert time.monotonic() < end
+                post("record/stop", {})
+                time.sleep(0.5)
+        server.terminate()
+        server.communicate()
+    run = dict(Recording(tmp_path / "run.mcap").metadata)
+    assert run.pop("windows") and run.pop("expires")
+    assert "min_confidence = 0.5" in run["configuration"] and run["chirps.radar"] and run["version"]
+    assert Recording(tmp_path / "page" / "same.mcap").metadata == run
+    assert Recording(tmp_path / "page" / "named.mcap").metadata == run
+    assert run.pop("consent_until")
+    assert Recording(tmp_path / "page" / "other.mcap").metadata == {**run, "participant": "P18"}
 
 
 def test_the_page_does_not_take_record_for_recordings(cosmo: Callable[..., Any], tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_a_person_is_not_gone_while_a_folder_is_closed(
     done = bound("--participant", "Zoe")
     assert done.returncode == 1
     assert f"{where}cannot be read: Permission denied" in done.stdout
-    assert "1 recording or folder was not read and may show Zoe" in done.stderr
+    assert "1 recording, folder or log was not read and may show Zoe" in done.stderr
     assert not (tmp_path / "a.mcap").exists()
     assert where in bound().stdout
 
@@ -165,7 +165,7 @@ def test_a_person_is_not_gone_while_a_linked_folder_is_not_searched(cosmo: Run, 
     done = cosmo(*words)
     assert done.code == 1
     assert f"kept     {tmp_path}/here/far: is a link; name its target instead" in done.out
-    assert "1 recording or folder was not read" in done.err
+    assert "1 recording, folder or log was not read" in done.err
     assert (tmp_path / "there" / "b.mcap").exists()
     assert cosmo("purge", tmp_path / "there", *words[1:]).code == 0
     assert not (tmp_path / "there" / "b.mcap").exists()
@@ -192,12 +192,28 @@ def test_a_person_is_not_gone_while_a_recording_cannot_be_read(cosmo: Run, tmp_p
     (tmp_path / "c.mcap").write_bytes(b"cut by a power failure")
     done = cosmo(*words, "Zo\u00eb ")  # looks the same
     assert done.code == 1
-    assert "1 recording or folder was not read and may show Zo\u00eb" in done.err
+    assert "1 recording, folder or log was not read and may show Zo\u00eb" in done.err
     assert (of_zoe.exists(), other.exists()) == (False, True)
     (tmp_path / "c.mcap").unlink()
     assert cosmo(*words, "").code == 2  # and not all that are of nobody
     assert "nobody is called Zo\u00eb here" in cosmo(*words, "Zo\u00eb").err
     assert other.exists()
+
+
+def test_a_person_is_not_gone_while_a_damaged_log_of_a_home_is_there(cosmo: Run, tmp_path: Path) -> None:
+    (tmp_path / "episodes").mkdir()
+    log = tmp_path / "episodes" / "2026-03-28.damaged-1774731600"
+    log.touch()
+    make(tmp_path / "a.mcap", {"participant": "Zoe"})
+    words = ("purge", tmp_path, "--cache", tmp_path / "none")
+    done = cosmo(*words)
+    assert (done.code, f"kept     {log}: is the damaged log of a home" in done.out) == (0, True)
+    assert "0 recordings deleted (0.0 MB), 2 kept" in done.out
+    done = cosmo(*words, "--participant", "Zoe")
+    assert (done.code, "1 recording, folder or log was not read and may show Zoe" in done.err) == (1, True)
+    log.unlink()
+    make(tmp_path / "a.mcap", {"participant": "Zoe"})
+    assert cosmo(*words, "--participant", "Zoe").code == 0
 
 
 def test_models_that_learned_from_a_person_are_named(

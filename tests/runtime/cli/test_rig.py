@@ -11,6 +11,7 @@ import pytest
 
 from cosmo_runtime.runtime.cli import rig
 from cosmo_runtime.runtime.config import Config, load_config
+from cosmo_runtime.runtime.run import Run
 
 
 @pytest.mark.parametrize("comes", [True, False])
@@ -37,6 +38,7 @@ def test_a_signal_that_a_library_swallows_while_connecting_still_ends_the_run(
 def test_a_recording_keeps_the_chirps_of_a_radar_beside_sensors_with_names(tmp_path: Path) -> None:
     (tmp_path / "room.cfg").write_text("frameCfg of this room")
     (tmp_path / "rig.toml").write_text('[radar]\ncfg = "room.cfg"\n[sensors.wrist]\nkind = "imu"\n')
-    nobody = {"participant": None, "operator": None, "note": None, "consent_until": None, "expires": None}
+    nobody = {"participant": None, "operator": None, "note": None, "consent_until": None}
     options = argparse.Namespace(sensors=["wrist", "radar"], config=tmp_path / "rig.toml", **nobody)
-    assert rig.run_metadata(options, load_config(options.config))["chirps.radar"] == "frameCfg of this room"
+    run = Run(iter(()), {}, threading.Event(), "test", lambda at_ns: 0)
+    assert rig.run_metadata(options, load_config(options.config), run)["chirps.radar"] == "frameCfg of this room"

@@ -7,11 +7,13 @@ import json
 import os
 import re
 import time
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, List
 
+import numpy as np
 import pytest
 
 from cosmo_runtime.models.bundle import Bundle
@@ -19,7 +21,7 @@ from cosmo_runtime.runtime.cli import rig
 from cosmo_runtime.runtime.cli.rig import free_recording, open_writer
 from cosmo_runtime.runtime.labels.table import write_labels
 from cosmo_runtime.runtime.labels.truth import Segment
-from cosmo_runtime.runtime.retention.keeping import parse_keep
+from cosmo_runtime.runtime.retention.keeping import Keep, parse_keep
 from cosmo_runtime.sensors.events import Sample, StateChange
 from cosmo_runtime.sensors.recording import Recording, RecordingWriter, SegmentedWriter
 from cosmo_runtime.sensors.recording.segments import segments_of
@@ -117,6 +119,35 @@ def test_keep_never_touches_a_name_without_the_number_that_the_command_gave(tmp_
     assert segments_of(other)
     assert not earlier.exists()
     assert len(segments_of(tmp_path / "box-7-2")) == 1
+
+
+def _bytes_below(folder: Path) -> int:
+    size = 0
+    for file in folder.rglob("*.mcap"):
+        with suppress(FileNotFoundError):  # it was deleted meanwhile
+            size += file.stat().st_size
+    return size
+
+
+def test_keep_is_never_exceeded_though_a_segment_would_last_ten_minutes(
+    tmp_path: Path, infos: Dict[str, SensorInfo]
+) -> None:
+    most = 10 * 10**6
+    (tmp_path / "run").mkdir()
+    for number in range(18):  # of an earlier run
+        (tmp_path / "run" / f"{number + 1:06d}-20250101T000000Z.mcap").write_bytes(bytes(most // 20))
+    options, sizes = argparse.Namespace(keep=Keep(bytes=most), expires=None), []
+    writer = open_writer(tmp_path / "run", tmp_path / "run-2", options, infos, {})
+    random, end = np.random.default_rng(0), time.monotonic() + 6
+    while time.monotonic() < end:  # half a megabyte a second
+        at_ns = time.monotonic_ns()
+        writer.write(Sample("depth", at_ns, at_ns, random.integers(0, 2**16, (80, 100), dtype=np.uint16)))
+        sizes.append(_bytes_below(tmp_path))
+        time.sleep(0.03)
+    writer.close()
+    assert 0.75 * most < sizes[-1] <= max(sizes) <= most
+    assert len(segments_of(tmp_path / "run")) < 18
+    assert len(segments_of(tmp_path / "run-2")) > 2
 
 
 def test_to_keep_so_much_needs_a_folder(cosmo: Run, tiny_bundle: Bundle, tmp_path: Path) -> None:

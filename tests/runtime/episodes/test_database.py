@@ -91,14 +91,21 @@ def test_a_database_that_is_damaged_during_a_run_is_made_again_with_the_next_ent
 
 
 def test_a_damaged_database_goes_when_its_entries_are_too_old(tmp_path: Path) -> None:
-    aside = tmp_path / "episodes.damaged-1700000000"
-    young = tmp_path / f"episodes.damaged-{_START // _S - 86400}"
-    for name in (aside.name, aside.name + "-wal", young.name):
-        (tmp_path / name).write_bytes(b"")
-    log = EpisodeLog(tmp_path, lambda _: _START, keep=timedelta(days=7))
+    for day in range(8):
+        log = EpisodeLog(tmp_path, lambda _, day=day: _START + day * _DAY, keep=timedelta(days=7))  # type: ignore[misc]
+        log.ended(_walk(0, 10))
+        log.close()
+        if day == 5:
+            (tmp_path / DATABASE).write_bytes(b"no database" * 500)
+    (aside,) = tmp_path.glob("*.damaged-*")
+    assert aside.name.startswith("2026-03-28.damaged-")
+    aside.with_name(f"{aside.name}-wal").touch()
+    assert (tmp_path / _FIRST_DAY).exists()
+    log = EpisodeLog(tmp_path, lambda _: _START + 8 * _DAY, keep=timedelta(days=7))
     log.ended(_walk(0, 10))
     log.close()
-    assert [path.name for path in tmp_path.glob("*.damaged-*")] == [young.name]
+    assert list(tmp_path.glob("*.damaged-*")) == []
+    assert not (tmp_path / _FIRST_DAY).exists()
 
 
 def test_damage_to_an_inner_page_is_noticed_as_well(tmp_path: Path) -> None:
@@ -115,7 +122,7 @@ def test_what_sqlite_keeps_beside_a_damaged_database_goes_aside_with_it(tmp_path
     reader.execute("SELECT COUNT(*) FROM entries").fetchone()
     (tmp_path / DATABASE).write_bytes(b"no database" * 500)
     assert _kept(tmp_path) == before
-    assert len(list(tmp_path.glob("episodes.damaged-*-wal"))) == 1
+    assert len(list(tmp_path.glob("*.damaged-*-wal"))) == 1
     reader.close()
 
 

@@ -26,7 +26,7 @@ def test_the_health_that_a_broker_keeps_names_no_trouble_that_is_over(
     text = f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\ndevice = "cosmo-test"'
     options = default.parser().parse_args(["--sensors", "imu", "--home", str(tmp_path / "home")])
     run = Run(iter(()), infos(), threading.Event(), "test", lambda at_ns: 0)
-    home = open_home(options, parse_config(text, Path("cosmo.toml")), tiny_bundle, run)
+    home = open_home(options, parse_config(text, Path("cosmo.toml")), tiny_bundle, run, {})
     assert home
     vitals = Vitals(infos(), others=home.troubles)
     vitals.outcome(outcome(imu="ok", radar="ok"))

@@ -18,6 +18,8 @@ def test_sizes_and_times_are_read() -> None:
     for wrong in ("20", "GB", "0GB", "-1d", "20 GiB"):
         with pytest.raises(ValueError, match="a size such as 20GB, or a time such as 12h or 7d"):
             parse_keep(wrong)
+    with pytest.raises(ValueError, match="'99MB': expected at least 100MB"):
+        parse_keep("99MB")
 
 
 def _segments(folder: Path, count: int, first_hours_ago: int, size: int = 1000) -> List[Path]:
@@ -68,7 +70,7 @@ def test_what_is_too_old_goes(tmp_path: Path) -> None:
 def test_labelled_ones_go_last_and_only_after_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     labelled, new = _segments(tmp_path / "run", 2, 20), _segments(tmp_path / "run-2", 3, 10)
     (tmp_path / "run.csv").write_text("start,end,activity\n")
-    keeper = Keeper(tmp_path / "run", Keep(bytes=2500))
+    keeper = Keeper(tmp_path / "run", Keep(bytes=2200))
     keeper(new[-1])
     assert [path.exists() for path in (*labelled, *new)] == [True, True, False, False, True]
     assert "no room for all labelled segments" in caplog.text

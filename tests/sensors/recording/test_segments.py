@@ -104,6 +104,19 @@ def test_each_segment_after_a_correction_begins_with_it_and_the_folder_tells_it_
         assert again.at_ns >= Recording(part).start_ns
 
 
+def test_a_segment_that_begins_before_an_activity_that_is_told_already_has_the_present_one(folder: Path) -> None:
+    events = _stream(6)
+    at_ns = events[0].at_ns  # type: ignore[union-attr]
+    told = [event for event in events if not isinstance(event, Truth)]
+    walk, fall = Truth(at_ns, "walk"), Truth(at_ns + 5 * _S // 2, "fall")
+    told[1:1] = [walk]
+    told[180:180] = [fall]
+    _write(SegmentedWriter(folder, _infos(), segment_s=2), told)
+    second = Recording(segments_of(folder)[1])
+    assert [event.activity for event in second.events() if isinstance(event, Truth)] == ["walk", "fall"]
+    assert [event for event in Recording(folder).events() if isinstance(event, Truth)] == [walk, fall]
+
+
 def test_when_the_oldest_segments_are_gone_the_rest_plays(folder: Path) -> None:
     events = _stream(6)
     _write(SegmentedWriter(folder, _infos(), segment_s=2), events)

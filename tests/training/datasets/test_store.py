@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import pkgutil
 import shutil
@@ -9,7 +8,7 @@ import subprocess
 import sys
 from functools import lru_cache
 from pathlib import Path
-from typing import Callable, Dict
+from typing import Callable
 from unittest import mock
 
 import numpy as np
@@ -112,22 +111,6 @@ def test_a_damaged_cache_is_made_anew(
     assert caplog.text.count("not a whole folder of windows") == 1
 
 
-@pytest.mark.parametrize("kept", [{"code": "0"}, {"code": None}])
-def test_windows_of_another_version_are_made_anew_without_a_warning(
-    windows: Windows, tmp_path: Path, caplog: pytest.LogCaptureFixture, kept: Dict[str, object]
-) -> None:
-    decoded_once(tmp_path, "people", 1, lambda: windows)
-    (manifest,) = tmp_path.glob("*/windows.json")
-    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **kept}))
-    with pytest.raises(DataSetError, match="another version made these windows"):
-        load(manifest.parent)
-    made = []
-    for _ in range(2):
-        equal(decoded_once(tmp_path, "people", 1, lambda: made.append(1) or windows), windows)
-    assert len(made) == 1
-    assert caplog.text == ""
-
-
 @pytest.fixture
 def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the code that makes windows, in a folder in which it may be changed."""
@@ -181,6 +164,28 @@ def test_code_that_changes_while_it_makes_windows_did_not_make_them(
         monkeypatch.setattr(store, "_code", lru_cache(store._code.__wrapped__))
         decoded_once(tmp_path, "people", 1, make)
     assert len(made) == 2
+
+
+def test_checkouts_that_share_a_cache_take_nothing_from_each_other_and_old_versions_go(
+    windows: Windows, tmp_path: Path, code: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = []
+
+    def use(checkout: Path) -> None:
+        start_again(monkeypatch, checkout)
+        for key in ("monday", "tuesday"):
+            equal(decoded_once(tmp_path / "cache", "people", key, lambda: made.append(1) or windows), windows)
+
+    other = Path(shutil.copytree(code, tmp_path / "other"))
+    for _ in range(3):  # by turns, while one of them is worked on
+        change(other / "models/features.py")
+        use(code)
+        use(other)
+    assert len(made) == 2 * (1 + 3)
+    assert len(list((tmp_path / "cache").iterdir())) == 2 * 3
+    use(code)
+    assert len(made) == 2 * (1 + 3)
+    assert caplog.text == ""
 
 
 def change(file: Path) -> None:
