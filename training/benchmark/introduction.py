@@ -41,7 +41,8 @@ The methods:
   themselves under dynamic time warping.
 - *Balanced*, a further addition: labels spread so that each activity gets its share of all windows, as large as among
   the labelled ones. In UTD-MHAD everybody did each action four times, so this is right there. No other row makes use of
-  it. Do not use it where activities are not as frequent as their labels.
+  it. Do not use it where activities are not as frequent as their labels. It was chosen on IMU and skeleton, and is used
+  as it is on the other sensors of UTD-MHAD.
 - *Mined neighbours* is another addition: stage 1 treats such windows as the same activity.
 - Sensors are concatenated. On USC-HAD, where the sensors are alike and the paper sums them, the sum has its own row.
 

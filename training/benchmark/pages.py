@@ -16,7 +16,7 @@ FIRST = "learning.md"
 FOLDER = "learning"
 """All other pages and the figures are in this folder, beside the first page."""
 
-_OURS = ("cosmo-warped", "cosmo-spread", "cosmo")
+_OURS = ("cosmo-warped", "cosmo-balanced", "cosmo-spread", "cosmo")
 
 
 def pages(collected: Collected, figures: bool) -> Dict[str, str]:
@@ -77,13 +77,13 @@ def _first(collected: Collected, figures: bool, titles: Dict[str, str]) -> str:
 def _sentences(collected: Collected, lines: List[_Line]) -> Iterator[str]:
     systems = {result["method"] for result in collected.all if result["method"] in ROWS} - set(_OURS)
     yield (
-        "Cosmo (as published, with label spreading, and with balanced label spreading and warping) stands "
+        "Cosmo (as published, with label spreading, and with balanced spreading, alone or with warping) stands "
         f"beside {len(systems)} other systems, all with the same windows, splits, labels and budget."
     )
     behind = [f"{line.protocol.title} ({line.protocol.column(line.rate)})" for line in lines if not line.ours_lead]
     if lines:
         yield (
-            f"One of these three forms leads in {len(lines) - len(behind)} of the {len(lines)} comparisons below."
+            f"One of these forms leads in {len(lines) - len(behind)} of the {len(lines)} comparisons below."
             + (f" None leads on {'; '.join(behind)}." if behind else "")
         )
     yield "Accuracies are in percent, on people who were not learned from: mean ± standard deviation (seeds)."

@@ -20,7 +20,7 @@ Result = Mapping[str, Any]
 
 _STUDIED = f"{STUDIED[0]}:{STUDIED[1]}"
 _OF_STUDIES = f"{PROTOCOLS[STUDIED[0]].title}, {STUDIED[1]} % labelled"
-_WITH_FEWER = ("cosmo-spread", "cosmo")
+_WITH_FEWER = ("cosmo-balanced", "cosmo-spread", "cosmo")
 FIGURES = {
     "accuracy": (
         "Accuracy against the label rate",
@@ -222,7 +222,7 @@ def _with_fewer(protocol: Protocol, collected: Collected, found: Sequence[Result
         cells = ("" if "+" in subset else spread(values) for subset, values in zip(subsets, alone))
         label = protocol.column(rate).replace(" labelled", "")
         lines.append([f"{label}: SingleModal", *cells])
-        for row in _WITH_FEWER:
+        for row in (row for row in _WITH_FEWER if row in rows_of(protocol)):
             kept = [collected.values(protocol.name, rate, row, "with", subset, "accuracy") for subset in subsets]
             lines.append([f"{label}: {ROWS[row].title}", *map(spread, kept)])
     header = ["Accuracy, %, with only", *(subset.replace("+", " + ") for subset in subsets)]
