@@ -8,6 +8,7 @@ from typing import Any, Dict
 
 from rich.table import Table
 
+from cosmo_runtime.runtime.alarms.last import number
 from cosmo_runtime.runtime.cli.common import DONE, UsageError, say, show_table
 from cosmo_runtime.runtime.cli.options import add_home_folder
 from cosmo_runtime.runtime.cli.parser import Parser
@@ -43,10 +44,10 @@ def run(options: argparse.Namespace) -> int:
     if behind:
         say(behind)
     if options.acknowledge is not None:
-        standing = [name for name, last in last_alarms(log_folder(home)).items() if last["stands"]]
+        standing = {name: last for name, last in last_alarms(log_folder(home)).items() if last["stands"]}
         if options.acknowledge not in standing:
             raise UsageError(f"alarm {options.acknowledge!r} is not active; active: {', '.join(standing) or 'none'}")
-        acknowledge(home, options.acknowledge)
+        acknowledge(home, options.acknowledge, number(standing[options.acknowledge]))
         say(f"{options.acknowledge}: acknowledged; the run takes it with its next window, or the next run as it starts")
     elif options.json:
         for entry in alarms:

@@ -63,7 +63,7 @@ def test_times_are_those_of_the_machine(recordings: Path, tmp_path: Path, open_t
     away.click("[data-alarm=fall] button:text-is('Acknowledge')")
     away.wait_for_selector(".notice:has-text('The run is told')")
     assert away.is_disabled("[data-alarm=fall] button")
-    assert [path.name for path in (tmp_path / "home" / "acknowledged").iterdir()] == ["fall"]
+    assert [path.name for path in (tmp_path / "home" / "acknowledged").iterdir()] == ["fall@1"]
     assert away.inner_text("#zone").startswith("Times are those of the machine that runs this, UTC+0")
     assert not here.is_visible("#zone")
     served.stop()
