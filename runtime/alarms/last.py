@@ -52,6 +52,7 @@ def standing(folder: Path) -> List[Dict[str, Any]]:
             "times": times(entry),
             "number": number(entry),
             "lasts": lasted(entry) if watched else None,
+            "quiet": not is_on(entry),  # nobody was notified
         }
         for entry in last
         if entry.get("stands")

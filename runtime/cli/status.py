@@ -133,7 +133,7 @@ def _words(status: Dict[str, Any]) -> list[str]:
 def _since(alarm: Dict[str, Any]) -> str:
     """Since when an alarm stands, and how often it was raised."""
     often = f"{alarm['times']} times " if alarm["times"] > 1 else ""
-    return f"{often}since {alarm['since'][:19].replace('T', ' ')}"
+    return f"{often}since {alarm['since'][:19].replace('T', ' ')}{', quiet' if alarm['quiet'] else ''}"
 
 
 def _memory(status: Dict[str, Any]) -> str:

@@ -99,7 +99,12 @@ def _told(folder: Path, day: date, predicted: PredictedDays) -> Dict[str, Any]:
         for of, counts in minutes_by_day(week, span).items()
     }
     shown = [
-        {"at_ms": wall_ns(entry["time"]) / 1e6, "name": entry["name"], "state": entry.get("state")}
+        {
+            "at_ms": wall_ns(entry["time"]) / 1e6,
+            "name": entry["name"],
+            "state": entry.get("state"),
+            "quiet": entry.get("quiet", False),
+        }
         for entry in [entry for entry in alarms if entry.get("state") != REPEATED][-_MOST_ALARMS:]
     ]
     return {

@@ -30,6 +30,7 @@ export function standingAlarms() {
 function row({ name, activity }) {
   const began = h("span", { class: "number" });
   const often = h("strong", { class: "number" });
+  const hush = h("span", { class: "chip plain" }, "quiet");
   const state = h("span", {});
   let shown = 0;
   const acknowledge = h("button", { class: "push", "aria-label": `Acknowledge ${name}`, onclick: async () => {
@@ -38,10 +39,11 @@ function row({ name, activity }) {
     else acknowledge.disabled = false;
   } }, "Acknowledge");
   return {
-    element: h("div", { class: "row", "data-alarm": name }, h("strong", {}, name), activity === name ? null : h("span", {}, activity), began, often, state, acknowledge),
-    setState: ({ since, latest, times, number, lasts }) => {
+    element: h("div", { class: "row", "data-alarm": name }, h("strong", {}, name), activity === name ? null : h("span", {}, activity), began, often, hush, state, acknowledge),
+    setState: ({ since, latest, times, number, lasts, quiet }) => {
       if (number > shown) acknowledge.disabled = false; // it was raised again, which nobody has seen to
       shown = number;
+      hush.hidden = !quiet;
       setText(began, `began ${momentText(since)}`);
       often.hidden = times < 2;
       setText(often, times > 1 ? `${times} times, last ${momentText(latest)}` : "");

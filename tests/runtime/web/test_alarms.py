@@ -39,7 +39,7 @@ def _write(log: EpisodeLog, name: str, state: str, stands: bool = True, lasts: b
 
 def _alarm(name: str, lasts: Any = True, **more: Any) -> Dict[str, Any]:
     once = {"since": SINCE, "latest": SINCE, "times": 1, "number": 1}
-    return {"name": name, "activity": "fall", **once, "lasts": lasts, **more}
+    return {"name": name, "activity": "fall", **once, "lasts": lasts, "quiet": False, **more}
 
 
 def _ask(home: Path, story: Any, token: Any = None) -> Any:
@@ -63,11 +63,16 @@ def test_a_page_that_opens_gets_the_alarms_that_stand(log: EpisodeLog, tmp_path:
     _write(log, "still", "over", lasts=False)
     _write(log, "seen", "raised")
     _write(log, "seen", "acknowledged", stands=False)
+    quiet = {"state": "raised", "quiet": True, "stands": True, "on": False, "lasts": True}
+    log.alarm("at night", 0, {**quiet, "evidence": {"activity": "fall", "since": SINCE}})
 
     async def story(client: TestClient) -> Any:
         return await _next(await client.ws_connect("/live"))
 
-    assert _ask(tmp_path, story) == {"standing": [_alarm("fall"), _alarm("still", False)], "problem": ""}
+    assert _ask(tmp_path, story) == {
+        "standing": [_alarm("fall"), _alarm("still", False), _alarm("at night", quiet=True)],
+        "problem": "",
+    }
 
 
 def test_what_the_log_gets_is_told_to_open_pages_soon(log: EpisodeLog, tmp_path: Path) -> None:

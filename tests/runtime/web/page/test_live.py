@@ -87,7 +87,7 @@ def test_alarms_are_shown_at_once_and_go_when_anybody_acknowledges_them(
     served.stop()
 
 
-def test_several_falls_in_a_night_show_the_first_and_what_was_not_seen_stays(
+def test_several_falls_show_the_first_what_was_not_seen_stays_and_quiet_ones_say_so(
     recordings: Path, tmp_path: Path, open_tab: OpenTab
 ) -> None:
     offset_ns = round(datetime(2026, 3, 3, 12).timestamp()) * 10**9
@@ -100,9 +100,8 @@ def test_several_falls_in_a_night_show_the_first_and_what_was_not_seen_stays(
         details = news._asdict()
         log.alarm(details.pop("rule").name, details.pop("at_ns"), details)
 
-    board = AlarmBoard(
-        [AlarmRule(name="fall", activity="fall")], [keep], local_time, None, lambda: take_acknowledgements(tmp_path)
-    )
+    rules = [AlarmRule(name="fall", activity="fall"), AlarmRule(name="still", activity="still", quiet="12:00-12:15")]
+    board = AlarmBoard(rules, [keep], local_time, None, lambda: take_acknowledgements(tmp_path))
 
     def does(activity: str, minute: int) -> None:
         board.now(Episode(activity, minute * 60 * 10**9, (minute * 60 + 5) * 10**9, 0.9, ("imu",), 4, "person"))
@@ -112,10 +111,14 @@ def test_several_falls_in_a_night_show_the_first_and_what_was_not_seen_stays(
     does("fall", 0)
     page.wait_for_selector("[data-alarm=fall]:has-text('began Mar 3, 12:00')")
     assert not page.is_visible("[data-alarm=fall]:has-text('times')")
+    does("still", 5)
+    page.wait_for_selector("[data-alarm=still] .chip:text-is('quiet')")
+    assert not page.is_visible("[data-alarm=fall] .chip:text-is('quiet')")
     for minute in (10, 20):
         does("walk", minute - 1)
         does("fall", minute)
     page.wait_for_selector("[data-alarm=fall]:has-text('began Mar 3, 12:00'):has-text('3 times, last Mar 3, 12:20')")
+    page.wait_for_selector("[data-alarm=still] .chip:text-is('quiet')", state="hidden")  # somebody was notified since
     page.click("[data-alarm=fall] button")
     page.wait_for_selector(".notice:has-text('The run is told')")
     does("walk", 29)
