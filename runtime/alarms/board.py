@@ -6,11 +6,12 @@ import logging
 import sys
 from collections import deque
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Callable, Deque, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
 from cosmo_runtime.runtime.alarms.last import (
     ACKNOWLEDGED,
+    CORRECTED,
     OVER,
     RAISED,
     REPEATED,
@@ -21,6 +22,7 @@ from cosmo_runtime.runtime.alarms.last import (
     times,
 )
 from cosmo_runtime.runtime.alarms.rules import AlarmRule, Watch
+from cosmo_runtime.runtime.episodes.clock import ClockWatch
 from cosmo_runtime.runtime.episodes.listener import Listener
 from cosmo_runtime.runtime.episodes.rule import Episode
 from cosmo_runtime.runtime.recognition.loop import call_all
@@ -36,7 +38,7 @@ class News(NamedTuple):
 
     Attributes:
         rule: the alarm's rule.
-        state: ``raised``, ``repeated``, ``over`` or ``acknowledged``.
+        state: ``raised``, ``repeated``, ``over``, ``acknowledged``, or ``corrected`` when the wall clock was set.
         at_ns: when it changed, on the host's monotonic clock.
         quiet: whether it is quiet hours: the alarm is logged, but nobody is notified.
         stands: whether nobody has acknowledged it, and it is either not over or stays on after it is over.
@@ -64,6 +66,11 @@ class News(NamedTuple):
 class _Raise(NamedTuple):
     number: int
     since: str
+    here: bool  # in this run, so the time follows when the wall clock is set
+
+    def moved(self, by: timedelta) -> _Raise:
+        since = (datetime.fromisoformat(self.since) + by).astimezone()  # summer time may begin in between
+        return self._replace(since=_iso(since)) if self.here else self
 
 
 @dataclass
@@ -71,15 +78,15 @@ class _Standing:
     """An alarm that stands.
 
     Attributes:
-        evidence: of its last raise.
-        number: of its last raise.
+        last: its last raise.
+        found: what it was raised for then.
         seen: the number of the last raise that somebody has acknowledged.
         raises: those after it, in order. Of very many, some in the middle are missing.
         notified_ns: when somebody was last notified of its last raise.
     """
 
-    evidence: Mapping[str, Any]
-    number: int
+    last: _Raise
+    found: Mapping[str, Any]
     seen: int
     raises: List[_Raise] = field(default_factory=list)
     notified_ns: Optional[int] = None
@@ -88,7 +95,11 @@ class _Standing:
 
     @property
     def acknowledged(self) -> bool:
-        return self.seen == self.number
+        return self.seen == self.last.number
+
+    @property
+    def evidence(self) -> Mapping[str, Any]:
+        return {**self.found, "since": self.last.since}
 
 
 class AlarmBoard(Listener):
@@ -98,6 +109,7 @@ class AlarmBoard(Listener):
         rules: the alarms' rules.
         tell: callbacks for changes. The first one must store them.
         local_time: the local time at a time of the host's monotonic clock.
+        clock: notices when the wall clock is set, and the times of this run's alarms with it.
         last: the last log entry of each alarm, by name. Those that an earlier run left standing still do. If it still
             went on, it goes on with the first window, or is over. Those without a rule stand until somebody
             acknowledges them.
@@ -110,6 +122,7 @@ class AlarmBoard(Listener):
         rules: Iterable[AlarmRule],
         tell: Sequence[Callable[[News], None]],
         local_time: Callable[[int], datetime],
+        clock: ClockWatch,
         last: Optional[Mapping[str, Mapping[str, Any]]] = None,
         acknowledged: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
@@ -117,6 +130,7 @@ class AlarmBoard(Listener):
         self._tell = tell
         self._local_time = local_time
         self._acknowledged = acknowledged
+        self._clock = clock
         self._asked: Deque[str] = deque()
         self._at_ns = 0
         last = last or {}
@@ -153,6 +167,7 @@ class AlarmBoard(Listener):
         """Checks every rule."""
         self._at_ns = max(self._at_ns, episode.end_ns)
         seen = {**self._acknowledged(), **{self._asked.popleft(): _ALL for _ in range(len(self._asked))}}
+        self._look_at_clock()
         for watch in self._watches:
             self._acknowledge(watch.rule, seen.get(watch.rule.name, 0))  # first, because nobody has seen what comes now
             self._look(watch, episode)
@@ -160,11 +175,24 @@ class AlarmBoard(Listener):
             self._acknowledge(rule, seen.get(rule.name, 0))
             self._look_without_rule(rule)
 
+    def _look_at_clock(self) -> None:
+        """Corrects the times of standing alarms that were raised before the wall clock was set."""
+        by = timedelta(microseconds=self._clock.set_by_ns(self._at_ns) // 1000)
+        self._clock.note()
+        if not by:
+            return
+        for rule in [*(watch.rule for watch in self._watches), *self._without_rule]:
+            alarm = self._standing.get(rule.name)
+            if alarm and alarm.last.here:
+                alarm.raises = [one.moved(by) for one in alarm.raises]
+                alarm.last = alarm.last.moved(by)
+                self._say(rule, CORRECTED)
+
     def _acknowledge(self, rule: AlarmRule, seen: int) -> None:
         alarm = self._standing.get(rule.name)
         if alarm is None or seen <= alarm.seen:
             return
-        alarm.seen = min(seen, alarm.number)
+        alarm.seen = min(seen, alarm.last.number)
         alarm.raises = [one for one in alarm.raises if one.number > seen]
         self._say(rule, ACKNOWLEDGED)
         if alarm.over and alarm.acknowledged:
@@ -193,13 +221,13 @@ class AlarmBoard(Listener):
 
     def _raise(self, watch: Watch, episode: Episode) -> None:
         name, since_ns = watch.rule.name, watch.since_ns(episode)
-        since = self._local_time(since_ns).isoformat(timespec="milliseconds")
         seconds = round((episode.end_ns - since_ns) / 1e9, 3)
         count = self._numbers[name] = self._numbers.get(name, 0) + 1
-        alarm = self._standing.setdefault(name, _Standing({}, count, seen=count - 1))
-        alarm.evidence = {"since": since, "activity": episode.activity, "seconds": seconds, **episode.details()}
-        alarm.number, alarm.over, alarm.notified_ns = count, False, None
-        alarm.raises.append(_Raise(count, since))
+        last = _Raise(count, _iso(self._local_time(since_ns)), True)
+        alarm = self._standing.setdefault(name, _Standing(last, {}, seen=count - 1))
+        alarm.last, alarm.over, alarm.notified_ns = last, False, None
+        alarm.found = {"activity": episode.activity, "seconds": seconds, **episode.details()}
+        alarm.raises.append(last)
         if len(alarm.raises) > _MOST_RAISES:
             del alarm.raises[1]
         self._say(watch.rule, RAISED)
@@ -228,14 +256,14 @@ class AlarmBoard(Listener):
             stands,
             on=stands and alarm.on,
             lasts=not alarm.over,
-            number=alarm.number,
-            times=alarm.number - alarm.seen,
+            number=alarm.last.number,
+            times=alarm.last.number - alarm.seen,
             first=alarm.raises[0].since if alarm.raises else None,
             evidence=alarm.evidence,
         )
         call_all(self._tell, "__call__", news)
         if not quiet:
-            level = logging.INFO if state in (OVER, ACKNOWLEDGED) else logging.WARNING
+            level = logging.WARNING if state in (RAISED, REPEATED) else logging.INFO
             _log.log(level, "alarm %s: %s (%s)", rule.name, state, _words(news))
 
     def _is_quiet(self, rule: AlarmRule) -> bool:
@@ -244,11 +272,15 @@ class AlarmBoard(Listener):
 
 def _left(last: Mapping[str, Any]) -> _Standing:
     """An alarm that an earlier run left standing."""
-    evidence, count = last["evidence"], number(last)
-    raises = [_Raise(count, evidence["since"])]
+    seen = number(last) - times(last)
+    raises = [_Raise(seen + 1, first(last), False)]
     if times(last) > 1:
-        raises.insert(0, _Raise(count - times(last) + 1, first(last)))
-    return _Standing(evidence, count, count - times(last), raises, None, is_on(last), over=not lasted(last))
+        raises.append(_Raise(number(last), last["evidence"]["since"], False))
+    return _Standing(raises[-1], last["evidence"], seen, raises, None, is_on(last), over=not lasted(last))
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds")
 
 
 def _words(news: News) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Mapping
 from cosmo_runtime.runtime.episodes.entries import is_written, last_alarms
 
 RAISED, REPEATED, OVER, ACKNOWLEDGED = "raised", "repeated", "over", "acknowledged"
+CORRECTED = "corrected"  # its times, because the wall clock was set
 
 
 def is_on(last: Mapping[str, Any]) -> bool:

@@ -19,8 +19,9 @@ from cosmo_runtime.runtime.cli.common import UsageError, version
 from cosmo_runtime.runtime.cli.options import DEFAULT_HOME
 from cosmo_runtime.runtime.cli.rig import participant_metadata
 from cosmo_runtime.runtime.config import Config, ConfigError
+from cosmo_runtime.runtime.episodes.clock import ClockWatch, slept_ns
 from cosmo_runtime.runtime.episodes.entries import LogError, NoLog, entries, local
-from cosmo_runtime.runtime.episodes.log import EpisodeLog, slept_ns
+from cosmo_runtime.runtime.episodes.log import EpisodeLog
 from cosmo_runtime.runtime.health.heartbeat import Heartbeat
 from cosmo_runtime.runtime.health.vitals import Trouble, Vitals
 from cosmo_runtime.runtime.mqtt.publisher import Publisher
@@ -116,7 +117,8 @@ def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: 
         log.alarm(rule.name, at_ns, details)
 
     tell: List[Callable[[News], None]] = [keep]
-    board = AlarmBoard(config.alarms, tell, local_time, last_alarms, lambda: take_acknowledgements(folder))
+    clock = ClockWatch(run.wall_offset_ns, slept)
+    board = AlarmBoard(config.alarms, tell, local_time, clock, last_alarms, lambda: take_acknowledgements(folder))
     rule = config.episodes.rule()
     name_watch = NameWatch(config, bundle.path.name, bundle.spec.classes)
     sinks: List[Sink] = [Episodes(rule, [log, board]), name_watch]

@@ -10,6 +10,7 @@ import re
 from typing import Any, Dict, Mapping, NamedTuple, Sequence, Tuple
 
 from cosmo_runtime.names import GAP, NOBODY, NONE, UNCERTAIN
+from cosmo_runtime.runtime.alarms.last import CORRECTED
 from cosmo_runtime.runtime.alarms.rules import AlarmRule
 
 ONLINE, OFFLINE = "online", "offline"
@@ -157,7 +158,7 @@ def event_of(topics: Topics, entry: Mapping[str, Any]) -> Tuple[str, str]:
     """Topic and payload of a log entry. The topic is empty for an entry that is not sent."""
     if entry["kind"] == "episode":
         return topics.episodes, json.dumps({"event_type": "ended", **entry})
-    if entry["kind"] == "alarm" and not entry["quiet"]:
+    if entry["kind"] == "alarm" and not entry["quiet"] and entry["state"] != CORRECTED:  # the retained state says it
         return topics.alarms, json.dumps({"event_type": entry["state"], **entry})
     return "", ""
 

@@ -1,28 +1,42 @@
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Any, Dict, List, Tuple
+from datetime import datetime
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import pytest
 
 from cosmo_runtime.runtime.alarms.board import AlarmBoard, News
 from cosmo_runtime.runtime.alarms.last import lasted
 from cosmo_runtime.runtime.alarms.rules import AlarmRule
+from cosmo_runtime.runtime.episodes.clock import ClockWatch
+from cosmo_runtime.runtime.episodes.entries import local
 from cosmo_runtime.runtime.episodes.rule import Episode
 
-_MIDNIGHT = datetime(2026, 11, 28)
+_MIDNIGHT_NS = round(datetime.fromisoformat("2026-11-28T00:00:00+01:00").timestamp()) * 10**9
+
+pytestmark = pytest.mark.usefixtures("berlin")
 
 
 def _local_time(at_ns: int) -> datetime:
-    return _MIDNIGHT + timedelta(seconds=at_ns / 1e9)
+    return local(_MIDNIGHT_NS + at_ns)
+
+
+def _clock() -> ClockWatch:
+    return ClockWatch(lambda at_ns: 0, lambda: 0)
 
 
 class Home:
     """Episodes in seconds, and what was told of them."""
 
-    def __init__(self, *rules: AlarmRule, **more: Any) -> None:
+    def __init__(
+        self,
+        *rules: AlarmRule,
+        local_time: Callable[[int], datetime] = _local_time,
+        clock: Optional[ClockWatch] = None,
+        **more: Any,
+    ) -> None:
         self.news: List[News] = []
-        self.board = AlarmBoard(rules, [self.news.append], _local_time, **more)
+        self.board = AlarmBoard(rules, [self.news.append], local_time, clock or _clock(), **more)
 
     def does(self, activity: str, start_s: float, end_s: float, step_s: float = 0.5, seen_s: float = 0) -> None:
         at_s = max(start_s, seen_s)
@@ -38,7 +52,7 @@ class Home:
 
 def _left(*names: str, **more: Any) -> Dict[str, Any]:
     """The last entries of alarms that an earlier run left standing."""
-    evidence = {"activity": "fall", "since": "2026-11-27T23:00:00.000", "seconds": 2.0}
+    evidence = {"activity": "fall", "since": "2026-11-27T23:00:00.000+01:00", "seconds": 2.0}
     return {name: {"state": "over", "quiet": True, "stands": True, "evidence": evidence, **more} for name in names}
 
 
@@ -55,7 +69,7 @@ def test_an_alarm_is_raised_once_it_was_held_for_so_long_with_what_it_was_raised
     assert home.told == [("raised", 12)]
     assert home.news[0].stands
     assert home.news[0].evidence == {
-        "since": "2026-11-28T00:00:10.000",
+        "since": "2026-11-28T00:00:10.000+01:00",
         "activity": "fall",
         "seconds": 2.0,
         "confidence": 0.9,
@@ -171,12 +185,44 @@ def test_a_run_counts_on_where_the_one_before_ended() -> None:
     assert (home.news[-1].number, *_counted(home)[-1]) == (4, "raised", 1, "00:01:20", True)
 
 
+def test_the_times_of_standing_alarms_follow_when_the_clock_is_set_and_those_of_an_earlier_run_stay() -> None:
+    offset_ns = 0  # 1970-01-01, in winter
+    clock = ClockWatch(lambda at_ns: offset_ns, lambda: 0)
+    rules = [_fall(), AlarmRule(name="walks", activity="walk"), AlarmRule(name="left", activity="stairs")]
+    home = Home(*rules, local_time=lambda at_ns: local(at_ns + offset_ns), clock=clock, last=_left("left"))
+    home.does("walk", 0, 1)
+    for start_s in (10, 20):
+        home.does("fall", start_s, start_s + 5)
+        home.does("walk", start_s + 5, start_s + 10)
+    offset_ns = round(datetime.fromisoformat("2026-07-01T10:00:00+02:00").timestamp()) * 10**9
+    before = len(home.news)
+    home.does("walk", 25, 40, seen_s=30)
+    corrected = {news.rule.name: news for news in home.news[before:]}
+    assert {news.state for news in corrected.values()} == {"corrected"}
+    assert corrected.keys() == {"fall", "walks"}
+    fall = corrected["fall"]
+    assert (fall.first, fall.evidence["since"]) == ("2026-07-01T10:00:10.000+02:00", "2026-07-01T10:00:20.000+02:00")
+    assert fall.on and fall.stands and fall.times == 2
+    assert home.board.standing["left"]["since"] == "2026-11-27T23:00:00.000+01:00"
+    home.does("fall", 60, 65)
+    assert (home.news[-1].first, home.news[-1].times) == (fall.first, 3)
+
+
+def test_a_computer_that_slept_corrects_no_alarm() -> None:
+    slept_ns = 0
+    home = Home(_fall(), clock=ClockWatch(lambda at_ns: slept_ns, lambda: slept_ns))
+    home.does("fall", 0, 5)
+    slept_ns = 3600 * 10**9
+    home.does("fall", 0, 10, seen_s=5)
+    assert [news.state for news in home.news] == ["raised"]
+
+
 def test_very_many_falls_keep_little_and_are_counted_all_the_same() -> None:
     home = Home(_fall())
     for start_s in range(0, 3000, 20):
         home.does("fall", start_s, start_s + 5, step_s=5)
         home.does("walk", start_s + 5, start_s + 20, step_s=15)
-    assert (home.news[-1].times, home.news[-1].first) == (150, "2026-11-28T00:00:00.000")
+    assert (home.news[-1].times, home.news[-1].first) == (150, "2026-11-28T00:00:00.000+01:00")
     assert len(home.board._standing["fall"].raises) == 100
 
 
@@ -232,7 +278,8 @@ def test_nothing_but_lying_is_not_broken_by_what_is_unknown() -> None:
     home.does("lie", 3700, 3800, 10)
     assert home.told == [("raised", 3710)]
     evidence = home.news[0].evidence
-    assert (evidence["since"], evidence["seconds"]) == ("2026-11-28T00:00:00.000", 3710), "not only of the last episode"
+    since = "2026-11-28T00:00:00.000+01:00"
+    assert (evidence["since"], evidence["seconds"]) == (since, 3710), "not only of the last episode"
 
 
 def test_nothing_but_lying_begins_anew_after_anything_else() -> None:
@@ -307,7 +354,7 @@ def test_a_log_that_fails_keeps_no_broker_from_hearing() -> None:
         raise OSError("no room")
 
     heard: List[News] = []
-    board = AlarmBoard([_fall()], [full, heard.append], _local_time)
+    board = AlarmBoard([_fall()], [full, heard.append], _local_time, _clock())
     with pytest.raises(OSError, match="no room"):
         board.now(Episode("fall", 0, 3 * 10**9, 0.9, ("imu",), 4, "person"))
     assert [news.state for news in heard] == ["raised"]

@@ -15,6 +15,7 @@ import pytest
 
 from cosmo_runtime.runtime.alarms.board import AlarmBoard
 from cosmo_runtime.runtime.alarms.rules import AlarmRule
+from cosmo_runtime.runtime.episodes.clock import ClockWatch
 from cosmo_runtime.runtime.episodes.entries import DATABASE
 from cosmo_runtime.runtime.episodes.log import EpisodeLog
 from cosmo_runtime.runtime.episodes.rule import Episode
@@ -350,7 +351,8 @@ def test_the_state_of_an_alarm_says_how_often_it_was_raised_and_when_first(
         return [(state["state"], state["times"], state["first"] and state["first"][11:16]) for state in payloads]
 
     home.wait_for(lambda: told() == [("ON", 2, "00:05")])
-    board = AlarmBoard([rule], [sink.alarm], _local_time, {"fall": {**left, "state": "over", "evidence": evidence}})
+    last = {"fall": {**left, "state": "over", "evidence": evidence}}
+    board = AlarmBoard([rule], [sink.alarm], _local_time, ClockWatch(lambda at_ns: 0), last)
     board.now(Episode("fall", 0, 10**9))
     home.wait_for(lambda: told()[1:] == [("ON", 3, "00:05")])
     board.acknowledge("fall")

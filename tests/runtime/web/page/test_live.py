@@ -22,6 +22,7 @@ from cosmo_runtime.models.bundle import load_bundle
 from cosmo_runtime.models.shelf import SIMULATED_BUNDLE
 from cosmo_runtime.runtime.alarms.board import AlarmBoard, News
 from cosmo_runtime.runtime.alarms.rules import AlarmRule
+from cosmo_runtime.runtime.episodes.clock import ClockWatch
 from cosmo_runtime.runtime.episodes.entries import DATABASE, local
 from cosmo_runtime.runtime.episodes.log import EpisodeLog
 from cosmo_runtime.runtime.episodes.rule import Episode
@@ -101,7 +102,8 @@ def test_several_falls_show_the_first_what_was_not_seen_stays_and_quiet_ones_say
         log.alarm(details.pop("rule").name, details.pop("at_ns"), details)
 
     rules = [AlarmRule(name="fall", activity="fall"), AlarmRule(name="still", activity="still", quiet="12:00-12:15")]
-    board = AlarmBoard(rules, [keep], local_time, None, lambda: take_acknowledgements(tmp_path))
+    clock = ClockWatch(lambda at_ns: offset_ns, lambda: 0)
+    board = AlarmBoard(rules, [keep], local_time, clock, None, lambda: take_acknowledgements(tmp_path))
 
     def does(activity: str, minute: int) -> None:
         board.now(Episode(activity, minute * 60 * 10**9, (minute * 60 + 5) * 10**9, 0.9, ("imu",), 4, "person"))
