@@ -109,12 +109,16 @@ def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: 
     about = {"source": run.title, **participant_metadata(options)}
     ring = ClipRing(clips_folder(folder), run.infos, config.clips, local_time, about)
 
+    mqtt: Optional[MqttSink] = None
+
     def keep(news: News) -> None:
         details: Dict[str, Any] = news._asdict()
         rule, at_ns = details.pop("rule"), details.pop("at_ns")
         if rule.clip and news.state == RAISED:
             details["clip"] = ring.request(rule.name, at_ns)
-        log.alarm(rule.name, at_ns, details)
+        waits = log.alarm(rule.name, at_ns, details)
+        if waits and mqtt:
+            mqtt.unlogged(waits)
 
     tell: List[Callable[[News], None]] = [keep]
     clock = ClockWatch(run.wall_offset_ns, slept)
@@ -122,7 +126,6 @@ def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: 
     rule = config.episodes.rule()
     name_watch = NameWatch(config, bundle.path.name, bundle.spec.classes)
     sinks: List[Sink] = [Episodes(rule, [log, board]), name_watch]
-    mqtt: Optional[MqttSink] = None
     if config.mqtt:
         topics = Topics(config.mqtt.device_id, config.mqtt.discovery)
         names = {*board.standing, *(alarm.name for alarm in config.alarms)}  # one may stand without its rule

@@ -117,7 +117,7 @@ class EpisodeLog(Listener):
         self._run = uuid.uuid4().hex[:12]
         self._unsaved: Deque[_Entry] = deque(maxlen=_UNSAVED_KEPT)
         self._lost = 0  # entries for which there was no room in memory, either
-        self._last_id = 0
+        self._last_id = self._alarms = 0
         self._on_change = on_change
         self.trouble = ""
         self._lock: Optional[int] = None
@@ -134,9 +134,23 @@ class EpisodeLog(Listener):
         self._next_present_ns = 0
         self._add(_Entry(EPISODE, episode.activity, episode.start_ns, episode.end_ns, episode.details()))
 
-    def alarm(self, name: str, at_ns: int, details: Dict[str, Any]) -> None:
-        """Logs a change of an alarm. ``details`` has its ``state`` and the evidence."""
+    def alarm(self, name: str, at_ns: int, details: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+        """Logs a change of an alarm.
+
+        Args:
+            name: the alarm's name.
+            at_ns: when it changed.
+            details: its ``state`` and the evidence.
+
+        Returns:
+            The entry, without a number, if it could not be written and waits. Else None.
+        """
+        self._alarms += 1
+        details = {"event_id": f"{self._run}-{self._alarms}", **details}
         self._add(_Entry(ALARM, name, at_ns, at_ns, details))
+        if not self._unsaved:
+            return None
+        return as_json(None, ALARM, name, self._run, at_ns, at_ns, *self._wall(at_ns, at_ns), json.dumps(details))
 
     def last_alarms(self) -> Dict[str, Dict[str, Any]]:
         """The last entry of each alarm, by name."""
@@ -181,6 +195,7 @@ class EpisodeLog(Listener):
                 self._write(base, entry, _FORGET_PRESENT if entry.kind == EPISODE else "")
                 self._unsaved.popleft()
             if present:
+                self._look_at_clock(base, present.end_ns)
                 times = (present.start_ns, present.end_ns)
                 row = (present.activity, self._run, *times, *self._wall(*times), json.dumps(present.details()))
                 base.execute("INSERT OR REPLACE INTO present VALUES (1, ?, ?, ?, ?, ?, ?, ?)", row)
@@ -195,7 +210,6 @@ class EpisodeLog(Listener):
             _log.warning("%s can be written again; %s missing", self.folder, missing)
             self._on_change()
 
-                self._look_at_clock(base, present.end_ns)
     def _complain(self, reason: str) -> None:
         if not self.trouble:
             self.trouble = f"{self.folder}: episodes cannot be written: {reason}; they wait in memory"

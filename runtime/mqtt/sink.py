@@ -11,7 +11,7 @@ from cosmo_runtime.runtime.alarms.board import News
 from cosmo_runtime.runtime.alarms.last import first, is_on, times
 from cosmo_runtime.runtime.episodes.rule import Episode
 from cosmo_runtime.runtime.mqtt.publisher import Publisher
-from cosmo_runtime.runtime.mqtt.topics import Device, Topics
+from cosmo_runtime.runtime.mqtt.topics import Device, Topics, event_of
 from cosmo_runtime.runtime.recognition.loop import WORKING, Outcome, Sink
 from cosmo_runtime.runtime.recognition.silence import Silence
 
@@ -86,6 +86,10 @@ class MqttSink(Sink):
         """Publishes a change of an alarm. The log has it already."""
         self._alarm(news.rule.name, news.on, {"times": news.times, "first": news.first, **news.evidence})
         self._publisher.look()
+
+    def unlogged(self, entry: Mapping[str, Any]) -> None:
+        """Publishes an entry that waits for the log. It comes again from the log, with the same ``event_id``."""
+        self._publisher.at_once(*event_of(self._topics, entry))
 
     def health(self, message: str) -> None:
         """Publishes the device's health. Any thread may call this."""
