@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Dict
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from cosmo_runtime.places import data_folder
 
@@ -56,7 +57,7 @@ def acknowledge(state: Path, name: str, seen: int) -> None:
     """
     folder = _acknowledged(state)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    message = folder / f"{quote(name, safe=' ')}@{seen}"  # no content, which a full disk would not take
+    message = folder / f"{_as_file(name)}@{seen}"  # no content, which a full disk would not take
     message.touch(mode=0o600)
     if os.geteuid() == 0:
         owner = state.stat()
@@ -86,6 +87,11 @@ def deaf_to_acknowledgements(state: Path) -> str:
     if not folder.exists() or os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         return ""
     return f"{folder} cannot be read and written, so no alarm can be acknowledged: give it to the user of the run"
+
+
+def _as_file(name: str) -> str:
+    """A name as that of a file. Letters stay as they are: a name of 32 of them would be too long if all were quoted."""
+    return re.sub(r"[%/.@\0]", lambda match: f"%{ord(match[0]):02X}", name)
 
 
 def _acknowledged(state: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import time
 from typing import List, Literal, Optional, Tuple
 
@@ -37,10 +38,10 @@ class AlarmRule(BaseModel):
     @field_validator("name")
     @classmethod
     def _is_part_of_names(cls, name: str) -> str:
-        if not re.fullmatch(r"[a-z0-9][a-z0-9 _-]{0,31}", name):
+        name = unicodedata.normalize("NFC", name)
+        if len(name) > 32 or not re.fullmatch(r"[^\W_]([\w-]| )*", name):
             raise ValueError(
-                f"{name!r}: use small letters from a to z, digits, spaces, - and _, at most 32 in all, and begin with "
-                "a letter or a digit"
+                f"{name!r}: use letters, digits, spaces, - and _, at most 32 in all, and begin with a letter or a digit"
             )
         return name
 

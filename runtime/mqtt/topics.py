@@ -164,5 +164,5 @@ def event_of(topics: Topics, entry: Mapping[str, Any]) -> Tuple[str, str]:
 
 
 def slug(name: str) -> str:
-    """A name as part of a topic."""
-    return re.sub(r"[^a-z0-9_-]+", "_", name.lower())
+    """A name as part of a topic, which may have letters of every language."""
+    return re.sub(r"[^\w-]+", "_", name.lower())

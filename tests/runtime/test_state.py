@@ -20,6 +20,13 @@ def test_an_acknowledgement_is_taken_once(tmp_path: Path) -> None:
     assert deaf_to_acknowledgements(tmp_path) == ""
 
 
+@pytest.mark.parametrize("name", ["Sturz in der Küche", "転" * 32, "../x@3%2E", "@", "..", "a/b"])
+def test_an_alarm_of_any_name_is_acknowledged_in_its_folder(tmp_path: Path, name: str) -> None:
+    acknowledge(tmp_path, name, 3)
+    assert len(list((tmp_path / "acknowledged").iterdir())) == 1
+    assert take_acknowledgements(tmp_path) == {name: 3}
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root acts for another user")
 def test_root_acknowledges_for_the_user_whose_run_it_is(tmp_path: Path) -> None:
     os.chown(tmp_path, _OTHER, _OTHER)
