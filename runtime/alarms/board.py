@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Callable, Deque, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
+from cosmo_runtime.names import GAP
 from cosmo_runtime.runtime.alarms.last import (
     ACKNOWLEDGED,
     CORRECTED,
@@ -162,6 +163,11 @@ class AlarmBoard(Listener):
         It takes effect with the next window.
         """
         self._asked.append(name)
+
+    def ended(self, episode: Episode) -> None:
+        """Checks every rule, if it was a gap. Nobody was told of a short one while it lasted."""
+        if episode.activity == GAP:
+            self.now(episode)
 
     def now(self, episode: Episode) -> None:
         """Checks every rule."""

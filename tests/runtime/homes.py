@@ -50,6 +50,10 @@ class OpenHome:
             middle_ns = self._now_ns - HOP_NS // 2
             self.home.queue.outcome(Outcome(prediction, window, {"imu": "ok"}, middle_ns, None, False, HOP_NS))
 
+    def misses(self, seconds: float) -> None:
+        """Lets time pass without windows."""
+        self._now_ns += round(seconds * 1e9)
+
     def last(self, name: str) -> Mapping[str, Any]:
         """The last entry of an alarm in the log."""
         return last_alarms(log_folder(self.folder))[name]

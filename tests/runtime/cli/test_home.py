@@ -19,6 +19,10 @@ least_s = 0.5
 [[alarms]]
 name = "walks"
 activity = "walk"
+[[alarms]]
+name = "no data"
+no_data = true
+held_s = 5
 """
 
 
@@ -60,6 +64,24 @@ def test_the_next_run_knows_whether_an_alarm_still_went_on_and_how_often_it_was_
     again = start()
     again.does("walk", 2)
     wait_until(lambda: _told(again) == ("raised", True, 3, 3))
+
+
+def test_data_that_was_missing_for_less_than_ten_seconds_raises_an_alarm_of_fewer(start: Any, tmp_path: Path) -> None:
+    home = start()
+
+    def told() -> List[Tuple[str, str]]:
+        kept = entries(log_folder(tmp_path), kinds=(ALARM,))
+        return [(entry["state"], entry["name"]) for entry in kept if entry["name"] != "walks"]
+
+    home.does("wave", 2)
+    home.misses(4.5)
+    home.does("wave", 1)
+    home.misses(6)
+    home.does("wave", 1)
+    wait_until(lambda: len(told()) == 2)
+    assert told() == [("raised", "no data"), ("over", "no data")]
+    last = home.last("no data")
+    assert (last["evidence"]["seconds"], last["stands"], last["times"]) == (6.0, False, 1)
 
 
 def test_an_acknowledgement_of_what_was_seen_before_a_restart_leaves_what_came_after(
