@@ -10,19 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any, Callable, Deque, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
 from cosmo_runtime.names import GAP
-from cosmo_runtime.runtime.alarms.last import (
-    ACKNOWLEDGED,
-    CORRECTED,
-    OVER,
-    RAISED,
-    REPEATED,
-    first,
-    is_on,
-    lasted,
-    number,
-    times,
-)
-from cosmo_runtime.runtime.alarms.rules import AlarmRule, Watch
+from cosmo_runtime.runtime.alarms.last import first, is_on, lasted, number, times
+from cosmo_runtime.runtime.alarms.rules import ACKNOWLEDGED, CORRECTED, OVER, RAISED, REPEATED, AlarmRule, Watch
 from cosmo_runtime.runtime.episodes.clock import ClockWatch
 from cosmo_runtime.runtime.episodes.listener import Listener
 from cosmo_runtime.runtime.episodes.rule import Episode

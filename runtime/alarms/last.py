@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Dict, List, Mapping
 
+from cosmo_runtime.runtime.alarms.rules import RAISED
 from cosmo_runtime.runtime.episodes.entries import is_written, last_alarms
-
-RAISED, REPEATED, OVER, ACKNOWLEDGED = "raised", "repeated", "over", "acknowledged"
-CORRECTED = "corrected"  # its times, because the wall clock was set
 
 
 def is_on(last: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""``[[alarms]]`` of the configuration: what raises an alarm."""
+"""``[[alarms]]`` of the configuration: what raises an alarm. And the states of one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from cosmo_runtime.models.activity_names import folded
 from cosmo_runtime.names import GAP, NOBODY, UNCERTAIN
 from cosmo_runtime.runtime.episodes.rule import Episode
+
+RAISED, REPEATED, OVER, ACKNOWLEDGED = "raised", "repeated", "over", "acknowledged"
+CORRECTED = "corrected"  # its times, because the wall clock was set
 
 _WEEK_S = 7 * 86_400.0  # more is a mistake in the unit
 

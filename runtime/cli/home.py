@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from cosmo_runtime.models.bundle import Bundle
-from cosmo_runtime.runtime.alarms.board import RAISED, AlarmBoard, News
+from cosmo_runtime.runtime.alarms.board import AlarmBoard, News
 from cosmo_runtime.runtime.alarms.clips import ClipRing
 from cosmo_runtime.runtime.alarms.names import NameWatch, unknown_names
+from cosmo_runtime.runtime.alarms.rules import RAISED
 from cosmo_runtime.runtime.cli.common import UsageError, version
 from cosmo_runtime.runtime.cli.options import DEFAULT_HOME
 from cosmo_runtime.runtime.cli.rig import participant_metadata

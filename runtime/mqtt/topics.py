@@ -10,8 +10,7 @@ import re
 from typing import Any, Dict, Mapping, NamedTuple, Sequence, Tuple
 
 from cosmo_runtime.names import GAP, NOBODY, NONE, UNCERTAIN
-from cosmo_runtime.runtime.alarms.last import CORRECTED
-from cosmo_runtime.runtime.alarms.rules import AlarmRule
+from cosmo_runtime.runtime.alarms.rules import ACKNOWLEDGED, CORRECTED, OVER, RAISED, REPEATED, AlarmRule
 
 ONLINE, OFFLINE = "online", "offline"
 _URL = "https://doi.org/10.1145/3495243.3560519"  # Home Assistant requires one
@@ -122,7 +121,7 @@ class Topics:
             components["alarms"] = {
                 "p": "event",
                 "name": "Alarms",
-                "event_types": ["raised", "repeated", "over", "acknowledged"],
+                "event_types": [RAISED, REPEATED, OVER, ACKNOWLEDGED],
                 "state_topic": self.alarms,
             }
         for sensor in device.sensors:

@@ -13,7 +13,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from aiohttp import web
 
-from cosmo_runtime.runtime.alarms.last import CORRECTED, REPEATED
+from cosmo_runtime.runtime.alarms.rules import CORRECTED, REPEATED
 from cosmo_runtime.runtime.config import EpisodesConfig
 from cosmo_runtime.runtime.episodes.days import ahead_of_utc, bounds_ns, minutes_by_day, wall_ns
 from cosmo_runtime.runtime.episodes.entries import ALARM, EPISODE, LogError, NoLog, entries, span_ns
