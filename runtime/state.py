@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 from contextlib import suppress
 from pathlib import Path
-from typing import List
-from urllib.parse import quote, unquote
+from typing import Dict
+from urllib.parse import unquote
 
 from cosmo_runtime.places import data_folder
 
@@ -43,15 +44,20 @@ def clips_folder(state: Path) -> Path:
     return state / "clips"
 
 
-def acknowledge(state: Path, name: str) -> None:
+def acknowledge(state: Path, name: str, seen: int) -> None:
     """Tells the run that somebody has acknowledged an alarm. Root tells the run of the folder's owner.
+
+    Args:
+        state: the folder of the state.
+        name: the alarm's name.
+        seen: the number of its last raise that this person has seen. Later ones stay.
 
     Raises:
         OSError: the message to the run cannot be written.
     """
     folder = _acknowledged(state)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    message = folder / quote(name, safe=" ")
+    message = folder / f"{_as_file(name)}@{seen}"  # no content, which a full disk would not take
     message.touch(mode=0o600)
     if os.geteuid() == 0:
         owner = state.stat()
@@ -59,13 +65,19 @@ def acknowledge(state: Path, name: str) -> None:
             os.chown(made, owner.st_uid, owner.st_gid)
 
 
-def take_acknowledgements(state: Path) -> List[str]:
-    """Names of the alarms that somebody has acknowledged since the last call, as far as they can be read."""
-    taken: List[str] = []
+def take_acknowledgements(state: Path) -> Dict[str, int]:
+    """The alarms that somebody has acknowledged since the last call, as far as they can be read.
+
+    Returns:
+        The number of the last raise that was seen, by the alarm's name.
+    """
+    taken: Dict[str, int] = {}
     with suppress(OSError):  # see deaf_to_acknowledgements
         for path in _acknowledged(state).iterdir():
             path.unlink()
-            taken.append(unquote(path.name))
+            name, _, seen = path.name.rpartition("@")
+            with suppress(ValueError):  # nobody here wrote it
+                taken[unquote(name)] = max(int(seen), taken.get(unquote(name), 0))
     return taken
 
 
@@ -75,6 +87,11 @@ def deaf_to_acknowledgements(state: Path) -> str:
     if not folder.exists() or os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         return ""
     return f"{folder} cannot be read and written, so no alarm can be acknowledged: give it to the user of the run"
+
+
+def _as_file(name: str) -> str:
+    """A name as that of a file. Letters stay as they are: a name of 32 of them would be too long if all were quoted."""
+    return re.sub(r"[%/.@\0]", lambda match: f"%{ord(match[0]):02X}", name)
 
 
 def _acknowledged(state: Path) -> Path:

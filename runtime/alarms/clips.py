@@ -195,7 +195,8 @@ class ClipRing(Sink):
         self._standing.note(event)
 
     def _name(self, name: str, at_ns: int) -> str:
-        return f"{re.sub(r'[^a-z0-9]+', '-', name)}-{self._local_time(at_ns):%Y%m%d-%H%M%S}.mcap"
+        words = re.sub(r"[\W_]+", "-", name.lower())
+        return f"{words}-{self._local_time(at_ns):%Y%m%d-%H%M%S}.mcap"
 
 
 def _finish(writer: RecordingWriter) -> None:

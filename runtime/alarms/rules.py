@@ -1,8 +1,9 @@
-"""``[[alarms]]`` of the configuration: what raises an alarm."""
+"""``[[alarms]]`` of the configuration: what raises an alarm. And the states of one."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import time
 from typing import List, Literal, Optional, Tuple
 
@@ -11,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from cosmo_runtime.models.activity_names import folded
 from cosmo_runtime.names import GAP, NOBODY, UNCERTAIN
 from cosmo_runtime.runtime.episodes.rule import Episode
+
+RAISED, REPEATED, OVER, ACKNOWLEDGED = "raised", "repeated", "over", "acknowledged"
+CORRECTED = "corrected"  # its times, because the wall clock was set
 
 _WEEK_S = 7 * 86_400.0  # more is a mistake in the unit
 
@@ -37,10 +41,10 @@ class AlarmRule(BaseModel):
     @field_validator("name")
     @classmethod
     def _is_part_of_names(cls, name: str) -> str:
-        if not re.fullmatch(r"[a-z0-9][a-z0-9 _-]{0,31}", name):
+        name = unicodedata.normalize("NFC", name)
+        if len(name) > 32 or not re.fullmatch(r"[^\W_]([\w-]| )*", name):
             raise ValueError(
-                f"{name!r}: use small letters from a to z, digits, spaces, - and _, at most 32 in all, and begin with "
-                "a letter or a digit"
+                f"{name!r}: use letters, digits, spaces, - and _, at most 32 in all, and begin with a letter or a digit"
             )
         return name
 

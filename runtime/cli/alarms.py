@@ -9,6 +9,7 @@ from typing import Any, Dict
 from rich.table import Table
 
 from cosmo_runtime.models.activity_names import as_known
+from cosmo_runtime.runtime.alarms.last import number
 from cosmo_runtime.runtime.cli.common import DONE, UsageError, say, show_table
 from cosmo_runtime.runtime.cli.options import add_home_folder
 from cosmo_runtime.runtime.cli.parser import Parser
@@ -44,11 +45,11 @@ def run(options: argparse.Namespace) -> int:
     if behind:
         say(behind)
     if options.acknowledge is not None:
-        standing = [name for name, last in last_alarms(log_folder(home)).items() if last["stands"]]
+        standing = {name: last for name, last in last_alarms(log_folder(home)).items() if last["stands"]}
         name = as_known(options.acknowledge, standing)
         if name not in standing:
             raise UsageError(f"alarm {options.acknowledge!r} is not active; active: {', '.join(standing) or 'none'}")
-        acknowledge(home, name)
+        acknowledge(home, name, number(standing[name]))
         say(f"{name}: acknowledged; the run takes it with its next window, or the next run as it starts")
     elif options.json:
         for entry in alarms:

@@ -9,17 +9,19 @@ import re
 import threading
 from datetime import datetime
 from pathlib import Path
-from typing import Callable, List, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 
 from cosmo_runtime.models.bundle import Bundle
-from cosmo_runtime.runtime.alarms.board import RAISED, AlarmBoard, News, is_on, lasted
+from cosmo_runtime.runtime.alarms.board import AlarmBoard, News
 from cosmo_runtime.runtime.alarms.clips import ClipRing
 from cosmo_runtime.runtime.alarms.names import NameWatch, unknown_names
+from cosmo_runtime.runtime.alarms.rules import RAISED
 from cosmo_runtime.runtime.cli.common import UsageError, version
 from cosmo_runtime.runtime.cli.options import DEFAULT_HOME
 from cosmo_runtime.runtime.config import Config, ConfigError
+from cosmo_runtime.runtime.episodes.clock import ClockWatch, slept_ns
 from cosmo_runtime.runtime.episodes.entries import LogError, NoLog, entries, local
-from cosmo_runtime.runtime.episodes.log import EpisodeLog, slept_ns
+from cosmo_runtime.runtime.episodes.log import EpisodeLog
 from cosmo_runtime.runtime.health.heartbeat import Heartbeat
 from cosmo_runtime.runtime.health.vitals import Trouble, Vitals
 from cosmo_runtime.runtime.mqtt.publisher import Publisher
@@ -106,25 +108,26 @@ def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: 
     last_alarms = log.last_alarms()
     ring = ClipRing(clips_folder(folder), run.infos, config.clips, local_time, about)
 
+    mqtt: Optional[MqttSink] = None
+
     def keep(news: News) -> None:
-        details = {"state": news.state, "quiet": news.quiet, "stands": news.stands, "on": news.on, "lasts": news.lasts}
-        details["evidence"] = dict(news.evidence)
-        if news.rule.clip and news.state == RAISED:
-            details["clip"] = ring.request(news.rule.name, news.at_ns)
-        log.alarm(news.rule.name, news.at_ns, details)
+        details: Dict[str, Any] = news._asdict()
+        rule, at_ns = details.pop("rule"), details.pop("at_ns")
+        if rule.clip and news.state == RAISED:
+            details["clip"] = ring.request(rule.name, at_ns)
+        waits = log.alarm(rule.name, at_ns, details)
+        if waits and mqtt:
+            mqtt.unlogged(waits)
 
     tell: List[Callable[[News], None]] = [keep]
-    standing = {name: last["evidence"] for name, last in last_alarms.items() if last["stands"]}
-    on = [name for name, last in last_alarms.items() if is_on(last)]
-    lasting = [name for name, last in last_alarms.items() if lasted(last)]
-    board = AlarmBoard(config.alarms, tell, local_time, standing, on, lasting, lambda: take_acknowledgements(folder))
+    clock = ClockWatch(run.wall_offset_ns, slept)
+    board = AlarmBoard(config.alarms, tell, local_time, clock, last_alarms, lambda: take_acknowledgements(folder))
     rule = config.episodes.rule()
     name_watch = NameWatch(config, bundle.path.name, bundle.spec.classes)
     sinks: List[Sink] = [Episodes(rule, [log, board]), name_watch]
-    mqtt: Optional[MqttSink] = None
     if config.mqtt:
         topics = Topics(config.mqtt.device_id, config.mqtt.discovery)
-        names = [*standing, *(alarm.name for alarm in config.alarms)]  # one may stand without its rule
+        names = {*board.standing, *(alarm.name for alarm in config.alarms)}  # one may stand without its rule
 
         def hear(topic: str, _: str) -> None:
             for name in names:

@@ -8,10 +8,11 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from shutil import disk_usage
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from cosmo_runtime.models.bundle import BundleError
 from cosmo_runtime.models.shelf import Shelf
+from cosmo_runtime.runtime.alarms.last import standing
 from cosmo_runtime.runtime.cli.common import DONE, FAILED, Failure, version
 from cosmo_runtime.runtime.cli.options import add_home_folder
 from cosmo_runtime.runtime.cli.parser import Parser
@@ -68,8 +69,9 @@ def _status(home: Path) -> Dict[str, Any]:
     except BundleError as error:
         in_use = f"unknown ({error})"
     alarms: Dict[str, Dict[str, Any]] = {}
+    stand: List[Dict[str, Any]] = []
     with suppress(LogError):  # there is no log yet
-        alarms = last_alarms(log_folder(home))
+        alarms, stand = last_alarms(log_folder(home)), standing(log_folder(home))
     unlogged = [name for name in status.get("alarms", ()) if name not in alarms]
     newest = list(alarms.values())[-1:]
     return {
@@ -78,7 +80,8 @@ def _status(home: Path) -> Dict[str, Any]:
         "well": beats and running and not full and status.get("well", False),
         "version_installed": version(),
         "bundle_in_use": in_use,
-        "alarms": [name for name, entry in alarms.items() if entry["stands"]] + unlogged,
+        "alarms": [alarm["name"] for alarm in stand] + unlogged,
+        "standing": stand,
         "last_alarm": {key: newest[0][key] for key in ("name", "state", "time")} if newest else None,
     }
 
@@ -118,11 +121,19 @@ def _words(status: Dict[str, Any]) -> list[str]:
             lines.append(_memory(status))
         lines.append(f"disk: {status['disk_free_bytes'] / 1e9:.1f} GB free ({status['disk_free_share']:.0%})")
     if status["alarms"]:
-        lines.append(f"alarms that nobody has acknowledged: {', '.join(status['alarms'])}")
+        since = {alarm["name"]: f" ({_since(alarm)})" for alarm in status["standing"]}
+        words = ", ".join(name + since.get(name, "") for name in status["alarms"])
+        lines.append(f"alarms that nobody has acknowledged: {words}")
     if status["last_alarm"]:
         lines.append("last alarm: {name} {state} at {time}".format(**status["last_alarm"]))
     lines.append(f"installed: version {status['version_installed']}; bundle in use: {status['bundle_in_use']}")
     return lines
+
+
+def _since(alarm: Dict[str, Any]) -> str:
+    """Since when an alarm stands, and how often it was raised."""
+    often = f"{alarm['times']} times " if alarm["times"] > 1 else ""
+    return f"{often}since {alarm['since'][:19].replace('T', ' ')}{', quiet' if alarm['quiet'] else ''}"
 
 
 def _memory(status: Dict[str, Any]) -> str:

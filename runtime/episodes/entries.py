@@ -209,7 +209,7 @@ def as_json(
         entry.update(start_utc=_utc(start), end_utc=_utc(end))
     else:
         entry.update(time=_iso(start), time_utc=_utc(start))
-    if number is None:
+    if number is None and kind == EPISODE:
         entry["open"] = True
     return {**entry, "zone": start.tzname(), **json.loads(details), "run": run, "start_ns": start_ns, "end_ns": end_ns}
 

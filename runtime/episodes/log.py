@@ -6,8 +6,7 @@ episodes.sqlite    the same for searching, and the present episode
 
 Times are stored on the host's monotonic clock and on the wall clock. A machine without a battery clock learns the time
 long after it has started. When the wall clock is set, this run's entries get corrected wall times in the database, and
-a line of kind ``clock`` records this in the file, whose earlier lines stay unchanged. Sleep needs no correction:
-a sleeping computer's wall clock stays right.
+a line of kind ``clock`` records this in the file, whose earlier lines stay unchanged.
 
 Only one process writes at a time. If the disk is full or gone, even at the start, entries wait in memory until there is
 room. It is tried with each entry, and once a minute.
@@ -28,6 +27,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Callable, Deque, Dict, NamedTuple, Optional, Tuple
 
+from cosmo_runtime.runtime.episodes.clock import ClockWatch, slept_ns
 from cosmo_runtime.runtime.episodes.database import count_on, entries_in, open_database
 from cosmo_runtime.runtime.episodes.entries import (
     ALARM,
@@ -49,7 +49,6 @@ from cosmo_runtime.runtime.episodes.rule import Episode
 from cosmo_runtime.runtime.retention.expiry import CLOCK_IS_SET
 from cosmo_runtime.runtime.sinks.line_file import LineFile
 
-_STEP_NS = 10**9
 _PRESENT_NS = 60 * 10**9
 _LOCK_S = 1.0  # `status` takes the lock for an instant
 _FORGET_PRESENT = "DELETE FROM present"
@@ -63,11 +62,6 @@ class _Entry(NamedTuple):
     start_ns: int
     end_ns: int
     details: Dict[str, Any]
-
-
-def slept_ns() -> int:
-    """How long this computer has slept since it started. Its monotonic clock is behind by this."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
 
 
 def _open_lock(path: Path) -> int:
@@ -120,18 +114,17 @@ class EpisodeLog(Listener):
     ) -> None:
         self.folder = folder
         self._wall_offset_ns = wall_offset_ns
+        self._clock = ClockWatch(wall_offset_ns, slept_ns)
         self._keep = keep
-        self._slept_ns = slept_ns
         self._run = uuid.uuid4().hex[:12]
         self._unsaved: Deque[_Entry] = deque(maxlen=_UNSAVED_KEPT)
         self._lost = 0  # entries for which there was no room in memory, either
-        self._last_id = 0
+        self._last_id = self._alarms = 0
         self._on_change = on_change
         self.trouble = ""
         self._lock: Optional[int] = None
         self._base: Optional[sqlite3.Connection] = None
-        self._offset_ns: Optional[int] = None
-        self._slept = self._next_present_ns = 0
+        self._next_present_ns = 0
         self._day: Optional[date] = None
         self._lines: Optional[LineFile] = None
         with suppress(OSError):  # which the next line meets again, and tells
@@ -143,9 +136,23 @@ class EpisodeLog(Listener):
         self._next_present_ns = 0
         self._add(_Entry(EPISODE, episode.activity, episode.start_ns, episode.end_ns, episode.details()))
 
-    def alarm(self, name: str, at_ns: int, details: Dict[str, Any]) -> None:
-        """Logs a change of an alarm. ``details`` has its ``state`` and the evidence."""
+    def alarm(self, name: str, at_ns: int, details: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+        """Logs a change of an alarm.
+
+        Args:
+            name: the alarm's name.
+            at_ns: when it changed.
+            details: its ``state`` and the evidence.
+
+        Returns:
+            The entry, without a number, if it could not be written and waits. Else None.
+        """
+        self._alarms += 1
+        details = {"event_id": f"{self._run}-{self._alarms}", **details}
         self._add(_Entry(ALARM, name, at_ns, at_ns, details))
+        if not self._unsaved:
+            return None
+        return as_json(None, ALARM, name, self._run, at_ns, at_ns, *self._wall(at_ns, at_ns), json.dumps(details))
 
     def last_alarms(self) -> Dict[str, Dict[str, Any]]:
         """The last entry of each alarm, by name."""
@@ -190,6 +197,7 @@ class EpisodeLog(Listener):
                 self._write(base, entry, _FORGET_PRESENT if entry.kind == EPISODE else "")
                 self._unsaved.popleft()
             if present:
+                self._look_at_clock(base, present.end_ns)
                 times = (present.start_ns, present.end_ns)
                 row = (present.activity, self._run, *times, *self._wall(*times), json.dumps(present.details()))
                 base.execute("INSERT OR REPLACE INTO present VALUES (1, ?, ?, ?, ?, ?, ?, ?)", row)
@@ -317,13 +325,12 @@ class EpisodeLog(Listener):
 
     def _look_at_clock(self, base: sqlite3.Connection, at_ns: int) -> None:
         """Corrects this run's wall times if the wall clock was set since the previous entry, and logs that."""
-        offset_ns, slept = self._wall_offset_ns(at_ns), self._slept_ns()
-        set_by_ns = 0 if self._offset_ns is None else offset_ns - self._offset_ns - (slept - self._slept)
-        if abs(set_by_ns) >= _STEP_NS:
+        set_by_ns = self._clock.set_by_ns(at_ns)
+        if set_by_ns:
             entry = _Entry(CLOCK, "set", at_ns, at_ns, {"set_by_s": round(set_by_ns / 1e9, 3)})
             shift = "UPDATE entries SET wall_start_ns = wall_start_ns + ?, wall_end_ns = wall_end_ns + ? WHERE run = ?"
             self._write(base, entry, shift, (set_by_ns, set_by_ns, self._run))
-        self._offset_ns, self._slept = offset_ns, slept
+        self._clock.note()
 
     def _forget(self, base: sqlite3.Connection, now: datetime) -> None:
         """Deletes entries that are too old, unless the clock has not been set yet."""

@@ -2,7 +2,7 @@
 
 The log itself is the backlog. A file holds the number of the last entry that the broker has acknowledged. Later entries
 are sent when there is a broker again, even after weeks and restarts. An entry may arrive twice, with the same ``id``,
-but is never lost.
+but is never lost. An alarm that the log cannot store now, such as on a full disk, is sent from memory, too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import uuid
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Set
+from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from cosmo_runtime.models.files import write_whole
 from cosmo_runtime.runtime.episodes.entries import LogError, after, last_id
@@ -25,7 +25,7 @@ from cosmo_runtime.runtime.mqtt.topics import OFFLINE, ONLINE, Topics, event_of
 
 _LOOK_S = 0.5
 _IN_FLIGHT = 20
-_MOST_QUEUED = 1000  # states, while a broker has stopped answering but is not yet known to be gone
+_MOST_QUEUED = 1000  # states, or alarms without a log, while a broker has stopped answering or is gone
 _LAST_WORDS_S = 3.0
 _KEEP_ALIVE_S = 30
 _LISTEN_S = 3.0  # after a broker is back, its subscribers must return first, or they would miss entries
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 class _Sent(NamedTuple):
     """An entry on its way."""
 
-    id: int
+    id: int  # 0 for one that is not in the log yet
     message: Optional[int]  # None for an entry that is not sent
 
 
@@ -72,6 +72,7 @@ class Publisher:
         self._on_change = on_change
         self._states: Dict[str, str] = {}  # the latest payload by topic
         self._dirty: Set[str] = set()
+        self._unlogged: Deque[Tuple[str, str]] = deque(maxlen=_MOST_QUEUED)
         self._acknowledged: Set[int] = set()  # numbers of messages
         self._sent: Deque[_Sent] = deque()
         self._lock = threading.Lock()
@@ -110,6 +111,12 @@ class Publisher:
                 self._states[topic] = payload
                 self._dirty.add(topic)
                 self._wake.set()
+
+    def at_once(self, topic: str, payload: str) -> None:
+        """Sends an event that is not in the log. An empty topic is not sent."""
+        if topic:
+            self._unlogged.append((topic, payload))
+            self._wake.set()
 
     def look(self) -> None:
         """Sends new entries of the log soon."""
@@ -222,8 +229,9 @@ class Publisher:
                 if self._connected and time.monotonic() >= self._settled_at:
                     self._send_states()
                     if stopping or time.monotonic() >= self._listened_at:
+                        self._send_unlogged()
                         sent = self._send_entries(sent)
-                if stopping and not (self._connected and self._sent):
+                if stopping and not (self._connected and (self._sent or self._unlogged)):
                     return
                 self._wake.wait(0.05 if self._sent else _LOOK_S)
                 self._wake.clear()
@@ -239,6 +247,10 @@ class Publisher:
         for topic, payload in waiting.items():
             self._client.publish(topic, payload, qos=1, retain=True)
 
+    def _send_unlogged(self) -> None:
+        while self._unlogged and len(self._sent) < _IN_FLIGHT:
+            self._sent.append(_Sent(0, self._client.publish(*self._unlogged.popleft(), qos=1).mid))
+
     def _send_entries(self, sent: int) -> int:
         """Sends the next entries, and notes which have arrived. Returns the last one sent."""
         entries: List[Dict[str, Any]] = []
@@ -249,13 +261,13 @@ class Publisher:
             message = self._client.publish(topic, payload, qos=1).mid if topic else None
             self._sent.append(_Sent(entry["id"], message))
             sent = entry["id"]
-        arrived = None
+        arrived = 0
         with self._lock:
             while self._sent and (self._sent[0].message is None or self._sent[0].message in self._acknowledged):
-                arrived = self._sent.popleft()
+                arrived = self._sent.popleft().id or arrived
             self._acknowledged &= {item.message for item in self._sent if item.message is not None}
         if arrived:
-            self._write_cursor(arrived.id)
+            self._write_cursor(arrived)
         return sent
 
     def _read_cursor(self, newest: Optional[int]) -> int:

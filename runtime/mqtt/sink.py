@@ -7,10 +7,11 @@ import logging
 from datetime import datetime
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
-from cosmo_runtime.runtime.alarms.board import News, is_on
+from cosmo_runtime.runtime.alarms.board import News
+from cosmo_runtime.runtime.alarms.last import first, is_on, times
 from cosmo_runtime.runtime.episodes.rule import Episode
 from cosmo_runtime.runtime.mqtt.publisher import Publisher
-from cosmo_runtime.runtime.mqtt.topics import Device, Topics
+from cosmo_runtime.runtime.mqtt.topics import Device, Topics, event_of
 from cosmo_runtime.runtime.recognition.loop import WORKING, Outcome, Sink
 from cosmo_runtime.runtime.recognition.silence import Silence
 
@@ -51,8 +52,9 @@ class MqttSink(Sink):
         self._behind_ms: Mapping[str, float] = {}
         self._corrected_ms: Mapping[str, float] = {}
         for rule in device.alarms:
-            last = last_alarms.get(rule.name, {})
-            self._alarm(rule.name, is_on(last), last.get("evidence", {}))
+            last = last_alarms.get(rule.name)
+            told = {"times": times(last), "first": first(last), **last["evidence"]} if last else {}
+            self._alarm(rule.name, bool(last and is_on(last)), told)
 
     @property
     def trouble(self) -> str:
@@ -82,8 +84,12 @@ class MqttSink(Sink):
 
     def alarm(self, news: News) -> None:
         """Publishes a change of an alarm. The log has it already."""
-        self._alarm(news.rule.name, news.on, news.evidence)
+        self._alarm(news.rule.name, news.on, {"times": news.times, "first": news.first, **news.evidence})
         self._publisher.look()
+
+    def unlogged(self, entry: Mapping[str, Any]) -> None:
+        """Publishes an entry that waits for the log. It comes again from the log, with the same ``event_id``."""
+        self._publisher.at_once(*event_of(self._topics, entry))
 
     def health(self, message: str) -> None:
         """Publishes the device's health. Any thread may call this."""
@@ -93,8 +99,8 @@ class MqttSink(Sink):
         """Disconnects from the broker."""
         self._publisher.close()
 
-    def _alarm(self, name: str, on: bool, evidence: Mapping[str, Any]) -> None:
-        self._publisher.state(self._topics.alarm(name), json.dumps({"state": "ON" if on else "OFF", **evidence}))
+    def _alarm(self, name: str, on: bool, told: Mapping[str, Any]) -> None:
+        self._publisher.state(self._topics.alarm(name), json.dumps({"state": "ON" if on else "OFF", **told}))
 
     def _tell(self, sensors: Mapping[str, str], reason: str = "") -> None:
         now, before = self._current(), self._published

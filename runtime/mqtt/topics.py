@@ -10,7 +10,7 @@ import re
 from typing import Any, Dict, Mapping, NamedTuple, Sequence, Tuple
 
 from cosmo_runtime.names import GAP, NOBODY, NONE, UNCERTAIN
-from cosmo_runtime.runtime.alarms.rules import AlarmRule
+from cosmo_runtime.runtime.alarms.rules import ACKNOWLEDGED, CORRECTED, OVER, RAISED, REPEATED, AlarmRule
 
 ONLINE, OFFLINE = "online", "offline"
 _URL = "https://doi.org/10.1145/3495243.3560519"  # Home Assistant requires one
@@ -121,7 +121,7 @@ class Topics:
             components["alarms"] = {
                 "p": "event",
                 "name": "Alarms",
-                "event_types": ["raised", "repeated", "over", "acknowledged"],
+                "event_types": [RAISED, REPEATED, OVER, ACKNOWLEDGED],
                 "state_topic": self.alarms,
             }
         for sensor in device.sensors:
@@ -157,11 +157,11 @@ def event_of(topics: Topics, entry: Mapping[str, Any]) -> Tuple[str, str]:
     """Topic and payload of a log entry. The topic is empty for an entry that is not sent."""
     if entry["kind"] == "episode":
         return topics.episodes, json.dumps({"event_type": "ended", **entry})
-    if entry["kind"] == "alarm" and not entry["quiet"]:
+    if entry["kind"] == "alarm" and not entry["quiet"] and entry["state"] != CORRECTED:  # the retained state says it
         return topics.alarms, json.dumps({"event_type": entry["state"], **entry})
     return "", ""
 
 
 def slug(name: str) -> str:
-    """A name as part of a topic."""
-    return re.sub(r"[^a-z0-9_-]+", "_", name.lower())
+    """A name as part of a topic, which may have letters of every language."""
+    return re.sub(r"[^\w-]+", "_", name.lower())

@@ -13,8 +13,8 @@ from typing import Any, AsyncIterator, Dict, Optional, Tuple
 
 from aiohttp import web
 
-from cosmo_runtime.runtime.alarms.board import lasted
-from cosmo_runtime.runtime.episodes.entries import LogError, NoLog, is_written, last_alarms, last_id, why_behind
+from cosmo_runtime.runtime.alarms.last import standing
+from cosmo_runtime.runtime.episodes.entries import LogError, NoLog, is_written, last_id, why_behind
 from cosmo_runtime.runtime.state import acknowledge, log_folder
 from cosmo_runtime.runtime.web.guard import Refused
 from cosmo_runtime.runtime.web.hub import Hub
@@ -50,11 +50,15 @@ class AlarmsApi:
 
     async def acknowledge(self, request: web.Request) -> web.Response:
         """Notes that somebody has seen to an alarm. The run takes it with its next window, or as it starts."""
-        name = (await content_of(request)).get("name")
+        content = await content_of(request)
+        name, seen = content.get("name"), content.get("number")
         told = await beside(_standing, log_folder(self._home))
-        if name not in [alarm["name"] for alarm in told["standing"]]:
+        numbers = [alarm["number"] for alarm in told["standing"] if alarm["name"] == name]
+        if not numbers:
             raise Refused(f"No alarm {name!r} stands.", 404)
-        await beside(acknowledge, self._home, name)
+        if type(seen) is not int:
+            raise Refused("number: expected that of the last raise that was shown.")
+        await beside(acknowledge, self._home, name, min(seen, *numbers))
         return web.json_response({})
 
     async def _watched(self, _: web.Application) -> AsyncIterator[None]:
@@ -93,22 +97,8 @@ def _state(folder: Path) -> _State:
 def _standing(folder: Path) -> Dict[str, Any]:
     """The alarms that nobody has acknowledged, or why nobody can tell which they are."""
     try:
-        last = last_alarms(folder).values()
+        return {"standing": standing(folder), "problem": why_behind(folder)}
     except NoLog:
         return {"standing": [], "problem": why_behind(folder)}
     except LogError as error:
         return {"standing": [], "problem": str(error)}
-    watched = is_written(folder) is not False
-    return {
-        "standing": [
-            {
-                "name": entry["name"],
-                "activity": entry["evidence"]["activity"],
-                "since": entry["evidence"]["since"],
-                "lasts": lasted(entry) if watched else None,
-            }
-            for entry in last
-            if entry.get("stands")
-        ],
-        "problem": why_behind(folder),
-    }

@@ -13,7 +13,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from aiohttp import web
 
-from cosmo_runtime.runtime.alarms.board import REPEATED
+from cosmo_runtime.runtime.alarms.rules import CORRECTED, REPEATED
 from cosmo_runtime.runtime.config import EpisodesConfig
 from cosmo_runtime.runtime.episodes.days import ahead_of_utc, bounds_ns, minutes_by_day, wall_ns
 from cosmo_runtime.runtime.episodes.entries import ALARM, EPISODE, LogError, NoLog, entries, span_ns
@@ -99,8 +99,13 @@ def _told(folder: Path, day: date, predicted: PredictedDays) -> Dict[str, Any]:
         for of, counts in minutes_by_day(week, span).items()
     }
     shown = [
-        {"at_ms": wall_ns(entry["time"]) / 1e6, "name": entry["name"], "state": entry.get("state")}
-        for entry in [entry for entry in alarms if entry.get("state") != REPEATED][-_MOST_ALARMS:]
+        {
+            "at_ms": wall_ns(entry["time"]) / 1e6,
+            "name": entry["name"],
+            "state": entry.get("state"),
+            "quiet": entry.get("quiet", False),
+        }
+        for entry in [entry for entry in alarms if entry.get("state") not in (CORRECTED, REPEATED)][-_MOST_ALARMS:]
     ]
     return {
         "day": day.isoformat(),

@@ -125,8 +125,8 @@ def test_the_wrong_brackets_are_told(tmp_path: Path, text: str, told: str) -> No
     "text, told",
     [
         (
-            "name = 'Fäll'\nactivity = 'fall'",
-            "[[alarms]] number 2: name: 'Fäll': use small letters from a to z, digits",
+            "name = 'fall/bath'\nactivity = 'fall'",
+            "[[alarms]] number 2: name: 'fall/bath': use letters, digits, spaces, - and _, at most 32 in all",
         ),
         ("name = 'fall'\nactivity = 'fall'\nquiet = '22'", "[[alarms]] number 2: quiet: '22': expected hours such as"),
         ("name = 'fall'", "[[alarms]] number 2: say one of activity, nothing_but and no_data"),

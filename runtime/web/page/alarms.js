@@ -9,7 +9,7 @@ export function standingAlarms() {
   const list = h("div", { class: "stack", role: "alert" });
   const element = h("section", { class: "card stack alarms", "aria-label": "Standing alarms", hidden: true }, h("h2", {}, "Alarms"), list);
   const leave = on("alarms", ({ standing }) => {
-    const told = new Map(standing.map((alarm) => [`${alarm.name} ${alarm.since}`, alarm]));
+    const told = new Map(standing.map((alarm) => [`${alarm.name} ${alarm.number - alarm.times}`, alarm]));
     for (const [key, { element: old }] of rows) {
       if (told.has(key)) continue;
       old.remove();
@@ -27,20 +27,36 @@ export function standingAlarms() {
   return { element, leave };
 }
 
-function row({ name, activity, since }) {
+function row({ name, activity }) {
+  const began = h("span", { class: "number" });
+  const often = h("strong", { class: "number" });
+  const hush = h("span", { class: "chip plain" }, "quiet");
   const state = h("span", {});
+  let shown = 0;
   const acknowledge = h("button", { class: "push", "aria-label": `Acknowledge ${name}`, onclick: async () => {
     acknowledge.disabled = true;
-    if (await attempt(() => post("/api/alarms/acknowledge", { name }))) notice("The run is told that somebody has seen to it.");
+    if (await attempt(() => post("/api/alarms/acknowledge", { name, number: shown }))) notice("The run is told that somebody has seen to it.");
     else acknowledge.disabled = false;
   } }, "Acknowledge");
-  const began = `began ${dateText(since.slice(0, 10), { day: "numeric", month: "short" })}, ${since.slice(11, 16)}`;
   return {
-    element: h("div", { class: "row", "data-alarm": name }, h("strong", {}, name), activity === name ? null : h("span", {}, activity), h("span", { class: "number" }, began), state, acknowledge),
-    setState: ({ lasts }) => {
+    element: h("div", { class: "row", "data-alarm": name }, h("strong", {}, name), activity === name ? null : h("span", {}, activity), began, often, hush, state, acknowledge),
+    setState: ({ since, latest, times, number, lasts, quiet }) => {
+      if (number > shown) acknowledge.disabled = false; // it was raised again, which nobody has seen to
+      shown = number;
+      hush.hidden = !quiet;
+      setText(began, `began ${momentText(since)}`);
+      often.hidden = times < 2;
+      setText(often, times > 1 ? `${times} times, last ${momentText(latest)}` : "");
       const [shade, text] = lasts === null ? ["plain", "no run watches now"] : lasts ? ["bad", "goes on"] : ["warn", "over"];
       state.className = `chip ${shade}`;
-      if (state.textContent !== text) state.textContent = text;
+      setText(state, text);
     },
   };
+}
+
+const momentText = (since) => `${dateText(since.slice(0, 10), { day: "numeric", month: "short" })}, ${since.slice(11, 16)}`;
+
+/** Screen readers speak what changes, so nothing is written that stands there already. */
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
 }

@@ -79,8 +79,8 @@ export async function show(main) {
     fillSums();
     fillWeek();
     alarms.hidden = !told.alarms.length;
-    alarms.replaceChildren(h("h2", {}, "Alarms of the day"), ...told.alarms.map(({ at_ms, name, state }) =>
-      h("div", { class: "row shelved" }, h("strong", {}, name), h("span", { class: "number" }, timeOf(told, at_ms)), h("span", { class: "chip plain" }, state ?? ""))));
+    alarms.replaceChildren(h("h2", {}, "Alarms of the day"), ...told.alarms.map(({ at_ms, name, state, quiet }) =>
+      h("div", { class: "row shelved" }, h("strong", {}, name), h("span", { class: "number" }, timeOf(told, at_ms)), h("span", { class: "chip plain" }, `${state ?? ""}${quiet ? ", quiet" : ""}`))));
   };
 
   const showZone = () => {

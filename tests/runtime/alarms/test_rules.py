@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import unicodedata
 from datetime import time
 from pathlib import Path
 
@@ -23,6 +24,20 @@ def test_quiet_hours_may_span_midnight(at: str, quiet: bool) -> None:
 def test_quiet_hours_of_one_day() -> None:
     rule = AlarmRule(name="fall", activity="fall", quiet="13:00-14:30")
     assert [rule.is_quiet(time(hour)) for hour in (12, 13, 14, 15)] == [False, True, True, False]
+
+
+@pytest.mark.parametrize("name", ["fall", "Sturz in der Küche", "no_data-2", "падение", "転倒", "é" * 32])
+def test_a_name_may_have_letters_of_every_language(name: str) -> None:
+    assert AlarmRule(name=name, activity="fall").name == name
+    assert AlarmRule(name=unicodedata.normalize("NFD", name), activity="fall").name == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", " fall", "-", "fall/bath", "fall\n", "a\tb", "fall.1", "+", "#", "@1", "%", "a" * 33]
+)
+def test_what_no_topic_or_file_may_be_called_is_no_name(name: str) -> None:
+    with pytest.raises(ValidationError, match="letters, digits, spaces, - and _, at most 32 in all"):
+        AlarmRule(name=name, activity="fall")
 
 
 @pytest.mark.parametrize(

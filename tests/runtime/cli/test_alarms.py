@@ -10,6 +10,7 @@ import pytest
 from cosmo_runtime.models.bundle import Bundle
 from cosmo_runtime.runtime.cli.common import version
 from cosmo_runtime.runtime.cli.home import _unknown_zone
+from cosmo_runtime.runtime.episodes.entries import last_alarms
 from cosmo_runtime.runtime.episodes.log import EpisodeLog
 from cosmo_runtime.runtime.state import log_folder
 from cosmo_runtime.sensors.events import Sample
@@ -108,7 +109,9 @@ def test_a_replay_of_somebody_else_is_refused_and_of_nobody_is_of_whom_the_optio
 def test_an_alarm_that_stands_is_acknowledged_and_the_next_run_takes_it(
     cosmo: Run, replayed: Run, record: Callable[[int], Path], tmp_path: Path
 ) -> None:
-    assert replayed()[-1]["stands"]
+    first = replayed()
+    assert [alarm["stands"] for alarm in first if alarm["name"] == "any"][-1]
+    assert [alarm["state"] for alarm in first if alarm["name"] == "no data"] == ["raised", "over"]
     done = cosmo("alarms", "--home", tmp_path / "home", "--acknowledge", "fall")
     assert (done.code, "alarm 'fall' is not active; active: any" in done.err) == (2, True)
     assert cosmo("alarms", "--home", tmp_path / "home", "--acknowledge", " Any").code == 0
@@ -118,16 +121,23 @@ def test_an_alarm_that_stands_is_acknowledged_and_the_next_run_takes_it(
 
 
 def test_the_last_entry_counts_though_an_earlier_run_had_a_clock_that_was_ahead(cosmo: Run, tmp_path: Path) -> None:
-    for ahead_ns, told in ((10**18, "acknowledged"), (0, "raised")):
+    for number, (ahead_ns, told) in enumerate([(10**18, "acknowledged"), (0, "raised"), (0, "raised")]):
         log = EpisodeLog(log_folder(tmp_path), lambda _, ahead_ns=ahead_ns: 1_800_000_000 * 10**9 + ahead_ns)  # type: ignore[misc]
-        evidence = {"activity": "fall", "seconds": 1.0}
+        evidence = {"activity": "fall", "since": "2026-12-31T23:59:58.000+01:00", "seconds": 1.0}
         stands = told == "raised"
-        log.alarm("fall", 0, {"state": told, "quiet": False, "stands": stands, "on": stands, "evidence": evidence})
+        details = {"state": told, "quiet": False, "stands": stands, "on": stands, "evidence": evidence}
+        log.alarm("fall", 0, {**details, "number": number, "times": number, "first": "2026-11-30T22:00:00.000+01:00"})
         log.close()
     assert cosmo("alarms", "--home", tmp_path, "--acknowledge", "fall").code == 0
     status = json.loads(cosmo("status", "--home", tmp_path, "--json").out)
     assert (status["alarms"], status["last_alarm"]["state"]) == (["fall"], "raised")
-    assert "alarms that nobody has acknowledged: fall\n" in cosmo("status", "--home", tmp_path).out
+    assert [path.name for path in (tmp_path / "acknowledged").iterdir()] == ["fall@2"]
+    told = "alarms that nobody has acknowledged: fall (2 times since 2026-11-30 22:00:00"
+    assert f"{told})\n" in cosmo("status", "--home", tmp_path).out
+    log = EpisodeLog(log_folder(tmp_path), lambda _: 0)
+    log.alarm("fall", 0, {**last_alarms(log.folder)["fall"], "quiet": True, "on": False})
+    log.close()
+    assert f"{told}, quiet)\n" in cosmo("status", "--home", tmp_path).out
 
 
 def test_people_read_a_table(cosmo: Run, replayed: Run, tmp_path: Path) -> None:

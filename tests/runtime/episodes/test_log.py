@@ -106,6 +106,19 @@ def test_a_clock_that_is_set_later_mends_the_times_of_this_run_and_of_no_other(t
     assert (step["kind"], step["set_by_s"], walk["activity"]) == ("clock", _START / _S, "walk")
 
 
+def test_a_clock_that_is_set_amid_a_long_episode_mends_earlier_times_before_it_ends(tmp_path: Path) -> None:
+    offset_ns = 0
+    log = EpisodeLog(tmp_path, lambda _: offset_ns, slept_ns=lambda: 0)
+    log.ended(_walk(10, 20))
+    log.now(_walk(20, 30))
+    offset_ns = _START
+    log.now(_walk(20, 95))
+    assert [entry["start_utc"] for entry in entries(tmp_path, kinds=(EPISODE,))] == [
+        "2026-03-28T20:00:10.000Z", "2026-03-28T20:00:20.000Z",
+    ]  # fmt: skip
+    log.close()
+
+
 def test_a_clock_that_is_set_while_the_log_cannot_be_written_mends_the_times_once(tmp_path: Path) -> None:
     offset_ns = _START
     log = EpisodeLog(tmp_path, lambda _: offset_ns, slept_ns=lambda: 0)

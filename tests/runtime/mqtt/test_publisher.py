@@ -13,6 +13,9 @@ from typing import Any, Callable, Iterator, List, Tuple
 
 import pytest
 
+from cosmo_runtime.runtime.alarms.board import AlarmBoard
+from cosmo_runtime.runtime.alarms.rules import AlarmRule
+from cosmo_runtime.runtime.episodes.clock import ClockWatch
 from cosmo_runtime.runtime.episodes.entries import DATABASE
 from cosmo_runtime.runtime.episodes.log import EpisodeLog
 from cosmo_runtime.runtime.episodes.rule import Episode
@@ -68,6 +71,10 @@ def make_device(tmp_path: Path) -> Iterator[Callable[..., Device]]:
 
 def _activities(home: Any) -> List[str]:
     return [json.loads(payload)["activity"] for payload in home.payloads(_TOPICS.episodes)]
+
+
+def _local_time(at_ns: int) -> datetime:
+    return datetime.fromtimestamp(at_ns / 1e9)
 
 
 def _wait(found: Callable[[], Any], timeout_s: float = 60) -> None:
@@ -313,7 +320,7 @@ def test_the_state_of_a_sensor_says_how_far_it_is_out_of_step_and_what_put_it_in
 ) -> None:
     home, publisher = make_home(broker), make_device(broker.port).publisher
     described = Described("Test room", "1", ["imu", "radar"], [])
-    sink = MqttSink(publisher, _TOPICS, described, {}, lambda: None, lambda at_ns: datetime.fromtimestamp(at_ns / 1e9))
+    sink = MqttSink(publisher, _TOPICS, described, {}, lambda: None, _local_time)
     states = {"imu": "ok", "radar": "ok"}
 
     def told() -> dict:
@@ -327,6 +334,30 @@ def test_the_state_of_a_sensor_says_how_far_it_is_out_of_step_and_what_put_it_in
     sink.silence(Silence(0, states, "made up"))
     home.wait_for(lambda: told() == {"state": "OFF", "condition": "ok", "corrected_ms": 180.0})
     assert all("_ms" not in payload for payload in home.payloads(_TOPICS.sensor("imu")))
+
+
+def test_the_state_of_an_alarm_says_how_often_it_was_raised_and_when_first(
+    broker: Any, make_home: Any, make_device: Any
+) -> None:
+    home, publisher = make_home(broker), make_device(broker.port).publisher
+    rule = AlarmRule(name="fall", activity="fall")
+    described = Described("Test room", "1", ["imu"], [rule])
+    evidence = {"activity": "fall", "since": "2026-11-28T00:10:00.000+01:00", "seconds": 1.0}
+    left = {"stands": True, "on": True, "number": 4, "times": 2, "first": "2026-11-28T00:05:00.000+01:00"}
+    sink = MqttSink(publisher, _TOPICS, described, {"fall": {**left, "evidence": evidence}}, lambda: None, _local_time)
+
+    def told() -> List[Any]:
+        payloads = map(json.loads, home.payloads(_TOPICS.alarm("fall")))
+        return [(state["state"], state["times"], state["first"] and state["first"][11:16]) for state in payloads]
+
+    home.wait_for(lambda: told() == [("ON", 2, "00:05")])
+    last = {"fall": {**left, "state": "over", "evidence": evidence}}
+    board = AlarmBoard([rule], [sink.alarm], _local_time, ClockWatch(lambda at_ns: 0), last)
+    board.now(Episode("fall", 0, 10**9))
+    home.wait_for(lambda: told()[1:] == [("ON", 3, "00:05")])
+    board.acknowledge("fall")
+    board.now(Episode("fall", 0, 2 * 10**9))
+    home.wait_for(lambda: told()[2:] == [("OFF", 0, None)])
 
 
 def test_a_broker_that_was_never_reached_is_told_once_and_again_when_it_is_there(

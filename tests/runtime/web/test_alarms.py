@@ -37,8 +37,9 @@ def _write(log: EpisodeLog, name: str, state: str, stands: bool = True, lasts: b
     log.alarm(name, 0, details)
 
 
-def _alarm(name: str, lasts: Any = True) -> Dict[str, Any]:
-    return {"name": name, "activity": "fall", "since": SINCE, "lasts": lasts}
+def _alarm(name: str, lasts: Any = True, **more: Any) -> Dict[str, Any]:
+    once = {"since": SINCE, "latest": SINCE, "times": 1, "number": 1}
+    return {"name": name, "activity": "fall", **once, "lasts": lasts, "quiet": False, **more}
 
 
 def _ask(home: Path, story: Any, token: Any = None) -> Any:
@@ -62,11 +63,16 @@ def test_a_page_that_opens_gets_the_alarms_that_stand(log: EpisodeLog, tmp_path:
     _write(log, "still", "over", lasts=False)
     _write(log, "seen", "raised")
     _write(log, "seen", "acknowledged", stands=False)
+    quiet = {"state": "raised", "quiet": True, "stands": True, "on": False, "lasts": True}
+    log.alarm("at night", 0, {**quiet, "evidence": {"activity": "fall", "since": SINCE}})
 
     async def story(client: TestClient) -> Any:
         return await _next(await client.ws_connect("/live"))
 
-    assert _ask(tmp_path, story) == {"standing": [_alarm("fall"), _alarm("still", False)], "problem": ""}
+    assert _ask(tmp_path, story) == {
+        "standing": [_alarm("fall"), _alarm("still", False), _alarm("at night", quiet=True)],
+        "problem": "",
+    }
 
 
 def test_what_the_log_gets_is_told_to_open_pages_soon(log: EpisodeLog, tmp_path: Path) -> None:
@@ -172,21 +178,39 @@ def test_only_an_alarm_that_stands_is_acknowledged(log: EpisodeLog, tmp_path: Pa
 
     async def story(client: TestClient) -> Any:
         names = ["fall", "seen", "..", "../x", None, 3, ["fall"]]
-        return [(await client.post("/api/alarms/acknowledge", json={"name": name})).status for name in names]
+        asked = [{"name": name, "number": 1} for name in names] + [{"name": "fall", "number": n} for n in (None, "1")]
+        return [(await client.post("/api/alarms/acknowledge", json=content)).status for content in asked]
 
-    assert _ask(tmp_path, story) == [200, 404, 404, 404, 404, 404, 404]
-    assert [path.name for path in (tmp_path / "acknowledged").iterdir()] == ["fall"]
+    assert _ask(tmp_path, story) == [200, 404, 404, 404, 404, 404, 404, 400, 400]
+    assert [path.name for path in (tmp_path / "acknowledged").iterdir()] == ["fall@1"]
+
+
+def test_several_raises_are_told_with_the_first_and_what_was_not_shown_is_not_acknowledged(
+    log: EpisodeLog, tmp_path: Path
+) -> None:
+    latest = "2026-03-03T12:30:00.000+00:00"
+    details = {"state": "raised", "stands": True, "lasts": True, "number": 7, "times": 3, "first": SINCE}
+    log.alarm("fall", 0, {**details, "evidence": {"activity": "fall", "since": latest}})
+
+    async def story(client: TestClient) -> Any:
+        told = (await _next(await client.ws_connect("/live")))["standing"]
+        for seen in (5, 999):
+            await client.post("/api/alarms/acknowledge", json={"name": "fall", "number": seen})
+        return told
+
+    assert _ask(tmp_path, story) == [_alarm("fall", latest=latest, times=3, number=7)]
+    assert {path.name for path in (tmp_path / "acknowledged").iterdir()} == {"fall@5", "fall@7"}
 
 
 def test_another_page_and_a_browser_without_the_token_acknowledge_nothing(log: EpisodeLog, tmp_path: Path) -> None:
     _write(log, "fall", "raised")
 
     async def foreign(client: TestClient) -> int:
-        headers = {"Origin": "http://evil.example"}
-        return (await client.post("/api/alarms/acknowledge", json={"name": "fall"}, headers=headers)).status
+        headers, content = {"Origin": "http://evil.example"}, {"name": "fall", "number": 1}
+        return (await client.post("/api/alarms/acknowledge", json=content, headers=headers)).status
 
     async def stranger(client: TestClient) -> int:
-        return (await client.post("/api/alarms/acknowledge", json={"name": "fall"})).status
+        return (await client.post("/api/alarms/acknowledge", json={"name": "fall", "number": 1})).status
 
     assert (_ask(tmp_path, foreign), _ask(tmp_path, stranger, token="0123456789abcdef")) == (403, 401)
     assert not (tmp_path / "acknowledged").exists()
@@ -197,7 +221,7 @@ def test_an_acknowledgement_that_cannot_be_written_is_refused_in_words(log: Epis
     (tmp_path / "acknowledged").touch()  # where a folder should be
 
     async def story(client: TestClient) -> Any:
-        answer = await client.post("/api/alarms/acknowledge", json={"name": "fall"})
+        answer = await client.post("/api/alarms/acknowledge", json={"name": "fall", "number": 1})
         return answer.status, (await answer.json())["error"]
 
     assert _ask(tmp_path, story) == (507, "The disk refuses it: File exists.")

@@ -50,7 +50,7 @@ def test_times_are_those_of_the_machine(recordings: Path, tmp_path: Path, open_t
     log.ended(Episode("walk", now_ns - 7200 * NS, now_ns - 3600 * NS, 0.9, ("imu",), 7200, "person"))
     log.ended(Episode("sit", now_ns, now_ns + 3600 * NS, 0.9, ("imu",), 7200, "person"))
     evidence = {"activity": "fall", "since": "2026-11-27T23:50:10.000+00:00"}
-    log.alarm("fall", now_ns, {"state": "raised", "stands": True, "evidence": evidence})
+    log.alarm("fall", now_ns, {"state": "raised", "stands": True, "quiet": True, "on": True, "evidence": evidence})
     log.close()
     served = Served(recordings, "--home", str(tmp_path / "home"))
     away, here = (open_tab(f"{served.url}#/days", zone=zone) for zone in ("Asia/Kolkata", "Europe/Berlin"))
@@ -59,11 +59,12 @@ def test_times_are_those_of_the_machine(recordings: Path, tmp_path: Path, open_t
         assert page.inner_text("#idle") == "Nothing ran for 1 h 0 min."
         page.hover("[aria-label='Time line'] canvas", position={"x": _middle(page) + 9, "y": 20})
         page.wait_for_selector("[aria-label='Time line'] p:text-matches('^sit, 12:00:00.PM to 1:00:00.PM$')")
+    assert away.is_visible("[aria-label='Alarms of the day'] .chip:text-is('raised, quiet')")
     assert away.is_visible("[data-alarm=fall]:has-text('began Nov 27, 23:50'):has-text('no run watches now')")
     away.click("[data-alarm=fall] button:text-is('Acknowledge')")
     away.wait_for_selector(".notice:has-text('The run is told')")
     assert away.is_disabled("[data-alarm=fall] button")
-    assert [path.name for path in (tmp_path / "home" / "acknowledged").iterdir()] == ["fall"]
+    assert [path.name for path in (tmp_path / "home" / "acknowledged").iterdir()] == ["fall@1"]
     assert away.inner_text("#zone").startswith("Times are those of the machine that runs this, UTC+0")
     assert not here.is_visible("#zone")
     served.stop()

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Iterator, List
 
@@ -19,8 +20,13 @@ pytest.importorskip("scipy", reason="the emulated rig needs the extra [emulation
 
 from cosmo_runtime.models.bundle import load_bundle
 from cosmo_runtime.models.shelf import SIMULATED_BUNDLE
-from cosmo_runtime.runtime.episodes.entries import DATABASE
-from cosmo_runtime.runtime.state import log_folder
+from cosmo_runtime.runtime.alarms.board import AlarmBoard, News
+from cosmo_runtime.runtime.alarms.rules import AlarmRule
+from cosmo_runtime.runtime.episodes.clock import ClockWatch
+from cosmo_runtime.runtime.episodes.entries import DATABASE, local
+from cosmo_runtime.runtime.episodes.log import EpisodeLog
+from cosmo_runtime.runtime.episodes.rule import Episode
+from cosmo_runtime.runtime.state import log_folder, take_acknowledgements
 from tests.free_port import free_port
 from tests.full_disk import full_at
 from tests.runtime.web.page.conftest import OpenTab, Served, wait_until_more
@@ -56,13 +62,15 @@ def test_alarms_are_shown_at_once_and_go_when_anybody_acknowledges_them(
 ) -> None:
     config, home = tmp_path / "cosmo.toml", tmp_path / "home"
     anything = json.dumps(load_bundle(SIMULATED_BUNDLE).spec.classes)
-    rules = [f'[[alarms]]\nname = "{name}"\nnothing_but = {anything}\nheld_s = 5\n' for name in ("a", "b", "c")]
+    rules = [f'[[alarms]]\nname = "{name}"\nnothing_but = {anything}\nheld_s = 20\n' for name in ("a", "b", "c")]
     config.write_text("".join(rules))
     words = ["--sensors", "imu,depth,radar", "--emulate", "person", "--config", str(config), "--home", str(home)]
     served = Served(recordings, *words)
-    live, _, days = pages = [open_tab(f"{served.url}#/{part}") for part in ("live", "live", "days")]
+    live = open_tab(f"{served.url}#/live")
     live.wait_for_selector("#activity:not(.silent)")
     assert not live.is_visible(".alarms")
+    _, days = others = [open_tab(f"{served.url}#/{part}") for part in ("live", "days")]
+    pages = [live, *others]
     for page in pages:
         for name in "a", "b", "c":
             page.wait_for_selector(f"[data-alarm={name}]:has-text('began') .chip:text-is('goes on')")
@@ -77,6 +85,61 @@ def test_alarms_are_shown_at_once_and_go_when_anybody_acknowledges_them(
     subprocess.run([*command, "--acknowledge", "c"], check=True, stderr=subprocess.DEVNULL)
     for page in pages:
         page.wait_for_selector(".alarms", state="hidden")
+    served.stop()
+
+
+def test_several_falls_show_the_first_what_was_not_seen_stays_and_quiet_ones_say_so(
+    recordings: Path, tmp_path: Path, open_tab: OpenTab
+) -> None:
+    offset_ns = round(datetime(2026, 3, 3, 12).timestamp()) * 10**9
+    log = EpisodeLog(log_folder(tmp_path), lambda _: offset_ns, slept_ns=lambda: 0)
+
+    def local_time(at_ns: int) -> datetime:
+        return local(at_ns + offset_ns)
+
+    def keep(news: News) -> None:
+        details = news._asdict()
+        log.alarm(details.pop("rule").name, details.pop("at_ns"), details)
+
+    rules = [AlarmRule(name="fall", activity="fall"), AlarmRule(name="still", activity="still", quiet="12:00-12:15")]
+    clock = ClockWatch(lambda at_ns: offset_ns, lambda: 0)
+    board = AlarmBoard(rules, [keep], local_time, clock, None, lambda: take_acknowledgements(tmp_path))
+
+    def does(activity: str, minute: int) -> None:
+        board.now(Episode(activity, minute * 60 * 10**9, (minute * 60 + 5) * 10**9, 0.9, ("imu",), 4, "person"))
+
+    served = Served(recordings, "--home", str(tmp_path))
+    page = open_tab(served.url)
+    does("fall", 0)
+    page.wait_for_selector("[data-alarm=fall]:has-text('began Mar 3, 12:00')")
+    assert not page.is_visible("[data-alarm=fall]:has-text('times')")
+    does("still", 5)
+    page.wait_for_selector("[data-alarm=still] .chip:text-is('quiet')")
+    assert not page.is_visible("[data-alarm=fall] .chip:text-is('quiet')")
+    for minute in (10, 20):
+        does("walk", minute - 1)
+        does("fall", minute)
+    page.wait_for_selector("[data-alarm=fall]:has-text('began Mar 3, 12:00'):has-text('3 times, last Mar 3, 12:20')")
+    page.wait_for_selector("[data-alarm=still] .chip:text-is('quiet')", state="hidden")  # somebody was notified since
+    page.click("[data-alarm=fall] button")
+    page.wait_for_selector(".notice:has-text('The run is told')")
+    does("walk", 29)
+    page.wait_for_selector("[data-alarm=fall]", state="hidden")
+    does("fall", 30)
+    page.wait_for_selector("[data-alarm=fall]:has-text('began Mar 3, 12:30')")
+    does("walk", 39)
+    page.wait_for_selector("[data-alarm=fall] .chip:text-is('over')")
+    page.click("[data-alarm=fall] button")
+    page.wait_for_selector("[data-alarm=fall] button:disabled")
+    seen = [path.name for path in (tmp_path / "acknowledged").iterdir()]
+    (tmp_path / "acknowledged").rename(tmp_path / "later")  # until it is back, nobody can take it
+    does("fall", 40)
+    page.wait_for_selector("[data-alarm=fall] button:not(:disabled)")
+    (tmp_path / "later").rename(tmp_path / "acknowledged")
+    does("walk", 49)
+    page.wait_for_selector("[data-alarm=fall]:has-text('began Mar 3, 12:40'):not(:has-text('times'))")
+    assert seen == ["fall@4"]
+    log.close()
     served.stop()
 
 
