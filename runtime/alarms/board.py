@@ -73,6 +73,9 @@ class _Standing:
         seen: the number of the last raise that somebody has acknowledged.
         raises: those after it, in order. Of very many, some in the middle are missing.
         notified_ns: when somebody was last notified of its last raise.
+        on: whether anybody was notified at all.
+        over: whether what it was raised for is over.
+        inherited: whether it went on when an earlier run ended, and it is not clear yet whether it still does.
     """
 
     last: _Raise
@@ -82,6 +85,7 @@ class _Standing:
     notified_ns: Optional[int] = None
     on: bool = False
     over: bool = False
+    inherited: bool = False
 
     @property
     def acknowledged(self) -> bool:
@@ -101,7 +105,7 @@ class AlarmBoard(Listener):
         local_time: the local time at a time of the host's monotonic clock.
         clock: notices when the wall clock is set, and the times of this run's alarms with it.
         last: the last log entry of each alarm, by name. Those that an earlier run left standing still do. If it still
-            went on, it goes on with the first window, or is over. Those without a rule stand until somebody
+            went on, it does until the first windows show something else. Those without a rule stand until somebody
             acknowledges them.
         acknowledged: names of alarms that somebody has acknowledged, and the number of the last raise that was seen. It
             is called after every window.
@@ -197,6 +201,9 @@ class AlarmBoard(Listener):
         rule = watch.rule
         met = watch.met(episode)
         alarm = self._standing.get(rule.name)
+        if alarm and alarm.inherited:
+            alarm.inherited = not met and watch.may_go_on(episode)
+            met = met or alarm.inherited
         if met and (alarm is None or alarm.over):
             self._raise(watch, episode)
             return
@@ -271,7 +278,9 @@ def _left(last: Mapping[str, Any]) -> _Standing:
     raises = [_Raise(seen + 1, first(last), False)]
     if times(last) > 1:
         raises.append(_Raise(number(last), last["evidence"]["since"], False))
-    return _Standing(raises[-1], last["evidence"], seen, raises, None, is_on(last), over=not lasted(last))
+    return _Standing(
+        raises[-1], last["evidence"], seen, raises, None, is_on(last), over=not lasted(last), inherited=lasted(last)
+    )
 
 
 def _iso(moment: datetime) -> str:

@@ -17,6 +17,7 @@ RAISED, REPEATED, OVER, ACKNOWLEDGED = "raised", "repeated", "over", "acknowledg
 CORRECTED = "corrected"  # its times, because the wall clock was set
 
 _WEEK_S = 7 * 86_400.0  # more is a mistake in the unit
+_UNCLEAR_S = 15.0  # a run needs some seconds until its first episode has a name
 
 
 class AlarmRule(BaseModel):
@@ -107,6 +108,17 @@ class Watch:
         ):  # somebody who lies perfectly still is `nobody` after a minute
             self._since_ns, self._met = None, False
         return self._met
+
+    def may_go_on(self, now: Episode) -> bool:
+        """Whether what an earlier run saw may go on: it is seen again, if not yet for long enough, or all is unclear."""
+        rule = self.rule
+        if rule.no_data:
+            return now.activity == GAP
+        if folded(now.activity) in self._activities:
+            return True
+        if rule.activity is None:
+            return now.activity in (NOBODY, UNCERTAIN, GAP)
+        return now.activity in (UNCERTAIN, GAP) and now.seconds < _UNCLEAR_S
 
 
 def _hours(text: str) -> Tuple[time, time]:

@@ -336,6 +336,36 @@ def test_what_goes_on_after_a_restart_is_not_over() -> None:
     assert [(news.state, news.lasts) for news in home.news] == [("repeated", True)]
 
 
+def test_what_goes_on_after_a_restart_is_not_over_while_the_run_does_not_know_it_yet() -> None:
+    home = Home(_fall(), last=_left("fall", state="raised", lasts=True))
+    home.does("uncertain", 0, 1.5)
+    home.does("fall", 0, 8, seen_s=1.5)
+    assert [(news.state, news.lasts, news.times) for news in home.news] == [("repeated", True, 1)]
+    home.does("walk", 8, 9)
+    home.does("fall", 9, 12)
+    assert [(news.state, news.times) for news in home.news[1:]] == [("over", 1), ("raised", 2)]
+
+
+@pytest.mark.parametrize(
+    ("rule", "shown", "over_s"),
+    [
+        (_fall(), "uncertain", 15),  # not for ever
+        (_fall(), "nobody", 0.5),
+        (AlarmRule(name="fall", nothing_but=["lie"], held_s=600), "nobody", None),
+        (AlarmRule(name="fall", nothing_but=["lie"], held_s=600), "lie", None),
+        (AlarmRule(name="fall", nothing_but=["lie"], held_s=600), "walk", 0.5),
+        (AlarmRule(name="fall", no_data=True, held_s=600), "gap", None),
+        (AlarmRule(name="fall", no_data=True, held_s=600), "uncertain", 0.5),
+    ],
+)
+def test_what_a_run_before_saw_is_over_once_this_one_sees_something_else(
+    rule: AlarmRule, shown: str, over_s: Optional[float]
+) -> None:
+    home = Home(rule, last=_left("fall", state="raised", lasts=True))
+    home.does(shown, 0, 30)
+    assert [news.at_ns / 1e9 for news in home.news if news.state == "over"] == ([] if over_s is None else [over_s])
+
+
 def test_one_whose_rule_is_gone_stands_until_it_is_acknowledged() -> None:
     home = Home(_fall(), last=_left("walking"))
     home.does("sit", 0, 10)
