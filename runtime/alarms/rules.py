@@ -110,7 +110,7 @@ class Watch:
         return self._met
 
     def may_go_on(self, now: Episode) -> bool:
-        """Whether what an earlier run saw may go on: it is seen again, if not yet for long enough, or all is unclear."""
+        """Whether what an earlier run saw may go on: it is seen again, if only for a short time, or all is unclear."""
         rule = self.rule
         if rule.no_data:
             return now.activity == GAP
