@@ -57,19 +57,18 @@ _OF_AN_IMU = Method(
 )
 
 ROWS: Mapping[str, Method] = {
-    # An IMU alone is too little to warp by. On USC-HAD, 17,000 windows are too many to warp each to each, and
-    # activities are not as frequent as their labels.
+    # On USC-HAD, 17,000 windows are too many to warp each to each, and activities are not as frequent as their labels.
     "cosmo-warped": replace(
         _COSMO,
         title="Cosmo + balanced spreading + warping",
-        learner=Cosmo(spread=True, warped=True, balanced=True),
+        learner=Cosmo(spread=True, warped=True, balance="all"),
         applies=lambda sensors: "skeleton" in sensors,
     ),
-    "cosmo-balanced": replace(
+    "cosmo-person": replace(
         _COSMO,
-        title="Cosmo + balanced spreading",
-        learner=Cosmo(spread=True, balanced=True),
-        applies=lambda sensors: "depth" in sensors and "skeleton" not in sensors,
+        title="Cosmo + spreading balanced by person + warping",
+        learner=Cosmo(spread=True, warped=True, apart=True, balance="person"),
+        applies=lambda sensors: {"imu", "depth"} <= {*sensors} and "skeleton" not in sensors,
     ),
     "cosmo-spread": replace(_COSMO, title="Cosmo + label spreading", learner=Cosmo(spread=True)),
     "cosmo": _COSMO,
@@ -126,7 +125,7 @@ PARTS: Mapping[str, Method] = {
     "cosmo": _COSMO,
     "cosmo-mined": replace(_COSMO, title="Cosmo + mined neighbours", learner=Cosmo(mined=True)),
     "cosmo-spread": ROWS["cosmo-spread"],
-    "cosmo-balanced": ROWS["cosmo-balanced"],
+    "cosmo-balanced": replace(_COSMO, title="Cosmo + balanced spreading", learner=Cosmo(spread=True, balance="all")),
     "cosmo-unbalanced": replace(
         _COSMO, title="Cosmo + label spreading + warping", learner=Cosmo(spread=True, warped=True)
     ),

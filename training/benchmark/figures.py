@@ -22,7 +22,7 @@ _BLACK, _ORANGE, _SKY, _GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 _BLUE, _VERMILION, _PURPLE, _GREY = "#0072B2", "#D55E00", "#CC79A7", "#7F7F7F"
 _STYLES: Mapping[str, Mapping[str, Any]] = {
     "cosmo-warped": {"color": _VERMILION, "marker": "*", "linestyle": "--", "linewidth": 2.4},
-    "cosmo-balanced": {"color": _VERMILION, "marker": "p", "linestyle": "-.", "linewidth": 2.4},
+    "cosmo-person": {"color": _VERMILION, "marker": "p", "linestyle": "-.", "linewidth": 2.4},
     "cosmo-spread": {"color": _VERMILION, "marker": "o", "linewidth": 2.4},
     "cosmo": {"color": _BLUE, "marker": "s", "linewidth": 2.4},
     "cosmo-sum": {"color": _BLUE, "marker": "+", "linestyle": "--"},

@@ -20,7 +20,7 @@ Result = Mapping[str, Any]
 
 _STUDIED = f"{STUDIED[0]}:{STUDIED[1]}"
 _OF_STUDIES = f"{PROTOCOLS[STUDIED[0]].title}, {STUDIED[1]} % labelled"
-_WITH_FEWER = ("cosmo-balanced", "cosmo-spread", "cosmo")
+_WITH_FEWER = ("cosmo-person", "cosmo-spread", "cosmo")
 FIGURES = {
     "accuracy": (
         "Accuracy against the label rate",

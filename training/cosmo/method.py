@@ -10,14 +10,17 @@ import numpy as np
 import torch
 from rich.progress import Progress
 from scipy import sparse
+from torch import Tensor
 
 from cosmo_runtime.models.networks import CosmoNetwork, Encoders
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.training.augment import OF_A_WHOLE, Warp
 from cosmo_runtime.training.cosmo.neighbours import (
+    Balance,
     cosine_distances,
     mean_distances,
     mutual_neighbours,
+    sensor_distances,
     spread_over,
     warped_distances,
 )
@@ -60,7 +63,8 @@ class Cosmo:
         mined: whether the second half of stage 1 uses neighbours, mostly among other people, as further positives.
         spread: whether stage 2 learns from all windows, with labels spread over neighbours.
         warped: whether neighbours are near by time warping of the signals, too, and not by stage 1 alone.
-        balanced: whether spread labels are as frequent as the given ones.
+        apart: whether each sensor's embeddings count as much as another's, when neighbours are searched for.
+        balance: where spread labels are as frequent as the given ones.
         turn: T_iter, the epochs of a turn of stage 2; adjusted if the budget is not a multiple of it.
         weights_range: the range of stage 1's random weightings, see ``training.cosmo.contrastive.random_weightings``.
         warp: how far augmentation changes a window's time.
@@ -71,7 +75,8 @@ class Cosmo:
     mined: bool = False
     spread: bool = False
     warped: bool = False
-    balanced: bool = False
+    apart: bool = False
+    balance: Balance = "none"
     turn: int = 5
     weights_range: tuple[float, float] = (0.0, 1.0)
     warp: Warp = OF_A_WHOLE
@@ -171,10 +176,7 @@ class Cosmo:
         network.encoders = encoders
         labelled, confidence = windows.labelled, None
         if self.spread:
-            distances = cosine_distances(z, presence)
-            if self.warped:
-                distances = mean_distances([distances, warped_distances(spec, windows)], len(windows))
-            labelled, confidence = spread_over(windows, mutual_neighbours(distances, windows.groups), self.balanced)
+            labelled, confidence = self.spread_labels(spec, windows, z, presence)
             budget = budget.with_labels(windows.labelled, labelled)
         rounds, turn = turns_within(budget.epochs, self.turn)
         predict_now: Predict = partial(predict, network)
@@ -191,6 +193,20 @@ class Cosmo:
             on_epoch=lambda number, loss: on_epoch(Epoch(number, loss, predict_now)),
         )
         return Trained(network, spec, qualities, {"stage 2": losses[-1]})
+
+    def spread_labels(
+        self, spec: ModelSpec, windows: Windows, z: Tensor, presence: Tensor
+    ) -> tuple[Windows, np.ndarray]:
+        """Spreads the labels of windows, given their embeddings (N, M, D) and presence (N, M).
+
+        Returns:
+            The windows that then have a label, and the confidence in each label.
+        """
+        views = sensor_distances(z, presence) if self.apart else [cosine_distances(z, presence)]
+        if self.warped:
+            views.append(warped_distances(spec, windows))
+        distances = mean_distances(views, len(windows)) if len(views) > 1 else views[0]
+        return spread_over(windows, mutual_neighbours(distances, windows.groups), self.balance)
 
     def train(
         self,

@@ -8,7 +8,7 @@ that are each other's nearest nearly always show the same activity. The people i
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Callable, Sequence
+from typing import Callable, Literal, Optional, Sequence
 
 import numpy as np
 import torch
@@ -20,12 +20,16 @@ from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.training import warping
 from cosmo_runtime.training.windows import UNLABELLED, Windows
 
+Balance = Literal["none", "all", "person"]
+"""Whether each activity gets its share of labels: nowhere, among all windows, or among those of each person."""
+
 Distances = Callable[[Tensor], Tensor]
 """Distances (R, N) of the windows with some indices (R,) to all N windows; infinite where two cannot be compared."""
 
 _ROWS = 1024  # rows of the matrix of distances that are in memory at a time
 _SIGNALS = ("imu", "skeleton")  # kinds whose numbers mean the same in each window
 _ROUNDS = 100
+_LEAST = 1e-12
 
 
 def cosine_distances(z: Tensor, presence: Tensor) -> Distances:
@@ -43,6 +47,12 @@ def cosine_distances(z: Tensor, presence: Tensor) -> Distances:
         return mean.masked_fill(shared < 0.5, torch.inf)
 
     return distances
+
+
+def sensor_distances(z: Tensor, presence: Tensor) -> list[Distances]:
+    """``cosine_distances`` by each modality alone."""
+    alone = torch.eye(presence.shape[1])
+    return [cosine_distances(z, presence * modality) for modality in alone]
 
 
 def warped_distances(spec: ModelSpec, windows: Windows) -> Distances:
@@ -104,29 +114,33 @@ def mutual_neighbours(distances: Distances, groups: np.ndarray, across: int = 10
     return mutual
 
 
-def spread_over(windows: Windows, neighbours: sparse.csr_matrix, balanced: bool = False) -> tuple[Windows, np.ndarray]:
+def spread_over(
+    windows: Windows, neighbours: sparse.csr_matrix, balance: Balance = "none"
+) -> tuple[Windows, np.ndarray]:
     """Returns the windows that have a label or get one from their neighbours, and the confidence (N,) in each label.
 
     Args:
         windows: windows, of which some have a label.
         neighbours: (N, N) from ``mutual_neighbours``.
-        balanced: as in ``spread_labels``.
+        balance: among whose windows each activity gets its share.
     """
-    labels, confidence = spread_labels(neighbours, windows.labels, balanced)
+    parts = {"none": None, "all": np.zeros(len(windows)), "person": windows.groups}[balance]
+    labels, confidence = spread_labels(neighbours, windows.labels, parts)
     reached = labels != UNLABELLED
     return replace(windows, labels=labels).where(reached), confidence[reached]
 
 
 def spread_labels(
-    neighbours: sparse.csr_matrix, labels: np.ndarray, balanced: bool = False
+    neighbours: sparse.csr_matrix, labels: np.ndarray, parts: Optional[np.ndarray] = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Gives unlabelled windows the labels of their neighbours (label spreading, Zhou et al., NIPS 2003).
 
     Args:
         neighbours: (N, N) from ``mutual_neighbours``.
         labels: (N,) int64, -1 where unknown.
-        balanced: whether the shares of each activity add up to what it has of the given labels. Otherwise an activity
-            whose one labelled window is unlike the rest loses most of its windows to another.
+        parts: (N,) the part that each window belongs to. In each part, the shares of each activity add up to what it
+            has of the given labels. Without parts, an activity whose one labelled window is unlike the rest loses most
+            of its windows to another.
 
     Returns:
         labels (N,), where given ones are unchanged and windows that no label reaches have -1, and the confidence (N,)
@@ -137,19 +151,23 @@ def spread_labels(
     shares = np.nan_to_num(spreading.label_distributions_)
     known = labels != UNLABELLED
     reached = known | (shares.max(1) > 0)
-    if balanced:
+    if parts is not None:
         frequency = (labels[known][:, None] == spreading.classes_).mean(axis=0)
-        shares[reached] = _as_frequent(shares[reached], frequency)
+        shares[reached] = _as_frequent(shares[reached], frequency, parts[reached])
     spread = np.where(known, labels, np.where(reached, spreading.classes_[shares.argmax(1)], UNLABELLED))
     return spread, np.where(known, 1.0, shares.max(1)).astype(np.float32)
 
 
-def _as_frequent(shares: np.ndarray, frequency: np.ndarray) -> np.ndarray:
+def _as_frequent(shares: np.ndarray, frequency: np.ndarray, parts: np.ndarray) -> np.ndarray:
     """Scales rows and columns of shares (N, classes) until the columns' sums have these frequencies (Sinkhorn, 1967).
 
-    The same is done in: Tai et al., "Sinkhorn Label Allocation", ICML 2021.
+    The columns are those of each part of the rows by itself. The same is done with all rows in: Tai et al., "Sinkhorn
+    Label Allocation", ICML 2021.
     """
     for _ in range(_ROUNDS):
-        shares = shares * (frequency * len(shares) / shares.sum(axis=0))
-        shares = shares / shares.sum(axis=1, keepdims=True)
+        for part in np.unique(parts):
+            inside = parts == part
+            sums = np.maximum(shares[inside].sum(axis=0), _LEAST)  # an activity may have no share at all
+            shares[inside] *= frequency * np.count_nonzero(inside) / sums
+        shares = shares / np.maximum(shares.sum(axis=1, keepdims=True), _LEAST)
     return shares

@@ -25,7 +25,7 @@ def test_its_classifier_learns_what_labels_spread_to_as_far_as_it_is_trusted(spe
     next_one = (windows.labels + 1) % 3
     doubtful = np.arange(len(windows)) % 2 == 0
     spread = np.where(doubtful, windows.labels, next_one), np.where(doubtful, 0.0, 1.0)
-    monkeypatch.setattr("cosmo_runtime.training.cosmo.neighbours.spread_labels", lambda near, labels, balanced: spread)
+    monkeypatch.setattr("cosmo_runtime.training.cosmo.neighbours.spread_labels", lambda near, labels, parts: spread)
     one_each = windows.labelled_only_where(np.arange(len(windows)) % 24 == 0)
     budget = Budget(pretrain_epochs=4, epochs=60, pretrain_batch=24)
     probabilities = learn(cmc_spread, spec, one_each, budget, 0, Progress(disable=True))(other_people)

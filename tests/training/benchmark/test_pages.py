@@ -26,7 +26,7 @@ def collected(tmp_path) -> Collected:
             "dtw": (0.7,),
         },
         ("utd-a", 40): {"cosmo": (0.93,), "cmc": (0.95,)},
-        ("utd-b", 5): {"cosmo-balanced": (0.55,), "cosmo": (0.5,), "cmc": (0.6,)},
+        ("utd-b", 5): {"cosmo-person": (0.55,), "cosmo": (0.5,), "cmc": (0.6,)},
         ("usc", 1): {"cosmo": (0.6,)},
         ("usc", 5): {"deepsense": (0.7,)},
     }

@@ -21,7 +21,8 @@ VARIATIONS = [
     Cosmo(pretrained=False),
     Cosmo(mined=True),
     Cosmo(spread=True),
-    Cosmo(spread=True, warped=True, balanced=True),
+    Cosmo(spread=True, warped=True, balance="all"),
+    Cosmo(spread=True, warped=True, apart=True, balance="person"),
 ]
 BUDGET = Budget(pretrain_epochs=12, epochs=60, batch=16)
 
@@ -44,11 +45,13 @@ def test_every_variation_learns_from_few_labels(method, spec, few_labels, other_
 
 
 def test_the_rows_of_the_comparison_are_what_their_titles_say():
-    learners = {name: METHODS[name].learner for name in ("cosmo", "cosmo-spread", "cosmo-warped", "cosmo-balanced")}
+    names = ("cosmo", "cosmo-spread", "cosmo-warped", "cosmo-balanced", "cosmo-person")
+    learners = {name: METHODS[name].learner for name in names}
     assert learners["cosmo"] == Cosmo()
     assert learners["cosmo-spread"] == Cosmo(spread=True)
-    assert learners["cosmo-balanced"] == Cosmo(spread=True, balanced=True)
-    assert learners["cosmo-warped"] == Cosmo(spread=True, warped=True, balanced=True)
+    assert learners["cosmo-balanced"] == Cosmo(spread=True, balance="all")
+    assert learners["cosmo-warped"] == Cosmo(spread=True, warped=True, balance="all")
+    assert learners["cosmo-person"] == Cosmo(spread=True, warped=True, apart=True, balance="person")
 
 
 @pytest.mark.slow
@@ -92,23 +95,25 @@ def test_each_stage_is_told_what_the_method_asks_for(spec, few_labels, monkeypat
 
 
 @pytest.mark.parametrize("warped", [False, True])
-@pytest.mark.parametrize("balanced", [False, True])
-def test_labels_are_spread_as_the_method_says(spec, few_labels, monkeypatch, warped, balanced):
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("balance", ["none", "all", "person"])
+def test_labels_are_spread_as_the_method_says(spec, few_labels, monkeypatch, warped, apart, balance):
     graphs = []
     spread_over = cosmo.spread_over
 
-    def spread(windows, neighbours, balanced_too):
-        assert balanced_too == balanced
+    def spread(windows, neighbours, balance_too):
+        assert balance_too == balance
         graphs.append(neighbours)
-        return spread_over(windows, neighbours, balanced_too)
+        return spread_over(windows, neighbours, balance_too)
 
     monkeypatch.setattr(cosmo, "spread_over", spread)
     given = (spec, few_labels, replace(BUDGET, pretrain_epochs=2, epochs=2), 0, Progress(disable=True))
     encoders = Cosmo().pretrain(*given)
-    embedded = cosmo.cosine_distances(*embed(encoders, few_labels)[:2])
-    both = cosmo.mean_distances([embedded, cosmo.warped_distances(spec, few_labels)], len(few_labels))
-    Cosmo(spread=True, warped=warped, balanced=balanced).tune(encoders, *given)
-    distances = both if warped else embedded
+    embedded = embed(encoders, few_labels)[:2]
+    views = cosmo.sensor_distances(*embedded) if apart else [cosmo.cosine_distances(*embedded)]
+    views += [cosmo.warped_distances(spec, few_labels)] * warped
+    distances = cosmo.mean_distances(views, len(few_labels)) if apart or warped else views[0]
+    Cosmo(spread=True, warped=warped, apart=apart, balance=balance).tune(encoders, *given)
     assert np.abs(graphs[0] - cosmo.mutual_neighbours(distances, few_labels.groups)).max() == 0
 
 

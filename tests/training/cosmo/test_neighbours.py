@@ -14,6 +14,7 @@ from cosmo_runtime.training.cosmo.neighbours import (
     cosine_distances,
     mean_distances,
     mutual_neighbours,
+    sensor_distances,
     spread_labels,
     warped_distances,
 )
@@ -123,7 +124,7 @@ def test_spread_labels_are_as_frequent_as_given_ones_if_asked():
     given = np.full(10, -1)
     given[[0, 4]] = 0, 1
     plain, _ = spread_labels(sparse.csr_matrix(near), given)
-    balanced, confidence = spread_labels(sparse.csr_matrix(near), given, balanced=True)
+    balanced, confidence = spread_labels(sparse.csr_matrix(near), given, np.zeros(10))
 
     scale = 1 / np.sqrt(near.sum(axis=1))
     shares = np.linalg.inv(np.eye(10) - 0.9 * scale[:, None] * near * scale)[:8, [0, 4]]
@@ -137,10 +138,56 @@ def test_spread_labels_are_as_frequent_as_given_ones_if_asked():
     assert (balanced[8:].tolist(), confidence[8:].tolist()) == ([-1, -1], [0, 0])
 
 
+def test_spread_labels_are_as_frequent_as_given_ones_for_each_person():
+    """Windows 2 and 3 of the first person, and 6 and 7 of the second, all look like the label of activity 0."""
+    generator = np.random.default_rng(3)
+    near = generator.uniform(0.1, 1, (8, 8)) * (1 - np.eye(8))
+    near += near.T
+    near[1, :] *= 0.2
+    near[:, 1] *= 0.2
+    given, persons = np.full(8, -1), np.array([5, 5, 5, 5, 9, 9, 9, 9])
+    given[[0, 1]] = 0, 1
+    plain, _ = spread_labels(sparse.csr_matrix(near), given)
+    by_person, confidence = spread_labels(sparse.csr_matrix(near), given, persons)
+    assert plain[2:].tolist() == [0] * 6
+
+    scale = 1 / np.sqrt(near.sum(axis=1))
+    shares = np.linalg.inv(np.eye(8) - 0.9 * scale[:, None] * near * scale)[:, :2]
+    for _ in range(500):  # until each person did each activity in half of the windows
+        for person in (slice(0, 4), slice(4, 8)):
+            shares[person] *= 2 / shares[person].sum(axis=0)
+        shares /= shares.sum(axis=1, keepdims=True)
+    assert by_person[2:].tolist() == shares.argmax(axis=1)[2:].tolist()
+    assert np.bincount(by_person[4:]).tolist() == [2, 2]
+    np.testing.assert_allclose(confidence[2:], shares.max(axis=1)[2:], atol=1e-3)
+
+
+def test_a_person_whom_one_activity_cannot_reach_gets_none_of_it():
+    near = np.zeros((5, 5))
+    near[0, 1] = near[1, 0] = near[2, 3] = near[3, 2] = near[2, 4] = near[4, 2] = 1
+    given = np.array([0, -1, 1, -1, -1])
+    labels, confidence = spread_labels(sparse.csr_matrix(near), given, np.array([1, 2, 1, 3, 3]))
+    assert labels.tolist() == [0, 0, 1, 1, 1]
+    assert np.isfinite(confidence).all()
+
+
+def test_each_sensor_has_distances_of_its_own():
+    one, presence, _, _ = people(habit=1.5)
+    z, presence = torch.cat([one, one.flip(0)], dim=1), presence.repeat(1, 2)
+    presence[3, 0] = 0
+    by_sensor = [distances(torch.arange(len(z))) for distances in sensor_distances(z, presence)]
+    assert len(by_sensor) == 2
+    for j, found in enumerate(by_sensor):
+        there = presence[:, j] > 0
+        expected = 1 - z[there, j] @ z[there, j].T
+        np.testing.assert_allclose(found[there][:, there].numpy(), expected.numpy(), atol=1e-5)
+    assert torch.isinf(by_sensor[0][3]).all()
+
+
 def test_a_labelled_window_without_neighbours_takes_nothing_from_others():
     near = np.zeros((7, 7))
     near[:3, :3] = near[3:6, 3:6] = 1 - np.eye(3)
-    labels, confidence = spread_labels(sparse.csr_matrix(near), np.array([0, -1, -1, 1, -1, -1, 2]), balanced=True)
+    labels, confidence = spread_labels(sparse.csr_matrix(near), np.array([0, -1, -1, 1, -1, -1, 2]), np.zeros(7))
     assert labels.tolist() == [0, 0, 0, 1, 1, 1, 2]
     np.testing.assert_allclose(confidence, 1, atol=1e-3)
 
