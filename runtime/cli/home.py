@@ -125,7 +125,9 @@ def open_home(options: argparse.Namespace, config: Config, bundle: Bundle, run: 
     rule = config.episodes.rule()
     name_watch = NameWatch(config, bundle.path.name, bundle.spec.classes)
     sinks: List[Sink] = [Episodes(rule, [log, board]), name_watch]
-    if config.mqtt:
+    if config.mqtt and options.replay:
+        _log.warning("a replay tells the broker of [mqtt] nothing, because what it shows is over")
+    elif config.mqtt:
         topics = Topics(config.mqtt.device_id, config.mqtt.discovery)
         names = {*board.standing, *(alarm.name for alarm in config.alarms)}  # one may stand without its rule
 

@@ -15,7 +15,7 @@ from cosmo_runtime.places import cache_folder
 from cosmo_runtime.runtime.cli.common import DONE, FAILED, Failure, counted, say
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.cli.values import line
-from cosmo_runtime.runtime.episodes.entries import DAMAGED
+from cosmo_runtime.runtime.episodes.entries import DAMAGED, DATABASE
 from cosmo_runtime.runtime.retention.cached_windows import forget, windows_in_caches
 from cosmo_runtime.runtime.retention.expiry import Fate, delete, fates, same_person
 from cosmo_runtime.sensors.recording import Recording, RecordingError
@@ -73,7 +73,10 @@ def run(options: argparse.Namespace) -> int:
         else:
             gone += 1
             size += deleted
-    damaged = sorted({log for path in options.paths for log in path.rglob(DAMAGED)})
+    if options.participant:
+        for log in sorted({found.parent.resolve() for path in options.paths for found in path.rglob(DATABASE)}):
+            _tell(f"kept     {log}: is the log of a home and names nobody; if it is of this person, delete it yourself")
+    damaged = sorted({log.resolve() for path in options.paths for log in path.rglob(DAMAGED)})
     for log in damaged:
         _tell(f"kept     {log}: is the damaged log of a home, which a run with --home deletes by its age")
     staying, unread = staying + len(damaged), unread + len(damaged)

@@ -30,14 +30,17 @@ def make_client(config: MqttConfig, name: str) -> Any:
     except ImportError as error:
         raise MqttError("[mqtt] needs paho-mqtt 2.1 or newer: pip install 'cosmo-runtime[mqtt]'") from error
     client = Client(CallbackAPIVersion.VERSION2, client_id=name)
+    file = ""
     try:
         if config.username is not None:
+            file = f"password_file {config.password_file}: "
             password = config.password_file.read_text("utf-8-sig").splitlines() if config.password_file else []
             client.username_pw_set(config.username, password[0] if password else None)
         if config.tls:
+            file = f"ca_file {config.ca_file}: " if config.ca_file else ""
             client.tls_set(str(config.ca_file) if config.ca_file else None)
     except (OSError, ValueError) as error:
-        raise MqttError(f"[mqtt] {error}") from error
+        raise MqttError(f"[mqtt] {file}{getattr(error, 'strerror', None) or error}") from error
     return client
 
 

@@ -149,9 +149,9 @@ class Publisher:
         if reason.is_failure:
             self._complain(refusal(reason))
             return
-        client.subscribe(
-            [(topic, 1) for topic in (self._topics.birth, self._topics.acknowledgements, self._topics.run)]
-        )
+        topics = self._topics
+        heard = (topics.birth, topics.acknowledgements, topics.run, topics.availability)
+        client.subscribe([(topic, 1) for topic in heard])
         client.publish(self._topics.run, self._run_id, qos=1)
         client.publish(self._topics.availability, ONLINE, qos=1, retain=True)
         if self._complaint:
@@ -187,6 +187,9 @@ class Publisher:
                 self._send_all_states()
         elif message.topic == self._topics.run:
             self._hear_of_run(payload)
+        elif message.topic == self._topics.availability:
+            if payload == OFFLINE and not message.retain and not self._stop.is_set():
+                self._contradict()
         elif not message.retain:
             self._on_message(message.topic, payload)
 
@@ -207,6 +210,17 @@ class Publisher:
         )
         _log.error("MQTT %s: %s", self._where, self._confusion)
         self._on_change()
+
+    def _contradict(self) -> None:
+        """Says that this run is there, after the end of another, or of a lost connection that the broker gave up late."""
+        self._client.publish(self._topics.availability, ONLINE, qos=1, retain=True)
+        self._send_all_states()
+        self._other_runs.clear()
+        self._client.publish(self._topics.run, self._run_id, qos=1)  # another one that is still there answers
+        if self._confusion:
+            _log.warning("MQTT %s: no other run is called %s any more", self._where, self._topics.device)
+            self._confusion = ""
+            self._on_change()
 
     def _send_all_states(self) -> None:
         with self._lock:

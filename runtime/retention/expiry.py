@@ -13,7 +13,7 @@ import unicodedata
 from contextlib import suppress
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 from pydantic import BeforeValidator
 from typing_extensions import Annotated
@@ -110,9 +110,16 @@ def fates(paths: Iterable[Path], now: datetime, participant: Optional[str] = Non
         participant: delete exactly this person's recordings, whether or not they have expired.
     """
     paths = list(paths)
-    closed: List[Tuple[Path, str]] = []
+    closed: Dict[str, Tuple[Path, str]] = {}
+    found: Set[str] = set()  # one path may lie below another
     for path in paths:
-        for recording in recordings_below(path, lambda folder, why: closed.append((folder, why))):
+        for recording in recordings_below(
+            path, lambda folder, why: closed.setdefault(os.path.abspath(folder), (folder, why))
+        ):
+            where = os.path.abspath(recording)
+            if where in found:
+                continue
+            found.add(where)
             whole = _fate(recording, now, participant)
             yield whole
             if not whole.expired and participant is None:
@@ -120,7 +127,7 @@ def fates(paths: Iterable[Path], now: datetime, participant: Optional[str] = Non
                     earlier = (_fate(segment, now, None) for segment in segments_of(recording)[:-1])
                     yield from (fate for fate in earlier if fate.expired)
     searched = {path.resolve() for path in paths}
-    for folder, why in closed:
+    for folder, why in closed.values():
         target = folder.resolve()
         inside = os.path.islink(folder) and not searched.isdisjoint([target, *target.parents])  # noqa: PTH114  never raises
         yield Fate(folder, False, why, unread=not inside)  # what lies inside is searched anyway

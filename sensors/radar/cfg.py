@@ -24,7 +24,8 @@ def read_cfg(path: Path) -> list[str]:
         with path.open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: an impossible path
-        raise SensorError(f"radar: cannot read the chirp configuration {path}: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise SensorError(f"radar: cannot read the chirp configuration {path}: {why}") from error
     if len(data) > _MAX_BYTES:
         raise SensorError(f"radar: {path} has more than {_MAX_BYTES} bytes, so it is not a chirp configuration.")
     text = _decoded(data).replace("\r\n", "\n").replace("\r", "\n")

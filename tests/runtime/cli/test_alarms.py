@@ -95,6 +95,17 @@ def test_a_clip_of_a_replay_is_of_whom_the_recording_shows_and_does_not_outlive_
     assert list(clips.iterdir()) == []
 
 
+def test_a_replay_tells_a_broker_nothing_of_what_is_over(
+    cosmo: Run, tiny_bundle: Bundle, kept: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "cosmo.toml"
+    config.write_text('[mqtt]\nhost = "127.0.0.1"\nport = 1\n')
+    words = ["--sensors", "imu", "--speed", "max", "--config", config, "--home", tmp_path / "other home"]
+    done = cosmo(*words, "--bundle", tiny_bundle.path, "--replay", kept)
+    assert "a replay tells the broker of [mqtt] nothing" in done.err
+    assert (done.code, "127.0.0.1:1" in done.err) == (0, False)
+
+
 def test_a_replay_of_somebody_else_is_refused_and_of_nobody_is_of_whom_the_option_names(
     cosmo: Run, replayed: Run, record: Callable[..., Path], tmp_path: Path
 ) -> None:

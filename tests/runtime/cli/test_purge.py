@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
@@ -214,6 +215,24 @@ def test_a_person_is_not_gone_while_a_damaged_log_of_a_home_is_there(cosmo: Run,
     log.unlink()
     make(tmp_path / "a.mcap", {"participant": "Zoe"})
     assert cosmo(*words, "--participant", "Zoe").code == 0
+
+
+def test_paths_that_overlap_count_once_and_the_log_of_a_home_is_named(
+    cosmo: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("home/episodes", "home/clips"):
+        Path(folder).mkdir(parents=True)
+    log = tmp_path / "home" / "episodes"
+    (log / "episodes.sqlite").touch()
+    make(Path("home/clips/of zoe.mcap"), {"participant": "Zoe"})
+    make(Path("home/clips/of max.mcap"), {"participant": "Max"})
+    words = ("home/clips", "home", ".", tmp_path, "--cache", tmp_path / "none", "--participant", "Zoe")
+    for done in (cosmo("purge", "--dry-run", *words), cosmo("purge", *words)):
+        assert re.search(r"^1 recording (would be )?deleted \(0.0 MB\), 1 kept$", done.out, re.MULTILINE)
+        assert done.out.count(f"kept     {log}: is the log of a home and names nobody") == 1
+        assert done.code == 0
+    assert sorted(path.name for path in Path("home/clips").iterdir()) == ["of max.mcap"]
 
 
 def test_models_that_learned_from_a_person_are_named(

@@ -114,6 +114,25 @@ def test_two_runs_of_one_name_complain_and_one_that_was_started_again_does_not(
     alone.close()
 
 
+def test_who_stays_after_another_run_of_the_same_name_is_online_with_its_own_states_and_well(
+    broker: Any, make_home: Any, tmp_path: Path
+) -> None:
+    stays, goes = Device(tmp_path / "one", broker.port), Device(tmp_path / "other", broker.port)
+    home = make_home(broker)
+    stays.publisher.state(_TOPICS.activity, "walk")
+    _wait(lambda: stays.publisher.trouble and goes.publisher.trouble)
+    goes.publisher.state(_TOPICS.activity, "fall")
+    home.wait_for(lambda: home.payloads(_TOPICS.activity)[-1:] == ["fall"])
+    goes.close()
+    _wait(lambda: home.retained() == {_TOPICS.availability: "online", _TOPICS.activity: "walk"})
+    _wait(lambda: not stays.publisher.trouble)
+    third = Device(tmp_path / "third", broker.port)
+    _wait(lambda: stays.publisher.trouble and third.publisher.trouble)
+    for device in (stays, third):
+        device.close()
+    assert home.retained()[_TOPICS.availability] == "offline"
+
+
 def test_states_are_retained_and_entries_are_events(broker: Any, make_home: Any, make_device: Any) -> None:
     home, device = make_home(broker), make_device(broker.port)
     device.publisher.state(_TOPICS.activity, "walk")
@@ -290,7 +309,7 @@ def test_a_password_is_read_from_a_file_and_a_wrong_one_is_said_once(
 
 def test_a_password_file_that_is_not_there_is_named(tmp_path: Path, broker: Any) -> None:
     config = MqttConfig(host="127.0.0.1", port=broker.port, username="cosmo", password_file=tmp_path / "nowhere")
-    with pytest.raises(MqttError, match="nowhere"):
+    with pytest.raises(MqttError, match=r"^\[mqtt\] password_file .*/nowhere: No such file or directory$"):
         Publisher(config, _TOPICS, tmp_path, tmp_path / "mqtt.json", print)
 
 

@@ -80,3 +80,5 @@ def test_what_is_no_configuration_is_named(tmp_path: Path) -> None:
         read_cfg(tmp_path)
     with pytest.raises(SensorError, match="cannot read the chirp configuration"):
         read_cfg(tmp_path / "a\0b")
+    with pytest.raises(SensorError, match=r"nowhere\.cfg: No such file or directory$"):
+        read_cfg(tmp_path / "nowhere.cfg")
