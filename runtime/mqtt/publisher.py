@@ -212,7 +212,7 @@ class Publisher:
         self._on_change()
 
     def _contradict(self) -> None:
-        """Says that this run is there, after the end of another, or of a lost connection that the broker gave up late."""
+        """Says that this run is there, after another one has ended, or the broker has given up a lost connection."""
         self._client.publish(self._topics.availability, ONLINE, qos=1, retain=True)
         self._send_all_states()
         self._other_runs.clear()

@@ -110,16 +110,17 @@ def fates(paths: Iterable[Path], now: datetime, participant: Optional[str] = Non
         participant: delete exactly this person's recordings, whether or not they have expired.
     """
     paths = list(paths)
-    closed: Dict[str, Tuple[Path, str]] = {}
-    found: Set[str] = set()  # one path may lie below another
+    closed: Dict[Path, Tuple[Path, str]] = {}
+    found: Set[Path] = set()  # one path may lie below another
+
+    def note_closed(folder: Path, why: str) -> None:
+        closed.setdefault(folder.absolute(), (folder, why))
+
     for path in paths:
-        for recording in recordings_below(
-            path, lambda folder, why: closed.setdefault(os.path.abspath(folder), (folder, why))
-        ):
-            where = os.path.abspath(recording)
-            if where in found:
+        for recording in recordings_below(path, note_closed):
+            if recording.absolute() in found:
                 continue
-            found.add(where)
+            found.add(recording.absolute())
             whole = _fate(recording, now, participant)
             yield whole
             if not whole.expired and participant is None:
