@@ -253,6 +253,18 @@ def test_quiet_hours_do_not_take_back_an_alarm_that_was_told_before() -> None:
     assert (home.news[-1].state, home.news[-1].on) == ("raised", False)
 
 
+def test_a_fall_in_quiet_hours_is_quiet_when_the_one_before_is_acknowledged() -> None:
+    seen: Dict[str, int] = {}
+    home = Home(_fall(quiet="00:01-07:00"), acknowledged=lambda: seen)
+    home.does("fall", 50, 70)
+    home.does("walk", 70, 75)
+    home.does("fall", 75, 80)
+    seen["fall"] = 1
+    home.does("walk", 80, 85)
+    told = [(news.state, news.times, news.on) for news in home.news[-2:]]
+    assert told == [("acknowledged", 1, False), ("over", 1, False)]
+
+
 def test_an_alarm_of_an_earlier_run_that_was_on_stays_on_in_quiet_hours() -> None:
     home = Home(_fall(quiet="00:00-07:00"), last=_left("fall", on=True))
     home.does("fall", 0, 5)
