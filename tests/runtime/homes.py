@@ -37,7 +37,7 @@ class OpenHome:
         options = default.parser().parse_args(["--sensors", "imu", "--home", str(folder)])
         infos = {"imu": SensorInfo("imu", "an IMU", 100)}
         run = Run(iter(()), infos, threading.Event(), "test", lambda at_ns: self.offset_ns)
-        self.home: Home = open_home(options, parse_config(config, Path("cosmo.toml")), bundle, run)
+        self.home: Home = open_home(options, parse_config(config, Path("cosmo.toml")), bundle, run, {})
         self._now_ns = 0
 
     def does(self, activity: str, seconds: float) -> None:
