@@ -75,7 +75,9 @@ def take_acknowledgements(state: Path) -> Dict[str, int]:
     with suppress(OSError):  # see deaf_to_acknowledgements
         for path in _acknowledged(state).iterdir():
             path.unlink()
-            name, _, seen = path.name.rpartition("@")
+            name, is_numbered, seen = path.name.rpartition("@")
+            if not is_numbered:  # of an earlier version, which did not count: all that it raised is number 1
+                name, seen = path.name, "1"
             with suppress(ValueError):  # nobody here wrote it
                 taken[unquote(name)] = max(int(seen), taken.get(unquote(name), 0))
     return taken

@@ -32,7 +32,8 @@ class News(NamedTuple):
         at_ns: when it changed, on the host's monotonic clock.
         quiet: whether it is quiet hours: the alarm is logged, but nobody is notified.
         stands: whether nobody has acknowledged it, and it is either not over or stays on after it is over.
-        on: whether it stands, and somebody was notified: quiet hours that begin later do not take that back.
+        on: whether it stands, and somebody was notified of a raise that nobody has acknowledged. Quiet hours that begin
+            later do not take that back.
         lasts: whether what it was raised for still goes on.
         number: of its last raise, counted through all runs.
         times: how often it was raised without being acknowledged.
@@ -72,8 +73,8 @@ class _Standing:
         found: what it was raised for then.
         seen: the number of the last raise that somebody has acknowledged.
         raises: those after it, in order. Of very many, some in the middle are missing.
+        notified: the number of the last raise that somebody was notified of.
         notified_ns: when somebody was last notified of its last raise.
-        on: whether anybody was notified at all.
         over: whether what it was raised for is over.
         inherited: whether it went on when an earlier run ended, and it is not clear yet whether it still does.
     """
@@ -82,8 +83,8 @@ class _Standing:
     found: Mapping[str, Any]
     seen: int
     raises: List[_Raise] = field(default_factory=list)
+    notified: int = 0
     notified_ns: Optional[int] = None
-    on: bool = False
     over: bool = False
     inherited: bool = False
 
@@ -248,7 +249,7 @@ class AlarmBoard(Listener):
     def _say(self, rule: AlarmRule, state: str) -> None:
         alarm, quiet = self._standing[rule.name], self._is_quiet(rule)
         if not quiet and state in (RAISED, REPEATED):
-            alarm.notified_ns, alarm.on = self._at_ns, True
+            alarm.notified_ns, alarm.notified = self._at_ns, alarm.last.number
         stands = not alarm.acknowledged and (not alarm.over or rule.stands_until_acknowledged)
         news = News(
             rule,
@@ -256,7 +257,7 @@ class AlarmBoard(Listener):
             self._at_ns,
             quiet,
             stands,
-            on=stands and alarm.on,
+            on=stands and alarm.notified > alarm.seen,
             lasts=not alarm.over,
             number=alarm.last.number,
             times=alarm.last.number - alarm.seen,
@@ -278,9 +279,8 @@ def _left(last: Mapping[str, Any]) -> _Standing:
     raises = [_Raise(seen + 1, first(last), False)]
     if times(last) > 1:
         raises.append(_Raise(number(last), last["evidence"]["since"], False))
-    return _Standing(
-        raises[-1], last["evidence"], seen, raises, None, is_on(last), over=not lasted(last), inherited=lasted(last)
-    )
+    notified, goes_on = number(last) if is_on(last) else seen, lasted(last)
+    return _Standing(raises[-1], last["evidence"], seen, raises, notified, over=not goes_on, inherited=goes_on)
 
 
 def _iso(moment: datetime) -> str:

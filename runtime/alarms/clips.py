@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 from collections import deque
@@ -13,6 +12,7 @@ from typing import Callable, Deque, Dict, List, Mapping, NamedTuple, Optional
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from cosmo_runtime.runtime.alarms.rules import as_word
 from cosmo_runtime.runtime.recognition.loop import Sink
 from cosmo_runtime.runtime.retention.expiry import ClockNotSet, Lifetime, expires
 from cosmo_runtime.sensors.events import Event, Sample, Tick, Truth, host_ns
@@ -195,8 +195,7 @@ class ClipRing(Sink):
         self._standing.note(event)
 
     def _name(self, name: str, at_ns: int) -> str:
-        words = re.sub(r"[\W_]+", "-", name.lower())
-        return f"{words}-{self._local_time(at_ns):%Y%m%d-%H%M%S}.mcap"
+        return f"{as_word(name, '-')}-{self._local_time(at_ns):%Y%m%d-%H%M%S}.mcap"
 
 
 def _finish(writer: RecordingWriter) -> None:

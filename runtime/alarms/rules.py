@@ -43,7 +43,7 @@ class AlarmRule(BaseModel):
     @classmethod
     def _is_part_of_names(cls, name: str) -> str:
         name = unicodedata.normalize("NFC", name)
-        if len(name) > 32 or not re.fullmatch(r"[^\W_]([\w-]| )*", name):
+        if len(name) > 32 or not name[:1].isalnum() or not all(_is_of_word(it) or it in " _-" for it in name):
             raise ValueError(
                 f"{name!r}: use letters, digits, spaces, - and _, at most 32 in all, and begin with a letter or a digit"
             )
@@ -119,6 +119,22 @@ class Watch:
         if rule.activity is None:
             return now.activity in (NOBODY, UNCERTAIN, GAP)
         return now.activity in (UNCERTAIN, GAP) and now.seconds < _UNCLEAR_S
+
+
+def as_word(name: str, instead: str, also: str = "") -> str:
+    """A name in small letters as part of a topic or file name.
+
+    Args:
+        name: the name.
+        instead: stands for all that is neither a letter nor a digit.
+        also: characters that stay, too.
+    """
+    return re.sub("\0+", instead, "".join(it if _is_of_word(it) or it in also else "\0" for it in name.lower()))
+
+
+def _is_of_word(character: str) -> bool:
+    """Whether this is a letter, a digit, or a mark on a letter, such as most vowels of Hindi."""
+    return character.isalnum() or unicodedata.category(character).startswith("M")
 
 
 def _hours(text: str) -> Tuple[time, time]:

@@ -81,6 +81,13 @@ def _is_locked(lock: int) -> bool:
     return True
 
 
+def _day(path: Path) -> date:
+    """The day of a daily file, or the first one in a damaged database, by its name."""
+    if path.stem == Path(DATABASE).stem:  # of an earlier version, whose names say when it was put aside
+        return date.fromtimestamp(int(path.suffix[len(".damaged-") :].partition("-")[0]))
+    return datetime.strptime(path.stem, "%Y-%m-%d").date()
+
+
 def _is_needed(base: sqlite3.Connection, path: Path) -> bool:
     """Whether a daily file holds an entry that the database still has: a standing alarm, or one of a wrong clock."""
     found = "SELECT 1 FROM entries WHERE id = ? AND run = ?"
@@ -344,8 +351,7 @@ class EpisodeLog(Listener):
         )
         for path in (*self.folder.glob(DAILY_FILES), *self.folder.glob(DAMAGED)):
             with suppress(ValueError, OSError):
-                is_old = datetime.strptime(path.stem, "%Y-%m-%d").date() < oldest.date()
-                if is_old and not (path.match(DAILY_FILES) and _is_needed(base, path)):
+                if _day(path) < oldest.date() and not (path.match(DAILY_FILES) and _is_needed(base, path)):
                     path.unlink()
 
     def _take_over(self, base: sqlite3.Connection) -> None:

@@ -53,7 +53,11 @@ class MqttSink(Sink):
         self._corrected_ms: Mapping[str, float] = {}
         for rule in device.alarms:
             last = last_alarms.get(rule.name)
-            told = {"times": times(last), "first": first(last), **last["evidence"]} if last else {}
+            told = (
+                {"times": times(last), "first": first(last) if times(last) else None, **last["evidence"]}
+                if last
+                else {}
+            )
             self._alarm(rule.name, bool(last and is_on(last)), told)
 
     @property

@@ -6,11 +6,10 @@ https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload
 from __future__ import annotations
 
 import json
-import re
 from typing import Any, Dict, Mapping, NamedTuple, Sequence, Tuple
 
 from cosmo_runtime.names import GAP, NOBODY, NONE, UNCERTAIN
-from cosmo_runtime.runtime.alarms.rules import ACKNOWLEDGED, CORRECTED, OVER, RAISED, REPEATED, AlarmRule
+from cosmo_runtime.runtime.alarms.rules import ACKNOWLEDGED, CORRECTED, OVER, RAISED, REPEATED, AlarmRule, as_word
 
 ONLINE, OFFLINE = "online", "offline"
 _URL = "https://doi.org/10.1145/3495243.3560519"  # Home Assistant requires one
@@ -164,4 +163,4 @@ def event_of(topics: Topics, entry: Mapping[str, Any]) -> Tuple[str, str]:
 
 def slug(name: str) -> str:
     """A name as part of a topic, which may have letters of every language."""
-    return re.sub(r"[^\w-]+", "_", name.lower())
+    return as_word(name, "_", also="_-")

@@ -14,7 +14,7 @@ def test_an_acknowledgement_is_taken_once(tmp_path: Path) -> None:
     acknowledge(tmp_path, "no data", 1)
     for seen in (2, 10, 3):
         acknowledge(tmp_path, "fall", seen)
-    (tmp_path / "acknowledged" / "no number").touch()
+    (tmp_path / "acknowledged" / "fall@no number").touch()
     assert take_acknowledgements(tmp_path) == {"fall": 10, "no data": 1}
     assert take_acknowledgements(tmp_path) == {}
     assert deaf_to_acknowledgements(tmp_path) == ""
@@ -25,6 +25,12 @@ def test_an_alarm_of_any_name_is_acknowledged_in_its_folder(tmp_path: Path, name
     acknowledge(tmp_path, name, 3)
     assert len(list((tmp_path / "acknowledged").iterdir())) == 1
     assert take_acknowledgements(tmp_path) == {name: 3}
+
+
+def test_an_acknowledgement_of_an_earlier_version_holds_for_what_that_raised(tmp_path: Path) -> None:
+    (tmp_path / "acknowledged").mkdir()
+    (tmp_path / "acknowledged" / "no data").touch()
+    assert take_acknowledgements(tmp_path) == {"no data": 1}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root acts for another user")

@@ -208,6 +208,18 @@ def test_the_times_of_standing_alarms_follow_when_the_clock_is_set_and_those_of_
     assert (home.news[-1].first, home.news[-1].times) == (fall.first, 3)
 
 
+def test_when_the_clock_is_set_a_raise_of_an_earlier_run_keeps_its_time_beside_one_of_this_run() -> None:
+    offset_ns = 0
+    clock = ClockWatch(lambda at_ns: offset_ns, lambda: 0)
+    home = Home(_fall(), local_time=lambda at_ns: local(at_ns + offset_ns), clock=clock, last=_left("fall"))
+    home.does("fall", 0, 5)
+    offset_ns = _MIDNIGHT_NS
+    home.does("fall", 0, 10, seen_s=5)
+    corrected = home.news[-1]
+    assert (corrected.state, corrected.times, corrected.first) == ("corrected", 2, "2026-11-27T23:00:00.000+01:00")
+    assert corrected.evidence["since"] == "2026-11-28T00:00:00.000+01:00"
+
+
 def test_a_computer_that_slept_corrects_no_alarm() -> None:
     slept_ns = 0
     home = Home(_fall(), clock=ClockWatch(lambda at_ns: slept_ns, lambda: slept_ns))
@@ -251,6 +263,18 @@ def test_quiet_hours_do_not_take_back_an_alarm_that_was_told_before() -> None:
     assert (home.news[-1].state, home.news[-1].on) == ("acknowledged", False)
     home.does("fall", 90, 95)
     assert (home.news[-1].state, home.news[-1].on) == ("raised", False)
+
+
+def test_a_fall_in_quiet_hours_is_quiet_when_the_one_before_is_acknowledged() -> None:
+    seen: Dict[str, int] = {}
+    home = Home(_fall(quiet="00:01-07:00"), acknowledged=lambda: seen)
+    home.does("fall", 50, 70)
+    home.does("walk", 70, 75)
+    home.does("fall", 75, 80)
+    seen["fall"] = 1
+    home.does("walk", 80, 85)
+    told = [(news.state, news.times, news.on) for news in home.news[-2:]]
+    assert told == [("acknowledged", 1, False), ("over", 1, False)]
 
 
 def test_an_alarm_of_an_earlier_run_that_was_on_stays_on_in_quiet_hours() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from cosmo_runtime.runtime.alarms.rules import AlarmRule, Watch
+from cosmo_runtime.runtime.alarms.rules import AlarmRule, Watch, as_word
 from cosmo_runtime.runtime.config import ConfigError, load_config
 from cosmo_runtime.runtime.episodes.rule import Episode, Hold
 
@@ -26,14 +26,22 @@ def test_quiet_hours_of_one_day() -> None:
     assert [rule.is_quiet(time(hour)) for hour in (12, 13, 14, 15)] == [False, True, True, False]
 
 
-@pytest.mark.parametrize("name", ["fall", "Sturz in der Küche", "no_data-2", "падение", "転倒", "é" * 32])
+@pytest.mark.parametrize(
+    "name", ["fall", "Sturz in der Küche", "no_data-2", "падение", "転倒", "गिरना", "ล้ม", "é" * 32]
+)
 def test_a_name_may_have_letters_of_every_language(name: str) -> None:
     assert AlarmRule(name=name, activity="fall").name == name
     assert AlarmRule(name=unicodedata.normalize("NFD", name), activity="fall").name == name
 
 
+def test_a_name_in_a_topic_or_file_keeps_its_letters_with_their_marks() -> None:
+    assert as_word("Sturz in  der_Küche-2", "_", also="_-") == "sturz_in_der_küche-2"
+    assert as_word("Sturz in der_Küche", "-") == "sturz-in-der-küche"
+    assert as_word("गिरना", "_") == "गिरना" != as_word("गरना", "_")
+
+
 @pytest.mark.parametrize(
-    "name", ["", " fall", "-", "fall/bath", "fall\n", "a\tb", "fall.1", "+", "#", "@1", "%", "a" * 33]
+    "name", ["", " fall", "-", "fall/bath", "fall\n", "a\tb", "\u0301fall", "fall.1", "+", "#", "@1", "%", "a" * 33]
 )
 def test_what_no_topic_or_file_may_be_called_is_no_name(name: str) -> None:
     with pytest.raises(ValidationError, match="letters, digits, spaces, - and _, at most 32 in all"):

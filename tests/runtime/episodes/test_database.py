@@ -108,6 +108,19 @@ def test_a_damaged_database_goes_when_its_entries_are_too_old(tmp_path: Path) ->
     assert not (tmp_path / _FIRST_DAY).exists()
 
 
+def test_a_damaged_database_of_an_earlier_version_goes_by_when_it_was_put_aside(tmp_path: Path) -> None:
+    aside = [tmp_path / f"episodes.damaged-{_START // _S}{end}" for end in ("", "-wal", "-1")]
+    tmp_path.joinpath("notes.damaged-by-hand").touch()
+    for file in aside:
+        file.touch()
+    for days, are_there in ((7, True), (8, False)):
+        log = EpisodeLog(tmp_path, lambda _, days=days: _START + days * _DAY, keep=timedelta(days=7))  # type: ignore[misc]
+        log.ended(_walk(0, 10))
+        log.close()
+        assert [file.exists() for file in aside] == [are_there] * 3
+    assert tmp_path.joinpath("notes.damaged-by-hand").exists()
+
+
 def test_damage_to_an_inner_page_is_noticed_as_well(tmp_path: Path) -> None:
     before = _kept(tmp_path, *(_walk(start_s, start_s + 1) for start_s in range(0, 600, 2)))
     with (tmp_path / DATABASE).open("r+b") as file:

@@ -377,6 +377,11 @@ def test_the_state_of_an_alarm_says_how_often_it_was_raised_and_when_first(
     board.acknowledge("fall")
     board.now(Episode("fall", 0, 2 * 10**9))
     home.wait_for(lambda: told()[2:] == [("OFF", 0, None)])
+    last["fall"] = {**left, "stands": False, "on": False, "times": 0, "first": None, "evidence": evidence}
+    MqttSink(publisher, _TOPICS, described, last, lambda: None, _local_time)  # as after a restart
+    publisher.state(_TOPICS.health, "later")
+    home.wait_for(lambda: home.payloads(_TOPICS.health) == ["later"])
+    assert told()[3:] in ([], [("OFF", 0, None)])
 
 
 def test_a_broker_that_was_never_reached_is_told_once_and_again_when_it_is_there(

@@ -178,10 +178,12 @@ def test_only_an_alarm_that_stands_is_acknowledged(log: EpisodeLog, tmp_path: Pa
 
     async def story(client: TestClient) -> Any:
         names = ["fall", "seen", "..", "../x", None, 3, ["fall"]]
-        asked = [{"name": name, "number": 1} for name in names] + [{"name": "fall", "number": n} for n in (None, "1")]
+        asked = [{"name": name, "number": 1} for name in names] + [
+            {"name": "fall", "number": n} for n in (None, "1", True)
+        ]
         return [(await client.post("/api/alarms/acknowledge", json=content)).status for content in asked]
 
-    assert _ask(tmp_path, story) == [200, 404, 404, 404, 404, 404, 404, 400, 400]
+    assert _ask(tmp_path, story) == [200, 404, 404, 404, 404, 404, 404, 400, 400, 400]
     assert [path.name for path in (tmp_path / "acknowledged").iterdir()] == ["fall@1"]
 
 

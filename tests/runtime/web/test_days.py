@@ -59,7 +59,13 @@ def test_a_day_is_told_with_its_episodes_alarms_and_durations(home: Path) -> Non
 
 def test_all_changes_of_alarms_are_told_however_often_one_is_repeated(home: Path) -> None:
     log = EpisodeLog(log_folder(home), lambda _: round(datetime(2026, 3, 4, 12).timestamp()) * NS)
-    for name, state in [("fall", "raised"), ("up", "raised"), ("up", "over"), *[("fall", "repeated")] * 60]:
+    for name, state in [
+        ("fall", "raised"),
+        ("up", "raised"),
+        ("up", "over"),
+        ("fall", "corrected"),
+        *[("fall", "repeated")] * 60,
+    ]:
         log.alarm(name, 0, {"state": state})
     log.close()
 
