@@ -13,6 +13,7 @@ from typing import Any, Dict, List
 from cosmo_runtime.models.bundle import BundleError
 from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.runtime.alarms.last import standing
+from cosmo_runtime.runtime.alarms.rules import CORRECTED
 from cosmo_runtime.runtime.cli.common import DONE, FAILED, Failure, version
 from cosmo_runtime.runtime.cli.options import add_home_folder
 from cosmo_runtime.runtime.cli.parser import Parser
@@ -125,7 +126,9 @@ def _words(status: Dict[str, Any]) -> list[str]:
         words = ", ".join(name + since.get(name, "") for name in status["alarms"])
         lines.append(f"alarms that nobody has acknowledged: {words}")
     if status["last_alarm"]:
-        lines.append("last alarm: {name} {state} at {time}".format(**status["last_alarm"]))
+        last = status["last_alarm"]
+        state = "had its time corrected" if last["state"] == CORRECTED else last["state"]
+        lines.append(f"last alarm: {last['name']} {state} at {last['time']}")
     lines.append(f"installed: version {status['version_installed']}; bundle in use: {status['bundle_in_use']}")
     return lines
 

@@ -154,6 +154,10 @@ def _checked(line: Any) -> Line:
         texts += [line["state"], line["evidence"]["activity"], line["evidence"]["since"]]
         if not isinstance(line["stands"], bool):
             raise TypeError("stands is neither true nor false")
+        if not all(type(line.get(key, 1)) is int for key in ("number", "times")):
+            raise TypeError("an alarm is counted by whole numbers")
+        if not isinstance(line.get("first") or "", str):
+            raise TypeError("first is no time")
     for text in texts:
         if not isinstance(text, str):
             raise TypeError(f"{text!r} is no text")

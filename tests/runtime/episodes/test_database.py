@@ -139,9 +139,20 @@ def test_what_sqlite_keeps_beside_a_damaged_database_goes_aside_with_it(tmp_path
     reader.close()
 
 
+def _as_alarm(entry: Any, **more: Any) -> None:
+    evidence = {"activity": "fall", "since": entry["end"], "seconds": 2.0}
+    alarm = {"kind": "alarm", "name": "fall", "time": entry["end"], "state": "raised", "stands": True}
+    entry.update({**alarm, "evidence": evidence, **more})
+
+
 @pytest.mark.parametrize(
     "damage",
     [
+        lambda entry: _as_alarm(entry, number="4"),
+        lambda entry: _as_alarm(entry, number=True),
+        lambda entry: _as_alarm(entry, times=None),
+        lambda entry: _as_alarm(entry, first=5),
+        lambda entry: _as_alarm(entry, stands="yes"),
         lambda entry: entry.pop("id"),
         lambda entry: entry.update(start_ns=1 << 80),
         lambda entry: entry.update(activity=None),
