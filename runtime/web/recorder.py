@@ -120,7 +120,8 @@ class Recorder(Sink):
         lifetime = parse_lifetime(command["expires"]) if command.get("expires") else None
         about, who = dict(self._metadata), command.get("participant")
         if who and not same_person(who, about.get("participant", "")):
-            about.pop("consent_until", None)  # somebody else's
+            for of_somebody_else in ("consent_until", "note"):
+                about.pop(of_somebody_else, None)
             about["participant"] = who
         writer = RecordingWriter(path, self._infos, {**about, **expires(lifetime)})
         active = _Active(RecordingSink(writer))

@@ -127,7 +127,7 @@ def test_a_recording_of_the_page_says_what_one_of_the_command_line_says(tmp_path
     (tmp_path / "cosmo.toml").write_text("[recognition]\nmin_confidence = 0.5\n")
     words = ["--sensors", "imu,radar", "--emulate", "person", "--bundle", str(tiny_bundle.path), "--duration", "60"]
     words += ["--config", "cosmo.toml", "--record", "run.mcap", "--participant", "P17", "--consent-until", "2999-01-01"]
-    words += ["--expires", "1d", "--web", "--listen", "127.0.0.1:0", "--recordings", "page"]
+    words += ["--note", "limps", "--expires", "1d", "--web", "--listen", "127.0.0.1:0", "--recordings", "page"]
     command = [sys.executable, "-m", "cosmo_runtime.runtime.cli", *words]
     asked: Dict[str, Dict[str, str]] = {"same": {}, "named": {"participant": "P17"}, "other": {"participant": "P18"}}
     with subprocess.Popen(
@@ -159,7 +159,7 @@ def test_a_recording_of_the_page_says_what_one_of_the_command_line_says(tmp_path
     assert "min_confidence = 0.5" in run["configuration"] and run["chirps.radar"] and run["version"]
     assert Recording(tmp_path / "page" / "same.mcap").metadata == run
     assert Recording(tmp_path / "page" / "named.mcap").metadata == run
-    assert run.pop("consent_until")
+    assert run.pop("consent_until") and run.pop("note") == "limps"
     assert Recording(tmp_path / "page" / "other.mcap").metadata == {**run, "participant": "P18"}
 
 
