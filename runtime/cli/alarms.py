@@ -9,7 +9,8 @@ from typing import Any, Dict
 from rich.table import Table
 
 from cosmo_runtime.models.activity_names import as_known
-from cosmo_runtime.runtime.alarms.last import number
+from cosmo_runtime.runtime.alarms.last import number, times
+from cosmo_runtime.runtime.alarms.rules import ACKNOWLEDGED
 from cosmo_runtime.runtime.cli.common import DONE, UsageError, say, show_table
 from cosmo_runtime.runtime.cli.options import add_home_folder
 from cosmo_runtime.runtime.cli.parser import Parser
@@ -67,5 +68,7 @@ def _show(alarms: list[Dict[str, Any]]) -> None:
         state = entry["state"] + (", quiet" if entry["quiet"] else "")
         time = entry["time"][:19].replace("T", " ")
         sensors = " ".join(evidence.get("sensors", ()))
+        if entry["state"] == ACKNOWLEDGED and times(entry):  # the evidence is that of the last one
+            state, sure, sensors = f"{state}, but not the last {times(entry)}", "", ""
         table.add_row(time, entry["name"], state, evidence["activity"], sure, sensors, entry.get("clip", ""))
     show_table(table)

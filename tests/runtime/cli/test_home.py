@@ -85,7 +85,7 @@ def test_data_that_was_missing_for_less_than_ten_seconds_raises_an_alarm_of_fewe
 
 
 def test_an_acknowledgement_of_what_was_seen_before_a_restart_leaves_what_came_after(
-    start: Any, tmp_path: Path
+    start: Any, cosmo: Any, tmp_path: Path
 ) -> None:
     first = start()
     for activity in ("walk", "wave", "walk", "wave"):
@@ -95,6 +95,8 @@ def test_an_acknowledgement_of_what_was_seen_before_a_restart_leaves_what_came_a
     acknowledge(tmp_path, "walks", 1)
     first.does("wave", 2)
     wait_until(lambda: _told(first) == ("acknowledged", False, 2, 1))
+    (row,) = [line for line in cosmo("alarms", "--home", tmp_path).out.splitlines() if "acknowledged" in line]
+    assert row.split("walks", 1)[1].split() == ["acknowledged,", "but", "not", "the", "last", "1", "walk"]
     after = start()
     after.does("wave", 7)
     after.does("walk", 2)
