@@ -178,10 +178,10 @@ class PacketFinder:
         claimed = self._claimed_bytes(at)
         inside = self._look_inside(at, claimed)
         for word in list(inside.undecided):
-            cuts = self._cuts(at, word, waiting=available < claimed)
-            if cuts:
-                return self._walked(at, word)
-            if cuts is None:
+            size = self._size_until(at, word, inside.words[0], waiting=available < claimed)
+            if size:
+                return self._walked(at, size)
+            if size is None:
                 continue
             inside.undecided.remove(word)
         if len(inside.words) > _MAX_INNER:
@@ -212,12 +212,16 @@ class PacketFinder:
             inside.undecided.append(word_at - at)
         return inside
 
-    def _cuts(self, at: int, word: int, waiting: bool) -> bool | None:
-        """Whether another packet begins at a magic word inside one; None if more bytes are needed.
+    def _size_until(self, at: int, word: int, first: int, waiting: bool) -> int | None:
+        """How long a packet is if another one inside it cuts it; 0 if it does not, None if more bytes are needed.
+
+        A whole packet shows that the header around it is wrong. Then that ends at the first magic word, as it does if
+        all the bytes that it claims have come: packets before the whole one are not lost, however the bytes arrive.
 
         Args:
             at: where the packet begins.
-            word: offset of the magic word from ``at``.
+            word: offset of the magic word of the other one from ``at``.
+            first: offset of the first magic word inside.
             waiting: whether the packet is incomplete.
         """
         inner = at + word
@@ -225,13 +229,13 @@ class PacketFinder:
         if len(theirs) < _IDENTITY_BYTES:
             return None
         if all(ours[field] == theirs[field] for field in _IDENTITY):
-            return True
+            return word
         if not waiting:
-            return False
+            return 0
         available = len(self._buffer) - inner
         if available < self._header_bytes or available < self._claimed_bytes(inner):
             return None
-        return self._walked(inner, self._claimed_bytes(inner)).complete
+        return first if self._walked(inner, self._claimed_bytes(inner)).complete else 0
 
     def _walked(self, at: int, size: int) -> _Extent:
         """Measures the packet at ``at`` by the first dialect in which its lengths add up, or else by the first one."""

@@ -43,6 +43,18 @@ def test_every_split_gives_the_same_frames_and_counts(sizes: list[int], junk: li
     assert +pieces.counts == +whole.counts
 
 
+def test_a_wrong_header_swallows_no_frame_before_a_whole_one_wherever_its_bytes_are_split() -> None:
+    """A magic word in frame 12 claims bytes up to frame 15. Frame 13 lacks its last bytes, frame 14 is whole."""
+    packets = stream([0, 7, 1, 2, 0, 0])
+    packets[2] = packets[2][:40] + (MAGIC + bytes(5) + packets[2][40:])[: len(packets[2]) - 40]
+    packets[3] = packets[3][:-9]
+    data = b"".join(packets)
+    for split in range(len(data)):
+        parser = FrameParser()
+        frames = [frame for part in (data[:split], data[split:]) for frame in parser.feed(part, 0)]
+        assert [frame.frame_number for frame in frames] == [10, 11, 12, 13, 14, 15], split
+
+
 @given(sizes, st.lists(st.binary(max_size=60), min_size=10, max_size=10))
 def test_junk_between_frames_costs_none(sizes: list[int], junk: list[bytes]) -> None:
     data = b"".join(noise + packet for noise, packet in zip(junk, stream(sizes)))
