@@ -217,8 +217,9 @@ def _refuse_nonsense(options: argparse.Namespace, config: Config, bundle: Bundle
     for option in ("expires", "keep", "operator", "note", "consent_until"):
         if getattr(options, option) and not options.record:
             raise UsageError(f"--{option.replace('_', '-')} needs --record")
-    if options.participant and not (options.record or options.web) and options.home is None:  # home: clips name them
-        raise UsageError("--participant needs --record, --web or --home")
+    page_records = options.web and not options.replay
+    if options.participant and not (options.record or page_records) and options.home is None:  # home: clips name them
+        raise UsageError("--participant needs --record, --home, or --web with live sensors")
     if options.summary:
         _refuse_summary(options.summary)
     if not options.web and (options.listen or options.token or options.token_file or options.recordings):

@@ -20,6 +20,16 @@ from cosmo_runtime.runtime.windows.aligner import Window
 from cosmo_runtime.sensors.sensor import SensorInfo
 
 HOP_NS = 5 * 10**8
+WALKS = """
+[episodes]
+on_s = 0.5
+off_s = 0.5
+least_s = 0.5
+[[alarms]]
+name = "walks"
+activity = "walk"
+"""
+"""A configuration in which walking is an alarm at once."""
 _LIKELY = {"walk": 0.5, "wave": 0.5}
 
 

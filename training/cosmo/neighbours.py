@@ -164,10 +164,10 @@ def _as_frequent(shares: np.ndarray, frequency: np.ndarray, parts: np.ndarray) -
     The columns are those of each part of the rows by itself. The same is done with all rows in: Tai et al., "Sinkhorn
     Label Allocation", ICML 2021.
     """
+    rows = [np.flatnonzero(parts == part) for part in np.unique(parts)]
     for _ in range(_ROUNDS):
-        for part in np.unique(parts):
-            inside = parts == part
+        for inside in rows:
             sums = np.maximum(shares[inside].sum(axis=0), _LEAST)  # an activity may have no share at all
-            shares[inside] *= frequency * np.count_nonzero(inside) / sums
+            shares[inside] *= frequency * len(inside) / sums
         shares = shares / np.maximum(shares.sum(axis=1, keepdims=True), _LEAST)
     return shares

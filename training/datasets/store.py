@@ -125,7 +125,6 @@ def save(windows: Windows, folder: Path, key: str = "", recording: Optional[Reco
         recording: the recording of this runtime from which they are cut, if any.
     """
     manifest: dict[str, Any] = {
-        "code": _code(),
         "modalities": dict(windows.kinds),
         "windows": len(windows),
         "key": key,

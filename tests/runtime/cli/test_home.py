@@ -9,17 +9,9 @@ from cosmo_runtime.models.bundle import Bundle
 from cosmo_runtime.runtime.alarms.last import standing
 from cosmo_runtime.runtime.episodes.entries import ALARM, entries
 from cosmo_runtime.runtime.state import acknowledge, log_folder
-from tests.runtime.homes import OpenHome, wait_until
+from tests.runtime.homes import WALKS, OpenHome, wait_until
 
-_CONFIG = """
-[episodes]
-on_s = 0.5
-off_s = 0.5
-least_s = 0.5
-[[alarms]]
-name = "walks"
-activity = "walk"
-[[alarms]]
+_CONFIG = f"""{WALKS}[[alarms]]
 name = "no data"
 no_data = true
 held_s = 5

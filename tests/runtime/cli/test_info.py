@@ -74,6 +74,9 @@ def test_a_recording_goes_when_consent_to_it_has_ended(cosmo: Run, tmp_path: Pat
     assert (tmp_path / "a.mcap").exists() is not gone
 
 
-def test_what_is_said_of_a_recording_needs_one(cosmo: Run, tiny_bundle: Bundle) -> None:
-    done = cosmo("--sensors", "imu", "--bundle", tiny_bundle.path, "--emulate", "person", "--participant", "P 17")
+def test_what_is_said_of_a_recording_needs_one(cosmo: Run, recording: Path, tiny_bundle: Bundle) -> None:
+    model = ("--bundle", tiny_bundle.path)
+    done = cosmo("--sensors", "imu", *model, "--emulate", "person", "--participant", "P 17")
+    assert (done.code, "--participant needs --record" in done.err) == (2, True)
+    done = cosmo("--sensors", "imu", *model, "--web", "--replay", recording, "--participant", "P 17")  # records nothing
     assert (done.code, "--participant needs --record" in done.err) == (2, True)

@@ -13,17 +13,9 @@ from cosmo_runtime.models.bundle import Bundle
 from cosmo_runtime.runtime.alarms.last import standing
 from cosmo_runtime.runtime.state import log_folder
 from tests.full_disk import full_at
-from tests.runtime.homes import OpenHome, wait_until
+from tests.runtime.homes import WALKS, OpenHome, wait_until
 
-_CONFIG = """
-[episodes]
-on_s = 0.5
-off_s = 0.5
-least_s = 0.5
-[[alarms]]
-name = "walks"
-activity = "walk"
-[[alarms]]
+_CONFIG = f"""{WALKS}[[alarms]]
 name = "at night"
 activity = "walk"
 quiet = "00:00-23:59"
