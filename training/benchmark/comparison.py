@@ -68,7 +68,7 @@ ROWS: Mapping[str, Method] = {
         _COSMO,
         title="Cosmo + spreading balanced by person + warping",
         learner=Cosmo(spread=True, warped=True, apart=True, balance="person"),
-        applies=lambda sensors: {"imu", "depth"} <= {*sensors} and "skeleton" not in sensors,
+        applies=lambda sensors: "imu" in sensors,
     ),
     "cosmo-spread": replace(_COSMO, title="Cosmo + label spreading", learner=Cosmo(spread=True)),
     "cosmo": _COSMO,
@@ -130,6 +130,17 @@ PARTS: Mapping[str, Method] = {
         _COSMO, title="Cosmo + label spreading + warping", learner=Cosmo(spread=True, warped=True)
     ),
     "cosmo-warped": ROWS["cosmo-warped"],
+    "cosmo-apart": replace(
+        _COSMO,
+        title="Cosmo + balanced spreading + warping, each sensor by itself",
+        learner=Cosmo(spread=True, warped=True, apart=True, balance="all"),
+    ),
+    "cosmo-together": replace(
+        _COSMO,
+        title="Cosmo + spreading balanced by person + warping, sensors together",
+        learner=Cosmo(spread=True, warped=True, balance="person"),
+    ),
+    "cosmo-person": ROWS["cosmo-person"],
     "cosmo-mined-spread": replace(
         _COSMO, title="Cosmo + mined neighbours + label spreading", learner=Cosmo(mined=True, spread=True)
     ),

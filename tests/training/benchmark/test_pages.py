@@ -46,9 +46,9 @@ def test_the_first_page_sets_our_best_row_beside_the_best_other(collected: Colle
     lines = [line for line in first.split("\n") if line.startswith("| [")]
     assert lines == [
         "| [UTD-MHAD, IMU and skeleton](learning/utd-a.md), 5 % labelled "
-        "| **92.0 (1)** | – | 91.0 ± 1.4 (2) | 80.0 (1) | 85.0 (1) | CMC |",
+        "| **92.0 (1)** | not run | 91.0 ± 1.4 (2) | 80.0 (1) | 85.0 (1) | CMC |",
         "| [UTD-MHAD, IMU and skeleton](learning/utd-a.md), 40 % labelled "
-        "| not run | – | not run | 93.0 (1) | **95.0 (1)** | CMC |",
+        "| not run | not run | not run | 93.0 (1) | **95.0 (1)** | CMC |",
         "| [UTD-MHAD, IMU and depth](learning/utd-b.md), 5 % labelled "
         "| – | 55.0 (1) | not run | 50.0 (1) | **60.0 (1)** | CMC |",
     ]

@@ -45,12 +45,14 @@ def test_every_variation_learns_from_few_labels(method, spec, few_labels, other_
 
 
 def test_the_rows_of_the_comparison_are_what_their_titles_say():
-    names = ("cosmo", "cosmo-spread", "cosmo-warped", "cosmo-balanced", "cosmo-person")
+    names = ("cosmo", "cosmo-spread", "cosmo-balanced", "cosmo-warped", "cosmo-apart", "cosmo-together", "cosmo-person")
     learners = {name: METHODS[name].learner for name in names}
     assert learners["cosmo"] == Cosmo()
     assert learners["cosmo-spread"] == Cosmo(spread=True)
     assert learners["cosmo-balanced"] == Cosmo(spread=True, balance="all")
     assert learners["cosmo-warped"] == Cosmo(spread=True, warped=True, balance="all")
+    assert learners["cosmo-apart"] == Cosmo(spread=True, warped=True, apart=True, balance="all")
+    assert learners["cosmo-together"] == Cosmo(spread=True, warped=True, balance="person")
     assert learners["cosmo-person"] == Cosmo(spread=True, warped=True, apart=True, balance="person")
 
 
