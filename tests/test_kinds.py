@@ -50,7 +50,7 @@ def test_a_kind_of_another_package_is_recorded_replayed_learned_exported_and_rec
     from cosmo_runtime.training.cosmo.method import Cosmo
     from cosmo_runtime.training.datasets import recording as recordings
     from cosmo_runtime.training.export import export
-    from cosmo_runtime.training.methods import Budget
+    from cosmo_runtime.training.methods import Budget, Lesson
 
     config = tmp_path / "rig.toml"
     config.write_text('[sensors.wrist]\nkind = "imu"\n[sensors.bed]\nkind = "mat"\ncolumns = 8\n')
@@ -83,7 +83,7 @@ def test_a_kind_of_another_package_is_recorded_replayed_learned_exported_and_rec
         windows.recordings,
         windows.kinds,
     )
-    trained = Cosmo().train(spec, labelled, Budget(pretrain_epochs=1, epochs=5), 0, Progress(disable=True))
+    trained = Cosmo().train(Lesson(spec, labelled, Budget(pretrain_epochs=1, epochs=5), 0, Progress(disable=True)))
     bundle = export(tmp_path / "bundle", trained.spec, trained.network, provenance={}, metrics={})
     capsys.readouterr()
     words = [*rig, "--replay", str(file), "--speed", "max", "--bundle", str(bundle.path), "--output", "-"]

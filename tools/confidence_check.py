@@ -27,7 +27,7 @@ from cosmo_runtime.places import cache_folder
 from cosmo_runtime.training.benchmark.protocols import PROTOCOLS
 from cosmo_runtime.training.calibration import calibrate, expected_calibration_error
 from cosmo_runtime.training.cosmo.method import Cosmo
-from cosmo_runtime.training.methods import Budget
+from cosmo_runtime.training.methods import Budget, Lesson
 from cosmo_runtime.training.novelty import learn_novelty
 from cosmo_runtime.training.windows import Windows
 
@@ -64,7 +64,7 @@ def _measured(windows: Windows, away: np.ndarray, seed: int, risk: float) -> Dic
     batches = -(-len(train) // Budget.pretrain_batch), -(-len(train) // Budget.batch)
     budget = Budget(max(1, round(_PRETRAIN_STEPS / batches[0])), max(1, round(_STEPS / batches[1])))
     with Progress(console=Console(stderr=True)) as progress:
-        trained = Cosmo(mined=True).train(spec, train, budget, seed, progress)
+        trained = Cosmo(mined=True).train(Lesson(spec, train, budget, seed, progress))
 
     def of(people: Tuple[int, ...]) -> Tuple[np.ndarray, np.ndarray]:
         chosen = windows.where(np.isin(windows.groups, people))

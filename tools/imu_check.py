@@ -40,6 +40,7 @@ from cosmo_runtime.training.datasets.utd_imu import (
     worn_on,
 )
 from cosmo_runtime.training.evaluate import scores
+from cosmo_runtime.training.methods import Lesson
 from cosmo_runtime.training.windows import Windows
 
 REAL = replace(PROTOCOLS["utd-a"], spec=imu_spec(), published=None, steps=2800)  # turned sensors need that many
@@ -124,7 +125,7 @@ def accuracies(experiments: list[Row], seeds: int) -> str:
 
 def _scores(row: Row, seed: int, progress: Progress) -> Mapping[str, float]:
     windows = row.taught(seed)
-    predict = single_modal("imu")(REAL.spec, windows, REAL.budget(windows), seed, progress)
+    predict = single_modal("imu")(Lesson(REAL.spec, windows, REAL.budget(windows), seed, progress))
     return scores(row.tested.labels, predict(row.tested).argmax(1))
 
 

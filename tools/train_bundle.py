@@ -51,7 +51,7 @@ from cosmo_runtime.training.cosmo.method import Cosmo
 from cosmo_runtime.training.datasets import utd
 from cosmo_runtime.training.datasets.motion import person_spec, simulated_people, utd_stream_spec, utd_streams
 from cosmo_runtime.training.datasets.store import DataSetError
-from cosmo_runtime.training.methods import Budget
+from cosmo_runtime.training.methods import Budget, Lesson
 from cosmo_runtime.training.pretrained import PretrainedError, load_pretrained
 from cosmo_runtime.training.progress import bars
 from cosmo_runtime.training.train import train_bundle, write_bundle
@@ -157,8 +157,8 @@ def _utd(spec: ModelSpec, options: argparse.Namespace, start: Optional[Encoders]
     close = utd_streams(options.data, options.train, spec.model_copy(update={"hop_s": CLOSE_HOP_S}), options.cache)
     started = time.monotonic()
     with bars() as progress:
-        budget = Budget(pretrain_epochs=4, epochs=0)
-        encoders = start or Cosmo(warp=OF_A_MOMENT).pretrain(spec, train, budget, options.seed, progress)
+        lesson = Lesson(spec, train, Budget(pretrain_epochs=4, epochs=0), options.seed, progress)
+        encoders = start or Cosmo(warp=OF_A_MOMENT).pretrain(lesson)
         task = progress.add_task("all parts", total=STEPS)
         network = learn(
             spec,

@@ -23,6 +23,7 @@ from cosmo_runtime.training.benchmark.protocols import PROTOCOLS
 from cosmo_runtime.training.benchmark.tables import table
 from cosmo_runtime.training.cosmo.method import Cosmo
 from cosmo_runtime.training.datasets.store import DataSetError
+from cosmo_runtime.training.methods import Lesson
 from cosmo_runtime.training.windows import Windows
 
 _RATE = 10
@@ -41,7 +42,7 @@ def main() -> None:
     print(gravity(_PROTOCOL.windows(options.data, options.cache), "sleep"), end="\n\n", flush=True)
     task = _PROTOCOL.task(options.data, options.cache, _RATE, options.seed, options.held_out)
     with Progress(console=Console(stderr=True)) as progress:
-        trained = Cosmo().train(_PROTOCOL.spec, task.training, task.budget, options.seed, progress)
+        trained = Cosmo().train(Lesson(_PROTOCOL.spec, task.training, task.budget, options.seed, progress))
     print(answers(task.test.labels, trained.predict(task.test).argmax(1)))
 
 

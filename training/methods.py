@@ -16,9 +16,6 @@ from cosmo_runtime.training.windows import Windows
 Predict = Callable[[Windows], np.ndarray]
 """Predicts probabilities (N, classes) of windows. It never uses the features of an absent modality."""
 
-Fit = Callable[[ModelSpec, Windows, "Budget", int, Progress], Predict]
-"""Trains on windows, of which some have a label (the others -1), within a budget."""
-
 
 @dataclass(frozen=True)
 class Budget:
@@ -64,6 +61,30 @@ def ignore_epoch(epoch: Epoch) -> None:
     """Does nothing with an epoch."""
 
 
+class Lesson(NamedTuple):
+    """What a method learns from, and how long.
+
+    Attributes:
+        spec: the spec of the windows.
+        windows: some of them have a label, the others -1.
+        budget: how long to learn.
+        seed: the seed of everything random.
+        progress: shows the epochs.
+        on_epoch: called after each epoch.
+    """
+
+    spec: ModelSpec
+    windows: Windows
+    budget: Budget
+    seed: int
+    progress: Progress
+    on_epoch: OnEpoch = ignore_epoch
+
+
+Fit = Callable[[Lesson], Predict]
+"""Learns, and returns how it predicts after the last epoch."""
+
+
 class Stage2Result(NamedTuple):
     """The trained model as a function, and figures for the report."""
 
@@ -81,21 +102,10 @@ class Learner(Protocol):
     def new(self, spec: ModelSpec) -> nn.Module:
         """Makes the network of stage 1, untrained."""
 
-    def pretrain(
-        self, spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress, on_epoch: OnEpoch
-    ) -> nn.Module:
+    def pretrain(self, lesson: Lesson) -> nn.Module:
         """Stage 1."""
 
-    def tune(
-        self,
-        network: Any,
-        spec: ModelSpec,
-        windows: Windows,
-        budget: Budget,
-        seed: int,
-        progress: Progress,
-        on_epoch: OnEpoch,
-    ) -> Stage2Result:
+    def tune(self, network: Any, lesson: Lesson) -> Stage2Result:
         """Stage 2, starting from the network that ``pretrain`` returned, which may be changed."""
 
 
@@ -105,8 +115,8 @@ class TwoStages:
 
     stage_1: str
     new: Callable[[ModelSpec], nn.Module]
-    pretrain: Callable[[ModelSpec, Windows, Budget, int, Progress, OnEpoch], nn.Module]
-    tune: Callable[[Any, ModelSpec, Windows, Budget, int, Progress, OnEpoch], Stage2Result]
+    pretrain: Callable[[Lesson], nn.Module]
+    tune: Callable[[Any, Lesson], Stage2Result]
 
 
 @dataclass(frozen=True)
@@ -120,32 +130,18 @@ class OneStage:
         """Returns an empty network: there is no stage 1."""
         return nn.Module()
 
-    def pretrain(
-        self, spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress, on_epoch: OnEpoch
-    ) -> nn.Module:
+    def pretrain(self, lesson: Lesson) -> nn.Module:
         """Returns an empty network: there is no stage 1."""
         return nn.Module()
 
-    def tune(
-        self,
-        network: Any,
-        spec: ModelSpec,
-        windows: Windows,
-        budget: Budget,
-        seed: int,
-        progress: Progress,
-        on_epoch: OnEpoch,
-    ) -> Stage2Result:
+    def tune(self, network: Any, lesson: Lesson) -> Stage2Result:
         """Trains on the labelled windows."""
-        return Stage2Result(self.fit(spec, windows, budget, seed, progress))
+        return Stage2Result(self.fit(lesson))
 
 
-def learn(
-    learner: Learner, spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress
-) -> Predict:
+def learn(learner: Learner, lesson: Lesson) -> Predict:
     """Runs both stages and predicts with the network after the last epoch."""
-    network = learner.pretrain(spec, windows, budget, seed, progress, ignore_epoch)
-    return learner.tune(network, spec, windows, budget, seed, progress, ignore_epoch).predict
+    return learner.tune(learner.pretrain(lesson), lesson).predict
 
 
 class Normalised(Protocol):

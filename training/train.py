@@ -16,7 +16,7 @@ from cosmo_runtime.training.adapt.memory import build_memory
 from cosmo_runtime.training.cosmo.method import Cosmo
 from cosmo_runtime.training.evaluate import evaluate
 from cosmo_runtime.training.export import export
-from cosmo_runtime.training.methods import Budget
+from cosmo_runtime.training.methods import Budget, Lesson
 from cosmo_runtime.training.progress import bars
 from cosmo_runtime.training.windows import Windows
 
@@ -57,7 +57,7 @@ def train_bundle(
         raise ValueError(f"{len(labelled)} of {len(windows)} windows have a label; stage 2 needs some of each activity")
     started = time.monotonic()
     with bars() as progress:
-        trained = cosmo.train(spec, windows, budget, seed, progress, encoders)
+        trained = cosmo.train(Lesson(spec, windows, budget, seed, progress), encoders)
 
     record = {
         **provenance,

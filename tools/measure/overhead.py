@@ -16,27 +16,27 @@ from cosmo_runtime.training.baselines.attnsense import attnsense
 from cosmo_runtime.training.baselines.deepsense import deepsense
 from cosmo_runtime.training.cosmo.method import Cosmo
 from cosmo_runtime.training.cosmo.stage2 import finetune
-from cosmo_runtime.training.methods import Budget, normalise
+from cosmo_runtime.training.methods import Budget, Lesson, normalise
 from cosmo_runtime.training.windows import Windows
 
 
-def stage_2(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> None:
+def stage_2(lesson: Lesson) -> None:
     """Stage 2 of Cosmo from encoders with random weights. What stage 1 learned does not change its cost."""
-    torch.manual_seed(seed)
-    network = CosmoNetwork(spec)
-    normalise(network.encoders, windows, seed)
+    torch.manual_seed(lesson.seed)
+    network = CosmoNetwork(lesson.spec)
+    normalise(network.encoders, lesson.windows, lesson.seed)
     finetune(
         network,
-        windows,
-        rounds=-(-budget.epochs // Cosmo.turn),
-        seed=seed,
-        progress=progress,
+        lesson.windows,
+        rounds=-(-lesson.budget.epochs // Cosmo.turn),
+        seed=lesson.seed,
+        progress=lesson.progress,
         turn=Cosmo.turn,
-        batch=budget.batch,
+        batch=lesson.budget.batch,
     )
 
 
-METHODS: Mapping[str, Callable[..., Any]] = {
+METHODS: Mapping[str, Callable[[Lesson], Any]] = {
     "Cosmo stage 2": stage_2,
     "DeepSense": deepsense,
     "AttnSense": attnsense,
@@ -71,31 +71,24 @@ def overhead(
     task = progress.add_task("training", total=len(labelled) * runs * len(METHODS))
     hidden = Progress(disable=True)
     for method in METHODS.values():
-        method(spec, labelled[0], Budget(0, 1), 0, hidden)
+        method(Lesson(spec, labelled[0], Budget(0, 1), 0, hidden))
     rows = []
     for windows in labelled:
         taken: dict[str, list[dict[str, Any]]] = {name: [] for name in METHODS}
         for seed in range(runs):
             for name, method in METHODS.items():
                 progress.update(task, description=f"{name}, {len(windows)} labels")
-                taken[name].append(_run(method, spec, windows, Budget(0, epochs), seed, hidden, sources))
+                lesson = Lesson(spec, windows, Budget(0, epochs), seed, hidden)
+                taken[name].append(_run(method, lesson, sources))
                 progress.advance(task)
         rows.append({"labels": len(windows), "methods": {name: _medians(taken[name]) for name in METHODS}})
     return rows
 
 
-def _run(
-    method: Callable[..., Any],
-    spec: ModelSpec,
-    windows: Windows,
-    budget: Budget,
-    seed: int,
-    progress: Progress,
-    sources: Sequence[Source],
-) -> dict[str, Any]:
+def _run(method: Callable[[Lesson], Any], lesson: Lesson, sources: Sequence[Source]) -> dict[str, Any]:
     with Measurement(sources) as measurement, measurement.work():
         began_s, began_cpu_s = time.perf_counter(), time.process_time()
-        method(spec, windows, budget, seed, progress)
+        method(lesson)
         seconds, cpu_seconds = time.perf_counter() - began_s, time.process_time() - began_cpu_s
     return {
         "seconds": round(seconds, 3),

@@ -27,6 +27,7 @@ from cosmo_runtime.training.benchmark.tables import table
 from cosmo_runtime.training.cosmo.method import Cosmo
 from cosmo_runtime.training.cosmo.stage2 import embed
 from cosmo_runtime.training.datasets.store import DataSetError
+from cosmo_runtime.training.methods import Lesson
 from cosmo_runtime.training.windows import UNLABELLED, Windows
 
 _FORMS = {
@@ -52,7 +53,7 @@ def main() -> None:
     people = protocol.people(all_windows)
     truth = all_windows.where(np.isin(people, protocol.train) & ~np.isin(people, options.held_out)).labels
     with Progress(console=Console(stderr=True)) as progress:
-        encoders = Cosmo().pretrain(protocol.spec, windows, task.budget, options.seed, progress)
+        encoders = Cosmo().pretrain(Lesson(protocol.spec, windows, task.budget, options.seed, progress))
     z, presence, _ = embed(encoders, windows)
     right = {title: share_right(form, protocol.spec, windows, truth, z, presence) for title, form in _FORMS.items()}
     count = np.count_nonzero(windows.labels == UNLABELLED)

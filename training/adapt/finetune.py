@@ -31,7 +31,7 @@ from cosmo_runtime.training.adapt.session import Session
 from cosmo_runtime.training.augment import OF_A_MOMENT, augment
 from cosmo_runtime.training.cosmo.method import Cosmo
 from cosmo_runtime.training.cosmo.stage2 import embed, finetune_classifier, freeze
-from cosmo_runtime.training.methods import Budget
+from cosmo_runtime.training.methods import Budget, Lesson
 from cosmo_runtime.training.windows import UNLABELLED, Windows
 
 # Chosen with people, real and simulated, who appear in no result.
@@ -199,8 +199,9 @@ def _fine_tune_in_turns(base: Base, spec: ModelSpec, windows: Windows, seed: int
     rounds = max(TURN_EPOCHS, TURN_STEPS // minibatches) // Cosmo.turn
     budget = Budget(pretrain_epochs=0, epochs=rounds * Cosmo.turn, batch=TURN_BATCH)
     cosmo = Cosmo(warp=OF_A_MOMENT)
+    hidden = Progress(disable=True)
     trained = cosmo.tune_network(
-        encoders, spec, windows, budget, seed, Progress(disable=True), lambda _: advance(1 / (2 * budget.epochs))
+        encoders, Lesson(spec, windows, budget, seed, hidden, lambda _: advance(1 / (2 * budget.epochs)))
     )
     network = trained.network
     spec = tempered(trained.spec, turned_temperature(windows_each(windows.labels)))

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import torch
-from rich.progress import Progress
 from torch import Tensor, nn
 
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.training.augment import Features
 from cosmo_runtime.training.baselines.intervals import FILTERS, IntervalConvolutions
 from cosmo_runtime.training.baselines.learning import learn_labels
-from cosmo_runtime.training.methods import Budget, Predict, normalise
-from cosmo_runtime.training.windows import Windows
+from cosmo_runtime.training.methods import Lesson, Predict, normalise
 
 HIDDEN = 128
 
 
-def attnsense(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> Predict:
+def attnsense(lesson: Lesson) -> Predict:
     """A ``Fit`` that learns from the labelled windows only.
 
     As published, with two changes. Augmentation is the project's. A linear map reduces a sensor's maps to ``HIDDEN``
     numbers, so that the attention's input does not grow with the length of an interval.
     """
-    torch.manual_seed(seed)
-    network = _AttnSense(spec)
-    normalise(network, windows, seed)
-    return learn_labels(network, windows, budget, seed, progress, "AttnSense")
+    torch.manual_seed(lesson.seed)
+    network = _AttnSense(lesson.spec)
+    normalise(network, lesson.windows, lesson.seed)
+    return learn_labels(network, lesson, "AttnSense")
 
 
 class _AttnSense(nn.Module):

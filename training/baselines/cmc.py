@@ -5,55 +5,40 @@ from __future__ import annotations
 from itertools import combinations
 
 import torch
-from rich.progress import Progress
 from torch import Tensor, nn
 
 from cosmo_runtime.models.networks import Encoders, ProjectionHeads
-from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.training.augment import Features, augment
 from cosmo_runtime.training.baselines.learning import Concatenated, learn_labels, learn_unlabelled, tune_together
 from cosmo_runtime.training.cosmo.neighbours import cosine_distances, mutual_neighbours, spread_over
 from cosmo_runtime.training.cosmo.stage2 import embed
-from cosmo_runtime.training.methods import Budget, OnEpoch, Stage2Result, TwoStages, normalise
-from cosmo_runtime.training.windows import Windows
+from cosmo_runtime.training.methods import Lesson, Stage2Result, TwoStages, normalise
 
 TEMPERATURE = 0.07
 
 
-def _pretrain(
-    spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress, on_epoch: OnEpoch
-) -> Encoders:
-    torch.manual_seed(seed)
-    encoders = Encoders(spec)
-    normalise(encoders, windows, seed)
-    heads = ProjectionHeads(len(spec.modalities))
-    generator = torch.Generator().manual_seed(seed)
+def _pretrain(lesson: Lesson) -> Encoders:
+    torch.manual_seed(lesson.seed)
+    encoders = Encoders(lesson.spec)
+    normalise(encoders, lesson.windows, lesson.seed)
+    heads = ProjectionHeads(len(lesson.spec.modalities))
+    generator = torch.Generator().manual_seed(lesson.seed)
 
     def loss(features: Features, presence: Tensor) -> Tensor:
-        return pairwise_contrast(heads(encoders(augment(features, windows.kinds, generator))), presence)
+        return pairwise_contrast(heads(encoders(augment(features, lesson.windows.kinds, generator))), presence)
 
     network = nn.ModuleList([encoders, heads])
-    learn_unlabelled(network, loss, windows, budget, seed, progress, "CMC", on_epoch=on_epoch)
+    learn_unlabelled(network, loss, lesson, "CMC")
     return encoders
 
 
-def _tune_with_spread_labels(
-    encoders: Encoders,
-    spec: ModelSpec,
-    windows: Windows,
-    budget: Budget,
-    seed: int,
-    progress: Progress,
-    on_epoch: OnEpoch,
-) -> Stage2Result:
-    torch.manual_seed(seed)
+def _tune_with_spread_labels(encoders: Encoders, lesson: Lesson) -> Stage2Result:
+    torch.manual_seed(lesson.seed)
+    windows = lesson.windows
     z, presence, _ = embed(encoders, windows)
     reached, confidence = spread_over(windows, mutual_neighbours(cosine_distances(z, presence), windows.groups))
-    budget = budget.with_labels(windows.labelled, reached)
-    network = Concatenated(encoders, spec)
-    return Stage2Result(
-        learn_labels(network, reached, budget, seed, progress, "CMC, labels spread", confidence, on_epoch)
-    )
+    lesson = lesson._replace(windows=reached, budget=lesson.budget.with_labels(windows.labelled, reached))
+    return Stage2Result(learn_labels(Concatenated(encoders, lesson.spec), lesson, "CMC, labels spread", confidence))
 
 
 cmc_spread = TwoStages("cmc", Encoders, _pretrain, _tune_with_spread_labels)

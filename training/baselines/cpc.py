@@ -6,14 +6,13 @@ from typing import Iterator
 
 import numpy as np
 import torch
-from rich.progress import Progress
 from torch import Tensor, nn
 
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.training.augment import Features
 from cosmo_runtime.training.baselines.learning import descend, learn_unlabelled
 from cosmo_runtime.training.baselines.steps import Steps
-from cosmo_runtime.training.methods import Budget, OnEpoch, Stage2Result, TwoStages, normalise
+from cosmo_runtime.training.methods import Lesson, Stage2Result, TwoStages, normalise
 from cosmo_runtime.training.windows import Windows
 
 FUTURE_STEPS = 28
@@ -21,60 +20,47 @@ FILTERS = (32, 64, 128)
 HIDDEN = 256
 
 
-def _pretrain(
-    spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress, on_epoch: OnEpoch
-) -> _PredictiveCoding:
-    torch.manual_seed(seed)
-    network = _PredictiveCoding(spec)
-    normalise(network, windows, seed)
-    moments = torch.Generator().manual_seed(seed)
+def _pretrain(lesson: Lesson) -> _PredictiveCoding:
+    torch.manual_seed(lesson.seed)
+    network = _PredictiveCoding(lesson.spec)
+    normalise(network, lesson.windows, lesson.seed)
+    moments = torch.Generator().manual_seed(lesson.seed)
 
     def loss(features: Features, presence: Tensor) -> Tensor:
         # No augmentation: a change to the whole window would reveal whose future it is, and only that would be learned.
         return network.loss(features, presence, moments)
 
-    learn_unlabelled(
-        network,
-        loss,
-        windows,
-        budget,
-        seed,
-        progress,
-        "CPC",
-        learning_rate=5e-4,  # as published
-        on_epoch=on_epoch,
-    )
+    learn_unlabelled(network, loss, lesson, "CPC", learning_rate=5e-4)  # as published
     return network
 
 
-def _tune(
-    network: nn.Module,
-    spec: ModelSpec,
-    windows: Windows,
-    budget: Budget,
-    seed: int,
-    progress: Progress,
-    on_epoch: OnEpoch,
-) -> Stage2Result:
-    torch.manual_seed(seed)
+def _tune(network: nn.Module, lesson: Lesson) -> Stage2Result:
+    torch.manual_seed(lesson.seed)
 
     @torch.no_grad()
     def states(query: Windows) -> Tensor:
         network.eval()
         return torch.cat([network(features, presence) for features, presence, _ in query.batches(256)])
 
-    labelled = windows.labelled
-    classify = _classifier(len(spec.classes))
+    labelled, budget = lesson.windows.labelled, lesson.budget
+    classify = _classifier(len(lesson.spec.classes))
     known, labels = states(labelled), torch.from_numpy(labelled.labels)  # frozen, so the same in every epoch
-    order = torch.Generator().manual_seed(seed)
+    order = torch.Generator().manual_seed(lesson.seed)
 
     def losses() -> Iterator[Tensor]:
         for chosen in torch.randperm(len(known), generator=order).split(budget.batch):
             if len(chosen) > 1:  # batch statistics need two
                 yield nn.functional.cross_entropy(classify(known[chosen]), labels[chosen], label_smoothing=0.05)
 
-    steps = -(-len(known) // budget.batch)
-    descend(classify, losses, epochs=budget.epochs, steps=steps, progress=progress, task="CPC", on_epoch=on_epoch)
+    descend(
+        classify,
+        losses,
+        epochs=budget.epochs,
+        steps=-(-len(known) // budget.batch),
+        progress=lesson.progress,
+        task="CPC",
+        on_epoch=lesson.on_epoch,
+    )
 
     @torch.no_grad()
     def predict(query: Windows) -> np.ndarray:

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import torch
-from rich.progress import Progress
 from torch import Tensor, nn
 
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.training.augment import Features
 from cosmo_runtime.training.baselines.intervals import FILTERS, IntervalConvolutions
 from cosmo_runtime.training.baselines.learning import learn_labels
-from cosmo_runtime.training.methods import Budget, Predict, normalise
-from cosmo_runtime.training.windows import Windows
+from cosmo_runtime.training.methods import Lesson, Predict, normalise
 
 HIDDEN = 120
 
 
-def deepsense(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> Predict:
+def deepsense(lesson: Lesson) -> Predict:
     """A ``Fit`` that learns from the labelled windows only.
 
     As published, with two changes. All intervals have one width, so the width is not an input. The merging convolutions
     run along the frequencies, with the sensors' maps as channels. Run along both flattened into one row, they would be
     as large as the rest of the network.
     """
-    torch.manual_seed(seed)
-    network = _DeepSense(spec)
-    normalise(network, windows, seed)
-    return learn_labels(network, windows, budget, seed, progress, "DeepSense")
+    torch.manual_seed(lesson.seed)
+    network = _DeepSense(lesson.spec)
+    normalise(network, lesson.windows, lesson.seed)
+    return learn_labels(network, lesson, "DeepSense")
 
 
 class _DeepSense(nn.Module):

@@ -7,17 +7,15 @@ windows, so that they can be averaged. An IMU beside a skeleton counts half.
 from __future__ import annotations
 
 import numpy as np
-from rich.progress import Progress
 
-from cosmo_runtime.models.spec import ModelSpec
-from cosmo_runtime.training.methods import Budget, Predict
+from cosmo_runtime.training.methods import Lesson, Predict
 from cosmo_runtime.training.warping import distances
 from cosmo_runtime.training.windows import Windows
 
 
-def dtw(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> Predict:
+def dtw(lesson: Lesson) -> Predict:
     """A ``Fit`` that only stores the labelled windows. It is deterministic and uses none of the budget."""
-    labelled = windows.labelled
+    spec, windows, labelled = lesson.spec, lesson.windows, lesson.windows.labelled
     weights = {sensor: 0.5 if sensor == "imu" and "skeleton" in spec.sensors else 1.0 for sensor in spec.sensors}
     others = ~np.eye(len(labelled), dtype=bool)
     scales = {}

@@ -13,7 +13,7 @@ from cosmo_runtime.models.networks import EMBEDDING
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.training.augment import Features, augment
 from cosmo_runtime.training.cosmo.stage2 import Descent
-from cosmo_runtime.training.methods import Budget, Epoch, OnEpoch, Predict, Stage2Result, ignore_epoch
+from cosmo_runtime.training.methods import Epoch, Lesson, OnEpoch, Predict, Stage2Result, ignore_epoch
 from cosmo_runtime.training.windows import Windows
 
 LEARNING_RATE = 2e-3
@@ -55,17 +55,13 @@ def descend(
 def learn_unlabelled(
     network: nn.Module,
     loss: Callable[[Features, Tensor], Tensor],
-    windows: Windows,
-    budget: Budget,
-    seed: int,
-    progress: Progress,
+    lesson: Lesson,
     task: str,
     *,
     learning_rate: float = LEARNING_RATE,
-    on_epoch: OnEpoch = ignore_epoch,
 ) -> None:
     """Trains a network in place on all windows. ``loss`` takes the features and the presence of a minibatch."""
-    order = np.random.default_rng(seed)
+    windows, budget, order = lesson.windows, lesson.budget, np.random.default_rng(lesson.seed)
 
     def losses() -> Iterator[Tensor]:
         for features, presence, _ in windows.shuffled_batches(budget.pretrain_batch, order):
@@ -76,40 +72,38 @@ def learn_unlabelled(
         losses,
         epochs=budget.pretrain_epochs,
         steps=-(-len(windows) // budget.pretrain_batch),
-        progress=progress,
+        progress=lesson.progress,
         task=f"{task}, unlabelled",
         learning_rate=learning_rate,
-        on_epoch=on_epoch,
+        on_epoch=lesson.on_epoch,
     )
 
 
-def learn_labels(
-    network: nn.Module,
-    windows: Windows,
-    budget: Budget,
-    seed: int,
-    progress: Progress,
-    task: str,
-    confidence: Optional[np.ndarray] = None,
-    on_epoch: OnEpoch = ignore_epoch,
-) -> Predict:
+def learn_labels(network: nn.Module, lesson: Lesson, task: str, confidence: Optional[np.ndarray] = None) -> Predict:
     """Trains a classifier, (features, presence) -> logits (N, classes), on the labelled windows.
 
     ``confidence`` (N,) weights each labelled window; None weights all of them equally.
     """
-    labelled = windows.labelled
+    labelled, batch, seed = lesson.windows.labelled, lesson.budget.batch, lesson.seed
     trust = torch.ones(len(labelled)) if confidence is None else torch.from_numpy(confidence / confidence.mean())
     order, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
 
     def losses() -> Iterator[Tensor]:
-        for chosen in labelled.shuffled(budget.batch, order):
+        for chosen in labelled.shuffled(batch, order):
             features, presence, labels = labelled.tensors(chosen)
             logits = network(augment(features, labelled.kinds, generator), presence)
             loss = nn.functional.cross_entropy(logits, labels, label_smoothing=0.05, reduction="none")
             yield (loss * trust[chosen]).mean()
 
-    steps = -(-len(labelled) // budget.batch)
-    descend(network, losses, epochs=budget.epochs, steps=steps, progress=progress, task=task, on_epoch=on_epoch)
+    descend(
+        network,
+        losses,
+        epochs=lesson.budget.epochs,
+        steps=-(-len(labelled) // batch),
+        progress=lesson.progress,
+        task=task,
+        on_epoch=lesson.on_epoch,
+    )
 
     @torch.no_grad()
     def predict(query: Windows) -> np.ndarray:
@@ -151,17 +145,8 @@ class Concatenated(nn.Module):
 def tune_together(task: str) -> Callable[..., Stage2Result]:
     """Returns a stage 2 in which a classifier and the encoders of stage 1 learn from the labels together."""
 
-    def tune(
-        encoders: nn.Module,
-        spec: ModelSpec,
-        windows: Windows,
-        budget: Budget,
-        seed: int,
-        progress: Progress,
-        on_epoch: OnEpoch,
-    ) -> Stage2Result:
-        torch.manual_seed(seed)
-        network = Concatenated(encoders, spec)
-        return Stage2Result(learn_labels(network, windows, budget, seed, progress, task, on_epoch=on_epoch))
+    def tune(encoders: nn.Module, lesson: Lesson) -> Stage2Result:
+        torch.manual_seed(lesson.seed)
+        return Stage2Result(learn_labels(Concatenated(encoders, lesson.spec), lesson, task))
 
     return tune

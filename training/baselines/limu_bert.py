@@ -16,15 +16,13 @@ import math
 
 import numpy as np
 import torch
-from rich.progress import Progress
 from torch import Tensor, nn
 
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.training.augment import Features
 from cosmo_runtime.training.baselines.inertial import CHANNELS, Inertial
 from cosmo_runtime.training.baselines.learning import learn_labels, learn_unlabelled
-from cosmo_runtime.training.methods import Budget, OnEpoch, Stage2Result, TwoStages
-from cosmo_runtime.training.windows import Windows
+from cosmo_runtime.training.methods import Lesson, Stage2Result, TwoStages
 
 RATE_HZ = 20
 LONGEST = 120  # steps in a sequence
@@ -134,36 +132,24 @@ class EmbeddingReader(nn.Module):
         return self.classify(states[:, -1])
 
 
-def _pretrain(
-    spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress, on_epoch: OnEpoch
-) -> WindowEmbedder:
-    torch.manual_seed(seed)
-    embedder = WindowEmbedder(spec)
-    random = np.random.default_rng(seed)
+def _pretrain(lesson: Lesson) -> WindowEmbedder:
+    torch.manual_seed(lesson.seed)
+    embedder = WindowEmbedder(lesson.spec)
+    random = np.random.default_rng(lesson.seed)
 
     def loss(features: Features, presence: Tensor) -> Tensor:
         x = embedder.sequences(features, presence)
         hidden, blank = hidden_spans(len(x), x.shape[1], random), torch.from_numpy(random.random(len(x)) < BLANK)
         return hidden_loss(embedder.bert, x, hidden, blank)
 
-    learn_unlabelled(
-        embedder, loss, windows, budget, seed, progress, "LIMU-BERT", learning_rate=1e-3, on_epoch=on_epoch
-    )
+    learn_unlabelled(embedder, loss, lesson, "LIMU-BERT", learning_rate=1e-3)
     return embedder
 
 
-def _tune(
-    embedder: WindowEmbedder,
-    spec: ModelSpec,
-    windows: Windows,
-    budget: Budget,
-    seed: int,
-    progress: Progress,
-    on_epoch: OnEpoch,
-) -> Stage2Result:
-    torch.manual_seed(seed)
-    network = EmbeddingReader(embedder.requires_grad_(False), spec)
-    return Stage2Result(learn_labels(network, windows, budget, seed, progress, "LIMU-BERT", on_epoch=on_epoch))
+def _tune(embedder: WindowEmbedder, lesson: Lesson) -> Stage2Result:
+    torch.manual_seed(lesson.seed)
+    network = EmbeddingReader(embedder.requires_grad_(False), lesson.spec)
+    return Stage2Result(learn_labels(network, lesson, "LIMU-BERT"))
 
 
 limu_bert = TwoStages("limu-bert", WindowEmbedder, _pretrain, _tune)

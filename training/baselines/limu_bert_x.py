@@ -15,17 +15,14 @@ from __future__ import annotations
 from typing import Mapping
 
 import torch
-from rich.progress import Progress
 from torch import Tensor
 
-from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.models.tensors import TensorsError, read_tensors
 from cosmo_runtime.places import cache_folder
 from cosmo_runtime.training.baselines.learning import learn_labels
 from cosmo_runtime.training.baselines.limu_bert import EmbeddingReader, LimuBert, WindowEmbedder
 from cosmo_runtime.training.datasets.store import DataSetError
-from cosmo_runtime.training.methods import Budget, Fit, Predict
-from cosmo_runtime.training.windows import Windows
+from cosmo_runtime.training.methods import Fit, Lesson, Predict
 
 LONGEST = 20
 WEIGHTS = cache_folder() / "limu-bert-x.safetensors"
@@ -53,12 +50,12 @@ def limu_bert_x(*, frozen: bool) -> Fit:
     It raises ``DataSetError`` if the converted weights are missing.
     """
 
-    def fit(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> Predict:
-        torch.manual_seed(seed)
-        embedder = WindowEmbedder(spec, LONGEST)
+    def fit(lesson: Lesson) -> Predict:
+        torch.manual_seed(lesson.seed)
+        embedder = WindowEmbedder(lesson.spec, LONGEST)
         _load(embedder.bert)
-        network = EmbeddingReader(embedder.requires_grad_(not frozen), spec)
-        return learn_labels(network, windows, budget, seed, progress, "LIMU-BERT-X")
+        network = EmbeddingReader(embedder.requires_grad_(not frozen), lesson.spec)
+        return learn_labels(network, lesson, "LIMU-BERT-X")
 
     return fit
 

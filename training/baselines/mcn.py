@@ -14,17 +14,14 @@ description, because its code has no licence.
 from __future__ import annotations
 
 import torch
-from rich.progress import Progress
 from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
 from cosmo_runtime.models.networks import EMBEDDING, Encoders, ProjectionHeads
-from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.training.augment import Features, augment
 from cosmo_runtime.training.baselines.cmc import pairwise_contrast
 from cosmo_runtime.training.baselines.learning import learn_unlabelled, tune_together
-from cosmo_runtime.training.methods import Budget, OnEpoch, TwoStages, normalise
-from cosmo_runtime.training.windows import Windows
+from cosmo_runtime.training.methods import Lesson, TwoStages, normalise
 
 TEMPERATURE, MARGIN = 0.1, 0.001
 RECONSTRUCTION = 50.0
@@ -33,22 +30,20 @@ REFIT = 20  # minibatches
 JOINT = 128
 
 
-def _pretrain(
-    spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress, on_epoch: OnEpoch
-) -> Encoders:
-    torch.manual_seed(seed)
-    encoders = Encoders(spec)
-    normalise(encoders, windows, seed)
-    modalities = len(spec.modalities)
+def _pretrain(lesson: Lesson) -> Encoders:
+    torch.manual_seed(lesson.seed)
+    encoders = Encoders(lesson.spec)
+    normalise(encoders, lesson.windows, lesson.seed)
+    modalities = len(lesson.spec.modalities)
     heads = ProjectionHeads(modalities, output=JOINT)
     decoders = nn.ModuleList(
         nn.Sequential(nn.Linear(JOINT, 128), nn.ReLU(), nn.Linear(128, EMBEDDING)) for _ in range(modalities)
     )
-    generator = torch.Generator().manual_seed(seed)
-    centroids = Centroids(CENTROIDS * len(spec.classes), len(windows), seed)
+    generator = torch.Generator().manual_seed(lesson.seed)
+    centroids = Centroids(CENTROIDS * len(lesson.spec.classes), len(lesson.windows), lesson.seed)
 
     def loss(features: Features, presence: Tensor) -> Tensor:
-        z = encoders(augment(features, windows.kinds, generator))
+        z = encoders(augment(features, lesson.windows.kinds, generator))
         r = heads(z)
         again = torch.stack([decode(r[:, j]) for j, decode in enumerate(decoders)], dim=1)
         pairs = modalities * (modalities - 1)  # each pair in both directions
@@ -59,7 +54,7 @@ def _pretrain(
         )
 
     network = nn.ModuleList([encoders, heads, decoders])
-    learn_unlabelled(network, loss, windows, budget, seed, progress, "MCN", on_epoch=on_epoch)
+    learn_unlabelled(network, loss, lesson, "MCN")
     return encoders
 
 

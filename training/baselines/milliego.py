@@ -13,26 +13,24 @@ paper's description, because its code may not be used here.
 from __future__ import annotations
 
 import torch
-from rich.progress import Progress
 from torch import Tensor, nn
 
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.training.augment import Features
 from cosmo_runtime.training.baselines.learning import learn_labels
 from cosmo_runtime.training.baselines.steps import Steps
-from cosmo_runtime.training.methods import Budget, Predict, normalise
-from cosmo_runtime.training.windows import Windows
+from cosmo_runtime.training.methods import Lesson, Predict, normalise
 
 HIDDEN = 128
 MOMENTS = 20
 
 
-def milliego(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> Predict:
+def milliego(lesson: Lesson) -> Predict:
     """A ``Fit`` that learns from the labelled windows only."""
-    torch.manual_seed(seed)
-    network = _MilliEgo(spec)
-    normalise(network, windows, seed)
-    return learn_labels(network, windows, budget, seed, progress, "milliEgo's fusion")
+    torch.manual_seed(lesson.seed)
+    network = _MilliEgo(lesson.spec)
+    normalise(network, lesson.windows, lesson.seed)
+    return learn_labels(network, lesson, "milliEgo's fusion")
 
 
 class _MilliEgo(nn.Module):

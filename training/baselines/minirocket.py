@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from rich.progress import Progress
 from scipy.special import softmax
 from sklearn.linear_model import RidgeClassifierCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from cosmo_runtime.models.spec import ModalitySpec, ModelSpec
-from cosmo_runtime.training.methods import Budget, Predict
+from cosmo_runtime.models.spec import ModalitySpec
+from cosmo_runtime.training.methods import Lesson, Predict
 from cosmo_runtime.training.warping import vectors
 from cosmo_runtime.training.windows import Windows
 
@@ -20,7 +19,7 @@ KERNELS = 10_000
 KERNEL = 9  # steps of a convolution; a window needs at least as many
 
 
-def minirocket(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> Predict:
+def minirocket(lesson: Lesson) -> Predict:
     """A ``Fit`` that learns from the labelled windows in one pass and uses none of the budget.
 
     Each modality gets its share of the convolutions. They draw at most nine channels each at random, so among the
@@ -37,10 +36,10 @@ def minirocket(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, pro
             f'MiniRocket needs sktime and numba ({error}); pip install "cosmo-runtime[evaluate]"'
         ) from error
 
-    labelled = windows.labelled
+    spec, labelled = lesson.spec, lesson.windows.labelled
     kernels = KERNELS // len(spec.modalities)
     found_by = [
-        _Found(modality, j, labelled, MiniRocketMultivariate(kernels, random_state=seed))
+        _Found(modality, j, labelled, MiniRocketMultivariate(kernels, random_state=lesson.seed))
         for j, modality in enumerate(spec.modalities)
     ]
 

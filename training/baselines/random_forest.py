@@ -8,11 +8,10 @@ radar's points become channels as for MiniRocket; an image becomes the means of 
 from __future__ import annotations
 
 import numpy as np
-from rich.progress import Progress
 from sklearn.ensemble import RandomForestClassifier
 
 from cosmo_runtime.models.spec import ModalitySpec, ModelSpec
-from cosmo_runtime.training.methods import Budget, Predict
+from cosmo_runtime.training.methods import Lesson, Predict
 from cosmo_runtime.training.warping import vectors
 from cosmo_runtime.training.windows import Windows
 
@@ -21,12 +20,12 @@ QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 PEAKS = 2
 
 
-def random_forest(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> Predict:
+def random_forest(lesson: Lesson) -> Predict:
     """A ``Fit`` that learns from the labelled windows in one pass and uses none of the budget.
 
     Missing features of a window are filled with the median of the labelled windows that have them.
     """
-    labelled = windows.labelled
+    spec, labelled = lesson.spec, lesson.windows.labelled
     known = _described(spec, labelled)
     there = ~np.isnan(known)
     median = np.array([np.median(column[has]) if has.any() else 0.0 for column, has in zip(known.T, there.T)])
@@ -34,7 +33,7 @@ def random_forest(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, 
     def filled(described: np.ndarray) -> np.ndarray:
         return np.where(np.isnan(described), median, described)
 
-    forest = RandomForestClassifier(TREES, random_state=seed).fit(filled(known), labelled.labels)
+    forest = RandomForestClassifier(TREES, random_state=lesson.seed).fit(filled(known), labelled.labels)
 
     def predict(query: Windows) -> np.ndarray:
         probabilities = np.zeros((len(query), len(spec.classes)))

@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any, Mapping, Sequence, Union
 
 import torch
-from rich.progress import Progress
 from torch import Tensor, nn
 
 from cosmo_runtime.models.spec import ModelSpec
@@ -19,8 +18,7 @@ from cosmo_runtime.training.cosmo.method import Cosmo, normalise_at_random
 from cosmo_runtime.training.cosmo.pretrain import pretrain
 from cosmo_runtime.training.cosmo.stage2 import finetune, turns_within
 from cosmo_runtime.training.evaluate import predict
-from cosmo_runtime.training.methods import Budget, Epoch, OnEpoch, Predict, Stage2Result, TwoStages
-from cosmo_runtime.training.windows import Windows
+from cosmo_runtime.training.methods import Epoch, Lesson, Predict, Stage2Result, TwoStages
 
 MAPS = 16  # an embedding is this many maps, flattened
 
@@ -208,47 +206,38 @@ def _perceptron(inputs: int, outputs: int, activation: nn.Module) -> list[nn.Mod
     return [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), activation]
 
 
-def _pretrain(
-    spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress, on_epoch: OnEpoch
-) -> nn.Module:
-    torch.manual_seed(seed)
-    encoders: Any = ReferenceEncoders(spec)  # used like Cosmo's own encoders, though their embeddings differ in length
-    normalise_at_random(encoders, windows)
+def _pretrain(lesson: Lesson) -> nn.Module:
+    torch.manual_seed(lesson.seed)
+    # used like Cosmo's own encoders, though their embeddings differ in length
+    encoders: Any = ReferenceEncoders(lesson.spec)
+    normalise_at_random(encoders, lesson.windows)
     pretrain(
         encoders,
-        windows,
-        epochs=budget.pretrain_epochs,
-        seed=seed,
-        progress=progress,
-        batch=budget.pretrain_batch,
-        on_epoch=lambda number, figures: on_epoch(Epoch(number + 1, figures["loss"])),
+        lesson.windows,
+        epochs=lesson.budget.pretrain_epochs,
+        seed=lesson.seed,
+        progress=lesson.progress,
+        batch=lesson.budget.pretrain_batch,
+        on_epoch=lambda number, figures: lesson.on_epoch(Epoch(number + 1, figures["loss"])),
     )
     return encoders
 
 
-def _tune(
-    encoders: ReferenceEncoders,
-    spec: ModelSpec,
-    windows: Windows,
-    budget: Budget,
-    seed: int,
-    progress: Progress,
-    on_epoch: OnEpoch,
-) -> Stage2Result:
-    torch.manual_seed(seed)
-    network: Any = ReferenceNetwork(spec)
+def _tune(encoders: ReferenceEncoders, lesson: Lesson) -> Stage2Result:
+    torch.manual_seed(lesson.seed)
+    network: Any = ReferenceNetwork(lesson.spec)
     network.encoders = encoders
     ask: Predict = partial(predict, network)
-    rounds, turn = turns_within(budget.epochs, Cosmo.turn)
+    rounds, turn = turns_within(lesson.budget.epochs, Cosmo.turn)
     finetune(
         network,
-        windows.labelled,
+        lesson.windows.labelled,
         rounds=rounds,
-        seed=seed,
-        progress=progress,
+        seed=lesson.seed,
+        progress=lesson.progress,
         turn=turn,
-        batch=budget.batch,
-        on_epoch=lambda number, loss: on_epoch(Epoch(number, loss, ask)),
+        batch=lesson.budget.batch,
+        on_epoch=lambda number, loss: lesson.on_epoch(Epoch(number, loss, ask)),
     )
     return Stage2Result(ask)
 

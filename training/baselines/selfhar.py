@@ -20,15 +20,14 @@ from typing import Callable, Iterator
 
 import numpy as np
 import torch
-from rich.progress import Progress
 from torch import Tensor, nn
 
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.training.augment import Features, random_rotations, warp_time
 from cosmo_runtime.training.baselines.inertial import CHANNELS, Inertial
 from cosmo_runtime.training.baselines.learning import descend, learn_labels
-from cosmo_runtime.training.methods import Budget, Predict, normalise
-from cosmo_runtime.training.windows import UNLABELLED, Windows
+from cosmo_runtime.training.methods import Lesson, Predict, normalise
+from cosmo_runtime.training.windows import UNLABELLED
 
 FILTERS, KERNELS = (32, 64, 96), (24, 16, 8)
 SURE = 0.5
@@ -37,32 +36,32 @@ PIECES = 4
 Change = Callable[[Tensor, torch.Generator], Tensor]
 
 
-def selfhar(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> Predict:
+def selfhar(lesson: Lesson) -> Predict:
     """A ``Fit`` that learns from all windows with the help of the labelled ones."""
-    torch.manual_seed(seed)
+    torch.manual_seed(lesson.seed)
+    spec, windows, budget = lesson.spec, lesson.windows, lesson.budget
     teacher = _Network(spec)
-    normalise(teacher, windows, seed)
-    taught = learn_labels(teacher, windows, budget, seed, progress, "SelfHAR, teacher")
+    normalise(teacher, lesson.windows, lesson.seed)
+    taught = learn_labels(teacher, lesson, "SelfHAR, teacher")
 
     student = _Network(spec)
-    normalise(student, windows, seed)
+    normalise(student, lesson.windows, lesson.seed)
     answers = taught(windows)
     sure = (windows.labels == UNLABELLED) & (answers.max(1) >= SURE)
     if np.count_nonzero(sure) > 1:  # otherwise the student starts at random
         kept, batch = windows.where(sure), budget.pretrain_batch
         steps = budget.pretrain_epochs * -(-len(windows) // batch)  # as many as methods that learn from all windows
         epochs = max(1, round(steps / -(-len(kept) // batch)))
-        answers_of_kept = torch.from_numpy(answers[sure])
-        _learn_from_teacher(student, kept, answers_of_kept, replace(budget, pretrain_epochs=epochs), seed, progress)
+        of_kept = lesson._replace(windows=kept, budget=replace(budget, pretrain_epochs=epochs))
+        _learn_from_teacher(student, of_kept, torch.from_numpy(answers[sure]))
     student.early.requires_grad_(False)
-    return learn_labels(student, windows, budget, seed, progress, "SelfHAR, student")
+    return learn_labels(student, lesson, "SelfHAR, student")
 
 
-def _learn_from_teacher(
-    student: _Network, windows: Windows, answers: Tensor, budget: Budget, seed: int, progress: Progress
-) -> None:
+def _learn_from_teacher(student: _Network, lesson: Lesson, answers: Tensor) -> None:
     """Trains the student on windows (N) that the teacher is sure of, and on its answers (N, classes)."""
-    order, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    windows, budget = lesson.windows, lesson.budget
+    order, generator = np.random.default_rng(lesson.seed), torch.Generator().manual_seed(lesson.seed)
 
     def losses() -> Iterator[Tensor]:
         for chosen in windows.shuffled(budget.pretrain_batch, order):
@@ -76,7 +75,7 @@ def _learn_from_teacher(
         losses,
         epochs=budget.pretrain_epochs,
         steps=-(-len(windows) // budget.pretrain_batch),
-        progress=progress,
+        progress=lesson.progress,
         task="SelfHAR, unlabelled",
         learning_rate=3e-4,  # as published
     )

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import torch
-from rich.progress import Progress
 from torch import Tensor, nn
 
 from cosmo_runtime.models.networks import EMBEDDING
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.training.augment import Features
 from cosmo_runtime.training.baselines.learning import EmbeddingClassifier, learn_labels
-from cosmo_runtime.training.methods import Budget, Fit, Predict, normalise
-from cosmo_runtime.training.windows import Windows
+from cosmo_runtime.training.methods import Fit, Lesson, Predict, normalise
 
 
 def single_modal(sensor: str) -> Fit:
     """A ``Fit`` that learns from this modality only."""
 
-    def fit(spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress) -> Predict:
-        torch.manual_seed(seed)
-        network = _SingleModal(spec, sensor)
-        normalise(network, windows, seed)
-        return learn_labels(network, windows, budget, seed, progress, f"{sensor} alone")
+    def fit(lesson: Lesson) -> Predict:
+        torch.manual_seed(lesson.seed)
+        network = _SingleModal(lesson.spec, sensor)
+        normalise(network, lesson.windows, lesson.seed)
+        return learn_labels(network, lesson, f"{sensor} alone")
 
     return fit
 

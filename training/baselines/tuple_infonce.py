@@ -15,35 +15,30 @@ from __future__ import annotations
 from typing import Callable
 
 import torch
-from rich.progress import Progress
 from torch import Tensor, nn
 
 from cosmo_runtime.models.networks import EMBEDDING, Encoders
-from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.training.augment import Features, augment
 from cosmo_runtime.training.baselines.learning import learn_unlabelled, tune_together
-from cosmo_runtime.training.methods import Budget, OnEpoch, TwoStages, normalise
-from cosmo_runtime.training.windows import Windows
+from cosmo_runtime.training.methods import Lesson, TwoStages, normalise
 
 TEMPERATURE = 0.07
 
 
-def _pretrain(
-    spec: ModelSpec, windows: Windows, budget: Budget, seed: int, progress: Progress, on_epoch: OnEpoch
-) -> Encoders:
-    torch.manual_seed(seed)
-    encoders = Encoders(spec)
-    normalise(encoders, windows, seed)
-    fuse = _Fusion(len(spec.modalities))
-    generator = torch.Generator().manual_seed(seed)
+def _pretrain(lesson: Lesson) -> Encoders:
+    torch.manual_seed(lesson.seed)
+    encoders = Encoders(lesson.spec)
+    normalise(encoders, lesson.windows, lesson.seed)
+    fuse = _Fusion(len(lesson.spec.modalities))
+    generator = torch.Generator().manual_seed(lesson.seed)
 
     def loss(features: Features, presence: Tensor) -> Tensor:
-        z, anew = (encoders(augment(features, windows.kinds, generator)) for _ in range(2))
+        z, anew = (encoders(augment(features, lesson.windows.kinds, generator)) for _ in range(2))
         augmented = torch.multinomial(presence + 1e-9, 1, generator=generator)
         return tuple_infonce(fuse, z, anew, presence, augmented)
 
     network = nn.ModuleList([encoders, fuse])
-    learn_unlabelled(network, loss, windows, budget, seed, progress, "TupleInfoNCE", on_epoch=on_epoch)
+    learn_unlabelled(network, loss, lesson, "TupleInfoNCE")
     return encoders
 
 

@@ -21,7 +21,7 @@ from cosmo_runtime.training.baselines.reference import ReferenceNetwork, referen
 from cosmo_runtime.training.benchmark.one_thread import one_thread_session
 from cosmo_runtime.training.cosmo.method import Cosmo
 from cosmo_runtime.training.export import to_onnx
-from cosmo_runtime.training.methods import Budget, Learner
+from cosmo_runtime.training.methods import Budget, Learner, Lesson
 from cosmo_runtime.training.windows import Windows
 
 LEARNERS: Mapping[str, Learner] = {"default": Cosmo(), "reference": reference}
@@ -112,8 +112,9 @@ def _seconds_an_epoch(
     learner, round_epochs = LEARNERS[name], 2 * Cosmo.turn
     budget = Budget(pretrain_epochs=2, epochs=round_epochs)
     # The first round starts at an unknown time, after the quality of modality. So the second round is measured.
-    network = learner.pretrain(spec, windows, budget, seed, progress, lambda _: ends[1].append(time.monotonic()))
-    learner.tune(network, spec, windows, budget, seed, progress, lambda _: ends[2].append(time.monotonic()))
+    lesson = Lesson(spec, windows, budget, seed, progress)
+    network = learner.pretrain(lesson._replace(on_epoch=lambda _: ends[1].append(time.monotonic())))
+    learner.tune(network, lesson._replace(on_epoch=lambda _: ends[2].append(time.monotonic())))
     first, second = ends[2][:round_epochs], ends[2][round_epochs:]
     return ends[1][1] - ends[1][0], (second[-1] - first[-1]) / len(second)
 

@@ -26,7 +26,7 @@ from cosmo_runtime.training.benchmark.protocol import Task
 from cosmo_runtime.training.benchmark.results import ResultError
 from cosmo_runtime.training.cosmo.pretrain import pretrain
 from cosmo_runtime.training.cosmo.stage2 import embed
-from cosmo_runtime.training.methods import Budget, Epoch, Learner, Predict, ignore_epoch, normalise
+from cosmo_runtime.training.methods import Budget, Epoch, Learner, Lesson, Predict, ignore_epoch, normalise
 from cosmo_runtime.training.windows import Windows
 
 
@@ -110,7 +110,8 @@ class Method:
         network, epochs = self._stage_1(spec, task, seed, place, progress)
         curve = _Curve(task.test, epochs, self.followed) if follow and self.followed else None
         started = time.monotonic()
-        result = self.learner.tune(network, spec, task.training, task.budget, seed, progress, curve or ignore_epoch)
+        lesson = Lesson(spec, task.training, task.budget, seed, progress, curve or ignore_epoch)
+        result = self.learner.tune(network, lesson)
         seconds = time.monotonic() - started - (curve.spent if curve else 0)
         seconds += epochs[-1]["seconds"] if epochs else 0
         started = time.monotonic()
@@ -153,7 +154,7 @@ class Method:
             seconds = round(time.monotonic() - started, 2)
             epochs.append({"stage": 1, "epoch": epoch.number, "seconds": seconds, "loss": round(epoch.loss, 4)})
 
-        network = self.learner.pretrain(spec, task.training, task.budget, seed, progress, on_epoch)
+        network = self.learner.pretrain(Lesson(spec, task.training, task.budget, seed, progress, on_epoch))
         tensors = {key: tensor.contiguous() for key, tensor in network.state_dict().items()}
         try:
             file.parent.mkdir(parents=True, exist_ok=True)

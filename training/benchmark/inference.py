@@ -27,7 +27,7 @@ from cosmo_runtime.training.benchmark.experiments import Method
 from cosmo_runtime.training.benchmark.one_thread import one_thread_session
 from cosmo_runtime.training.datasets.store import DataSetError
 from cosmo_runtime.training.export import to_onnx
-from cosmo_runtime.training.methods import Budget, Predict, ignore_epoch
+from cosmo_runtime.training.methods import Budget, Lesson, Predict, learn
 from cosmo_runtime.training.windows import Windows
 
 WITHOUT_NETWORK = ("dtw", "minirocket", "forest", "cpc")
@@ -59,15 +59,13 @@ def measure(
         RuntimeError: an exported network's answers differ from the network's.
     """
     torch.set_num_threads(1)
-    budget = Budget(pretrain_epochs=1, epochs=2)
+    lesson = Lesson(spec, training, Budget(pretrain_epochs=1, epochs=2), 0, progress)
     models: dict[str, bytes] = {}
     figures: dict[str, dict[str, Any]] = {}
     with threadpool_limits(1):
         for row in progress.track([row for row in rows if row not in WITHOUT_NETWORK], description="inference"):
-            learner = rows[row].learner
             try:
-                stage_1 = learner.pretrain(spec, training, budget, 0, progress, ignore_epoch)
-                network = network_of(learner.tune(stage_1, spec, training, budget, 0, progress, ignore_epoch).predict)
+                network = network_of(learn(rows[row].learner, lesson))
             except DataSetError:  # this method starts from published weights that are missing here
                 continue
             if network is not None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from rich.progress import Progress
 from torch import Tensor
 
 from cosmo_runtime.models.networks import Encoders
-from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.training.cosmo.method import Cosmo
 from cosmo_runtime.training.cosmo.stage2 import embed
-from cosmo_runtime.training.methods import Budget, OnEpoch, Stage2Result, TwoStages
+from cosmo_runtime.training.methods import Lesson, Stage2Result, TwoStages
 from cosmo_runtime.training.windows import Windows
 
 
@@ -21,24 +19,16 @@ def class_means(pretrained: bool = True) -> TwoStages:
     return TwoStages(cosmo.stage_1, cosmo.new, cosmo.pretrain, _compare)
 
 
-def _compare(
-    encoders: Encoders,
-    spec: ModelSpec,
-    windows: Windows,
-    budget: Budget,
-    seed: int,
-    progress: Progress,
-    on_epoch: OnEpoch,
-) -> Stage2Result:
+def _compare(encoders: Encoders, lesson: Lesson) -> Stage2Result:
     """Stores the mean embedding of each activity's labelled windows."""
-    z, labels = _embedded(encoders, windows.labelled)
+    z, labels = _embedded(encoders, lesson.windows.labelled)
     known = torch.unique(labels)
     means = torch.stack([z[labels == activity].mean(dim=0) for activity in known])
     means = torch.nn.functional.normalize(means, dim=1)
 
     def predict(query: Windows) -> np.ndarray:
         """Probabilities that rise with the cosine similarity; 0 for activities without a labelled window."""
-        shares = torch.zeros(len(query), len(spec.classes))
+        shares = torch.zeros(len(query), len(lesson.spec.classes))
         shares[:, known] = torch.softmax(_embedded(encoders, query)[0] @ means.T, dim=1)
         return shares.numpy()
 

@@ -8,7 +8,6 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 import torch
-from rich.progress import Progress
 from scipy import sparse
 from torch import Tensor
 
@@ -28,7 +27,7 @@ from cosmo_runtime.training.cosmo.pretrain import pretrain
 from cosmo_runtime.training.cosmo.quality import Quality, quality_of_modality, quality_weights
 from cosmo_runtime.training.cosmo.stage2 import embed, finetune, turns_within
 from cosmo_runtime.training.evaluate import predict
-from cosmo_runtime.training.methods import Budget, Epoch, OnEpoch, Predict, Stage2Result, ignore_epoch
+from cosmo_runtime.training.methods import Epoch, Lesson, Predict, Stage2Result
 from cosmo_runtime.training.windows import Windows
 
 
@@ -91,18 +90,11 @@ class Cosmo:
         """New encoders with random weights."""
         return Encoders(spec)
 
-    def pretrain(
-        self,
-        spec: ModelSpec,
-        windows: Windows,
-        budget: Budget,
-        seed: int,
-        progress: Progress,
-        on_epoch: OnEpoch = ignore_epoch,
-    ) -> Encoders:
+    def pretrain(self, lesson: Lesson) -> Encoders:
         """Stage 1, in two halves if neighbours are mined in between. Labels are not used."""
-        torch.manual_seed(seed)
-        encoders = self.new(spec)
+        windows, budget = lesson.windows, lesson.budget
+        torch.manual_seed(lesson.seed)
+        encoders = self.new(lesson.spec)
         normalise_at_random(encoders, windows)
         halves = 0 if not self.pretrained else 2 if self.mined else 1
         done = 0
@@ -118,53 +110,32 @@ class Cosmo:
                 encoders,
                 windows,
                 epochs=epochs,
-                seed=seed + half,
-                progress=progress,
+                seed=lesson.seed + half,
+                progress=lesson.progress,
                 batch=budget.pretrain_batch,
                 weights_range=self.weights_range,
                 warp=self.warp,
                 neighbours=neighbours,
-                on_epoch=lambda number, figures, before=done: on_epoch(  # type: ignore[misc]
+                on_epoch=lambda number, figures, before=done: lesson.on_epoch(  # type: ignore[misc]
                     Epoch(before + number + 1, figures["loss"])
                 ),
             )
             done += epochs
         return encoders
 
-    def tune(
-        self,
-        network: Encoders,
-        spec: ModelSpec,
-        windows: Windows,
-        budget: Budget,
-        seed: int,
-        progress: Progress,
-        on_epoch: OnEpoch = ignore_epoch,
-    ) -> Stage2Result:
+    def tune(self, network: Encoders, lesson: Lesson) -> Stage2Result:
         """Stage 2."""
-        return self.tune_network(network, spec, windows, budget, seed, progress, on_epoch).result()
+        return self.tune_network(network, lesson).result()
 
-    def tune_network(
-        self,
-        encoders: Encoders,
-        spec: ModelSpec,
-        windows: Windows,
-        budget: Budget,
-        seed: int,
-        progress: Progress,
-        on_epoch: OnEpoch = ignore_epoch,
-    ) -> Trained:
+    def tune_network(self, encoders: Encoders, lesson: Lesson) -> Trained:
         """Stage 2.
 
         Args:
             encoders: from stage 1; they are trained in place.
-            spec: its quality weights are replaced by those measured in the windows.
-            windows: all of them determine the quality of each sensor; those with a label are trained on.
-            budget: how long to train; the number of minibatches is the same whether labels are spread or not.
-            seed: the seed of everything random.
-            progress: shows the epochs.
-            on_epoch: called after each epoch.
+            lesson: all windows determine the quality of each sensor; those with a label are trained on. The number of
+                minibatches is the same whether labels are spread or not.
         """
+        spec, windows, budget, seed = lesson.spec, lesson.windows, lesson.budget, lesson.seed
         torch.manual_seed(seed)
         z, presence, _ = embed(encoders, windows)
         qualities = [
@@ -185,12 +156,12 @@ class Cosmo:
             labelled,
             rounds=rounds,
             seed=seed,
-            progress=progress,
+            progress=lesson.progress,
             confidence=confidence,
             turn=turn,
             batch=budget.batch,
             warp=self.warp,
-            on_epoch=lambda number, loss: on_epoch(Epoch(number, loss, predict_now)),
+            on_epoch=lambda number, loss: lesson.on_epoch(Epoch(number, loss, predict_now)),
         )
         return Trained(network, spec, qualities, {"stage 2": losses[-1]})
 
@@ -208,22 +179,12 @@ class Cosmo:
         distances = mean_distances(views, len(windows)) if len(views) > 1 else views[0]
         return spread_over(windows, mutual_neighbours(distances, windows.groups), self.balance)
 
-    def train(
-        self,
-        spec: ModelSpec,
-        windows: Windows,
-        budget: Budget,
-        seed: int,
-        progress: Progress,
-        encoders: Optional[Encoders] = None,
-    ) -> Trained:
+    def train(self, lesson: Lesson, encoders: Optional[Encoders] = None) -> Trained:
         """Both stages, or stage 2 alone from the encoders of an earlier stage 1."""
         losses: dict[str, float] = {}
         if encoders is None:
-            encoders = self.pretrain(
-                spec, windows, budget, seed, progress, lambda epoch: losses.update({"stage 1": epoch.loss})
-            )
-        trained = self.tune_network(encoders, spec, windows, budget, seed, progress)
+            encoders = self.pretrain(lesson._replace(on_epoch=lambda epoch: losses.update({"stage 1": epoch.loss})))
+        trained = self.tune_network(encoders, lesson)
         return trained._replace(losses={**losses, **trained.losses})
 
 

@@ -35,9 +35,9 @@ def test_all_methods_learn_from_the_same_labels_in_turns(spec, monkeypatch):
     calls = []
     for name, method in overhead.METHODS.items():
 
-        def watched(spec, windows, budget, seed, progress, name=name, method=method):
-            calls.append((name, len(windows), budget.epochs, seed))
-            return method(spec, windows, budget, seed, progress)
+        def watched(lesson, name=name, method=method):
+            calls.append((name, len(lesson.windows), lesson.budget.epochs, lesson.seed))
+            return method(lesson)
 
         monkeypatch.setitem(overhead.METHODS, name, watched)
     labelled = [_windows(spec, 4), _windows(spec, 8)]

@@ -14,14 +14,14 @@ def check(spec, windows, other_people) -> Callable:
     """A check of a learner: it learns, answers alike from one seed, and never looks at what is absent."""
     from rich.progress import Progress
 
-    from cosmo_runtime.training.methods import Budget, Learner, learn
+    from cosmo_runtime.training.methods import Budget, Learner, Lesson, learn
 
     def check_learner(learner: Learner, *, pretrain_epochs: int = 0, epochs: int = 8, expected: float = 0.8) -> None:
         budget = Budget(pretrain_epochs=pretrain_epochs, epochs=epochs, pretrain_batch=24)
         some_labelled = windows.labelled_only_where(np.arange(len(windows)) % 3 > 0)
 
         def fitted(training, budget, seed=0):
-            return learn(learner, spec, training, budget, seed, Progress(disable=True))
+            return learn(learner, Lesson(spec, training, budget, seed, Progress(disable=True)))
 
         predict = fitted(some_labelled, budget)
         probabilities = predict(other_people)

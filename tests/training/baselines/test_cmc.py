@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 from rich.progress import Progress
 
 from cosmo_runtime.training.baselines.cmc import cmc, cmc_spread, pairwise_contrast
-from cosmo_runtime.training.methods import Budget, learn
+from cosmo_runtime.training.methods import Budget, Lesson, learn
 
 
 def test_it_learns(check):
@@ -28,7 +28,7 @@ def test_its_classifier_learns_what_labels_spread_to_as_far_as_it_is_trusted(spe
     monkeypatch.setattr("cosmo_runtime.training.cosmo.neighbours.spread_labels", lambda near, labels, parts: spread)
     one_each = windows.labelled_only_where(np.arange(len(windows)) % 24 == 0)
     budget = Budget(pretrain_epochs=4, epochs=60, pretrain_batch=24)
-    probabilities = learn(cmc_spread, spec, one_each, budget, 0, Progress(disable=True))(other_people)
+    probabilities = learn(cmc_spread, Lesson(spec, one_each, budget, 0, Progress(disable=True)))(other_people)
     assert (probabilities.argmax(1) == (other_people.labels + 1) % 3).mean() > 0.8
 
 

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 from rich.progress import Progress
 
 from cosmo_runtime.training.baselines.cpc import cpc
-from cosmo_runtime.training.methods import Budget
+from cosmo_runtime.training.methods import Budget, Lesson
 
 
 def test_it_learns(check):
@@ -26,7 +26,7 @@ def test_stage_1_sees_the_windows_as_they_are(spec, windows, monkeypatch):
 
     network_loss = network.loss
     monkeypatch.setattr(network, "loss", loss)
-    cpc.pretrain(spec, windows, Budget(1, 1, pretrain_batch=24), 0, Progress(disable=True), lambda epoch: None)
+    cpc.pretrain(Lesson(spec, windows, Budget(1, 1, pretrain_batch=24), 0, Progress(disable=True)))
 
     given, _, _ = windows.tensors(np.arange(len(windows)))
     for sensor, values in given.items():

@@ -12,11 +12,11 @@ from rich.progress import Progress
 
 from cosmo_runtime.training.baselines.dtw import dtw
 from cosmo_runtime.training.datasets.utd import published_split, trials, utd_a_spec
-from cosmo_runtime.training.methods import Budget
+from cosmo_runtime.training.methods import Budget, Lesson
 
 
 def fit(spec, windows):
-    return dtw(spec, windows, Budget(pretrain_epochs=0, epochs=0), 0, Progress(disable=True))
+    return dtw(Lesson(spec, windows, Budget(pretrain_epochs=0, epochs=0), 0, Progress(disable=True)))
 
 
 def accuracy(predict, windows) -> float:

@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from cosmo_runtime.models.spec import ModalitySpec, ModelSpec
 from cosmo_runtime.training.baselines.limu_bert import LimuBert, WindowEmbedder, hidden_loss, hidden_spans, limu_bert
-from cosmo_runtime.training.methods import Budget, learn
+from cosmo_runtime.training.methods import Budget, Lesson, learn
 
 
 @pytest.mark.slow
@@ -26,7 +26,7 @@ def test_it_learns_postures(spec, windows, other_people):
         return replace(them, features={**them.features, "imu": imu})
 
     few = turned(windows).labelled_only_where(np.arange(len(windows)) % 3 > 0)
-    predict = learn(limu_bert, spec, few, Budget(10, 60, pretrain_batch=24), 0, Progress(disable=True))
+    predict = learn(limu_bert, Lesson(spec, few, Budget(10, 60, pretrain_batch=24), 0, Progress(disable=True)))
     asked = turned(other_people)
     assert (predict(asked).argmax(1) == asked.labels).mean() > 0.9
 

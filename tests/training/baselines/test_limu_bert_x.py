@@ -16,7 +16,7 @@ from cosmo_runtime.training.baselines import limu_bert_x as row
 from cosmo_runtime.training.baselines.limu_bert import LimuBert, WindowEmbedder
 from cosmo_runtime.training.datasets.store import DataSetError
 from cosmo_runtime.training.datasets.utd import trials, utd_a_spec
-from cosmo_runtime.training.methods import Budget, OneStage
+from cosmo_runtime.training.methods import Budget, Lesson, OneStage
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_only_the_tuned_one_changes_the_published_network(spec, windows, weights
 
     monkeypatch.setattr(row, "learn_labels", learn)
     for frozen in (True, False):
-        row.limu_bert_x(frozen=frozen)(spec, windows, Budget(0, 1), 0, Progress(disable=True))
+        row.limu_bert_x(frozen=frozen)(Lesson(spec, windows, Budget(0, 1), 0, Progress(disable=True)))
     learns = [{p.requires_grad for p in network.embedder.parameters()} for network in networks]
     assert learns == [{False}, {True}]
 
@@ -65,7 +65,7 @@ def test_missing_or_damaged_weights_are_named(spec, windows, tmp_path, monkeypat
     monkeypatch.setattr(row, "WEIGHTS", tmp_path / "weights")
 
     def fit():
-        row.limu_bert_x(frozen=True)(spec, windows, Budget(0, 1), 0, Progress(disable=True))
+        row.limu_bert_x(frozen=True)(Lesson(spec, windows, Budget(0, 1), 0, Progress(disable=True)))
 
     with pytest.raises(DataSetError, match=r"cannot be read .* python tools/limu_bert_x.py"):
         fit()

@@ -9,12 +9,12 @@ pytest.importorskip("torch")
 from rich.progress import Progress
 
 from cosmo_runtime.training.baselines.minirocket import minirocket
-from cosmo_runtime.training.methods import Budget, OneStage
+from cosmo_runtime.training.methods import Budget, Lesson, OneStage
 from cosmo_runtime.training.warping import vectors
 
 
 def fit(spec, windows, seed=0):
-    return minirocket(spec, windows, Budget(0, 0), seed, Progress(disable=True))
+    return minirocket(Lesson(spec, windows, Budget(0, 0), seed, Progress(disable=True)))
 
 
 @pytest.mark.slow  # numba compiles for half a minute

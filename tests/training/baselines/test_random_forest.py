@@ -9,7 +9,7 @@ pytest.importorskip("sklearn")
 from rich.progress import Progress
 
 from cosmo_runtime.training.baselines.random_forest import describe, random_forest
-from cosmo_runtime.training.methods import Budget, OneStage
+from cosmo_runtime.training.methods import Budget, Lesson, OneStage
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def test_it_learns(check):
 
 def test_classes_without_a_label_are_never_answered(spec, windows, other_people):
     few = windows.labelled_only_where(windows.labels != 1)
-    probabilities = random_forest(spec, few, Budget(0, 0), 0, Progress(disable=True))(other_people)
+    probabilities = random_forest(Lesson(spec, few, Budget(0, 0), 0, Progress(disable=True)))(other_people)
     assert not probabilities[:, 1].any()
     np.testing.assert_allclose(probabilities.sum(1), 1)
 

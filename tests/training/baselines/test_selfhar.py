@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from cosmo_runtime.training.baselines import selfhar as module
 from cosmo_runtime.training.baselines.selfhar import CHANGES, changed, selfhar, student_loss
-from cosmo_runtime.training.methods import Budget, OneStage
+from cosmo_runtime.training.methods import Budget, Lesson, OneStage
 
 
 @pytest.mark.slow
@@ -80,18 +80,18 @@ def test_the_student_learns_from_unlabelled_windows_of_which_the_teacher_is_sure
     labelled = np.arange(len(windows)) % 3 > 0
     networks, given = [], []
 
-    def learn_labels(network, windows, *_):
+    def learn_labels(network, *_):
         networks.append(network)
         answers = np.full((len(windows), 3), 0.2)
         answers[:, 1] = np.where(np.arange(len(windows)) % 2, 0.6, 0.49)
         return lambda query: answers
 
-    def learn_from_teacher(student, windows, answers, *_):
-        given.append((student, windows, answers))
+    def learn_from_teacher(student, lesson, answers):
+        given.append((student, lesson.windows, answers))
 
     monkeypatch.setattr(module, "learn_labels", learn_labels)
     monkeypatch.setattr(module, "_learn_from_teacher", learn_from_teacher)
-    selfhar(spec, windows.labelled_only_where(labelled), Budget(1, 1), 0, Progress(disable=True))
+    selfhar(Lesson(spec, windows.labelled_only_where(labelled), Budget(1, 1), 0, Progress(disable=True)))
 
     teacher, student = networks
     ((learner, kept, answers),) = given

@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 from cosmo_runtime.training.benchmark.comparison import ROWS
 from cosmo_runtime.training.benchmark.inference import _spectra_by_matrices, measure, network_of
-from cosmo_runtime.training.methods import Budget, learn
+from cosmo_runtime.training.methods import Budget, Lesson, learn
 
 
 @pytest.mark.parametrize("steps", [2, 5, 12])
@@ -24,7 +24,9 @@ def test_a_matrix_gives_the_spectrum(steps):
 
 
 def test_learners_without_a_network_have_none(spec, windows):
-    assert network_of(learn(ROWS["dtw"].learner, spec, windows, Budget(1, 1), 0, Progress(disable=True))) is None
+    assert (
+        network_of(learn(ROWS["dtw"].learner, Lesson(spec, windows, Budget(1, 1), 0, Progress(disable=True)))) is None
+    )
 
 
 @pytest.mark.slow

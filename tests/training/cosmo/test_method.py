@@ -13,7 +13,7 @@ from cosmo_runtime.training.benchmark.comparison import METHODS
 from cosmo_runtime.training.cosmo import method as cosmo
 from cosmo_runtime.training.cosmo.method import Cosmo
 from cosmo_runtime.training.cosmo.stage2 import embed
-from cosmo_runtime.training.methods import Budget, Epoch
+from cosmo_runtime.training.methods import Budget, Epoch, Lesson
 from cosmo_runtime.training.methods import learn as learn_both
 
 VARIATIONS = [
@@ -35,7 +35,7 @@ def few_labels(windows):
 
 
 def learned(method: Cosmo, spec, windows, seed: int = 0):
-    return learn_both(method, spec, windows, BUDGET, seed, Progress(disable=True))
+    return learn_both(method, Lesson(spec, windows, BUDGET, seed, Progress(disable=True)))
 
 
 @pytest.mark.parametrize("method", VARIATIONS, ids=str)
@@ -66,8 +66,9 @@ def test_the_same_seed_gives_the_same_answers(spec, few_labels, other_people):
 def test_epochs_are_told_as_they_end(spec, few_labels, other_people):
     first: list[Epoch] = []
     second: list[Epoch] = []
-    method, given = Cosmo(mined=True), (spec, few_labels, BUDGET, 0, Progress(disable=True))
-    method.tune(method.pretrain(*given, first.append), *given, second.append)
+    method, lesson = Cosmo(mined=True), Lesson(spec, few_labels, BUDGET, 0, Progress(disable=True))
+    encoders = method.pretrain(lesson._replace(on_epoch=first.append))
+    method.tune(encoders, lesson._replace(on_epoch=second.append))
     assert [epoch.number for epoch in first] == list(range(1, 13))
     assert [epoch.number for epoch in second] == list(range(1, 121))  # 60 of each part
     assert first[0].predict is None
@@ -109,27 +110,27 @@ def test_labels_are_spread_as_the_method_says(spec, few_labels, monkeypatch, war
         return spread_over(windows, neighbours, balance_too)
 
     monkeypatch.setattr(cosmo, "spread_over", spread)
-    given = (spec, few_labels, replace(BUDGET, pretrain_epochs=2, epochs=2), 0, Progress(disable=True))
-    encoders = Cosmo().pretrain(*given)
+    lesson = Lesson(spec, few_labels, replace(BUDGET, pretrain_epochs=2, epochs=2), 0, Progress(disable=True))
+    encoders = Cosmo().pretrain(lesson)
     embedded = embed(encoders, few_labels)[:2]
     views = cosmo.sensor_distances(*embedded) if apart else [cosmo.cosine_distances(*embedded)]
     views += [cosmo.warped_distances(spec, few_labels)] * warped
     distances = cosmo.mean_distances(views, len(few_labels)) if apart or warped else views[0]
-    Cosmo(spread=True, warped=warped, apart=apart, balance=balance).tune(encoders, *given)
+    Cosmo(spread=True, warped=warped, apart=apart, balance=balance).tune(encoders, lesson)
     assert np.abs(graphs[0] - cosmo.mutual_neighbours(distances, few_labels.groups)).max() == 0
 
 
 def test_quality_weights_are_those_of_the_windows(spec, few_labels):
-    trained = Cosmo().train(spec, few_labels, BUDGET, 0, Progress(disable=True))
+    trained = Cosmo().train(Lesson(spec, few_labels, BUDGET, 0, Progress(disable=True)))
     total = sum(quality.q for quality in trained.qualities)
     assert trained.spec.quality == pytest.approx([quality.q / total for quality in trained.qualities])
     np.testing.assert_allclose(trained.network.classifier.attention.quality.numpy(), trained.spec.quality, rtol=1e-6)
 
 
 def test_who_looks_at_every_epoch_changes_nothing(spec, few_labels, other_people):
-    given = (spec, few_labels, BUDGET, 0, Progress(disable=True))
-    encoders = Cosmo().pretrain(*given)
-    watched = Cosmo().tune(encoders, *given, lambda epoch: epoch.predict(other_people)).predict
+    lesson = Lesson(spec, few_labels, BUDGET, 0, Progress(disable=True))
+    encoders = Cosmo().pretrain(lesson)
+    watched = Cosmo().tune(encoders, lesson._replace(on_epoch=lambda epoch: epoch.predict(other_people))).predict
     np.testing.assert_array_equal(watched(other_people), learned(Cosmo(), spec, few_labels)(other_people))
 
 
@@ -137,5 +138,5 @@ def test_who_looks_at_every_epoch_changes_nothing(spec, few_labels, other_people
 def test_turns_are_about_t_iter_and_fit_the_budget(spec, few_labels, monkeypatch, epochs, turns):
     told = {}
     monkeypatch.setattr(cosmo, "finetune", lambda *_, **settings: told.update(settings) or [0.0])
-    Cosmo(pretrained=False).train(spec, few_labels, replace(BUDGET, epochs=epochs), 0, Progress(disable=True))
+    Cosmo(pretrained=False).train(Lesson(spec, few_labels, replace(BUDGET, epochs=epochs), 0, Progress(disable=True)))
     assert [told["turn"]] * 2 * told["rounds"] == turns
