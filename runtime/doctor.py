@@ -14,6 +14,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 import onnxruntime
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 from serial.tools import list_ports
@@ -103,7 +104,7 @@ def _machine() -> List[Finding]:
     free = shutil.disk_usage(".").free
     return [
         Finding("good", "machine", f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}"),
-        Finding("good" if free > _LOW_DISK_BYTES else "note", "disk", f"{free / 1e9:.1f} GB free in this folder"),
+        Finding("good" if free > _LOW_DISK_BYTES else "note", "disk", f"{decimal(free)} free in this folder"),
     ]
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from shutil import disk_usage
 from typing import Any, Dict, List
+
+from rich.filesize import decimal
 
 from cosmo_runtime.models.bundle import BundleError
 from cosmo_runtime.models.shelf import Shelf
@@ -98,8 +100,16 @@ def _elsewhere(home: Path) -> str:
 
 def _when(age_s: float) -> str:
     if age_s < 0:
-        return f"is of a time {-age_s:.0f} s from now, so the clock was set back"
-    return f"was {age_s:.0f} s ago"
+        return f"is of a time {_lasting(-age_s)} from now, so the clock was set back"
+    return f"was {_lasting(age_s)} ago"
+
+
+def _lasting(seconds: float) -> str:
+    """A duration in the unit that a person would choose."""
+    for unit, unit_s in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * unit_s:
+            return f"{seconds / unit_s:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _words(status: Dict[str, Any]) -> list[str]:
@@ -107,20 +117,19 @@ def _words(status: Dict[str, Any]) -> list[str]:
     if "uptime_s" in status:
         bundle = status["bundle"] or "has not answered yet"
         lines.append(f"device {status['device']}, version {status['version']}, bundle {bundle}")
-        lines.append(
-            f"up {status['uptime_s'] / 3600:.1f} h at {status['time']}, {status['windows']['answered']} windows"
-        )
+        lines.append(f"up {_lasting(status['uptime_s'])} at {status['time']}, {status['windows']['answered']} windows")
         lines.append("sensors: " + ", ".join(f"{name} {state}" for name, state in status["sensors"].items()))
         corrected_ms = status.get("corrected_ms", {})  # earlier versions did not correct
         if corrected_ms:
             lines.append("put in step: " + ", ".join(f"{name} by {ms:.0f} ms" for name, ms in corrected_ms.items()))
         if status["activity"]:
+            at = datetime.fromisoformat(status["time"]) - timedelta(seconds=status["last_prediction_s_ago"])
             lines.append(
-                f"last: {status['activity']} ({status['confidence']:.0%}), {status['last_prediction_s_ago']:g} s before"
+                f"last: {status['activity']} ({status['confidence']:.0%}) at {at.isoformat(timespec='seconds')}"
             )
         if "memory_bytes" in status:  # the heartbeat of an earlier version has none
             lines.append(_memory(status))
-        lines.append(f"disk: {status['disk_free_bytes'] / 1e9:.1f} GB free ({status['disk_free_share']:.0%})")
+        lines.append(f"disk: {decimal(status['disk_free_bytes'])} free ({status['disk_free_share']:.0%})")
     if status["alarms"]:
         since = {alarm["name"]: f" ({_since(alarm)})" for alarm in status["standing"]}
         words = ", ".join(name + since.get(name, "") for name in status["alarms"])

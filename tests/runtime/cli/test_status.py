@@ -70,11 +70,32 @@ def test_a_run_whose_heartbeat_stands_still_or_is_of_the_future_is_there_but_not
     _beat_at(tmp_path, datetime.now(timezone.utc) - timedelta(minutes=10))
     told = json.loads(cosmo("status", "--home", tmp_path, "--json").out)
     assert (told["running"], told["well"]) == (True, False)
-    assert told["troubles"][0].startswith("a run is active, but its heartbeat has stopped; its last heartbeat was 60")
+    assert told["troubles"][0].startswith(
+        "a run is active, but its heartbeat has stopped; its last heartbeat was 10 min ago"
+    )
     _beat_at(tmp_path, datetime.now(timezone.utc) + timedelta(hours=1))
     done = cosmo("status", "--home", tmp_path)
     assert done.code == 1
-    assert re.search("is of a time 3[56][0-9][0-9] s from now, so the clock was set back", done.out)
+    assert re.search("is of a time (59|60) min from now, so the clock was set back", done.out)
+
+
+@pytest.mark.parametrize(
+    "uptime_s, free_bytes, words",
+    [
+        (45.2, 512 * 10**6, ("up 45 s ", "512.0 MB free")),
+        (5400, 14 * 10**9, ("up 90 min ", "14.0 GB free")),
+        (100 * 3600, 10**6, ("up 4 days ", "1.0 MB free")),
+    ],
+)
+def test_durations_and_sizes_are_in_the_units_that_a_person_would_choose(
+    cosmo: Run, tmp_path: Path, beating: subprocess.Popen, uptime_s: float, free_bytes: int, words: tuple[str, ...]
+) -> None:
+    beat = json.loads((tmp_path / "health.json").read_text())
+    last = {"activity": "walk", "confidence": 0.9, "last_prediction_s_ago": 3.4, "time": "2026-01-02T03:04:05+00:00"}
+    changed = {**beat, **last, "uptime_s": uptime_s, "disk_free_bytes": free_bytes}
+    (tmp_path / "health.json").write_text(json.dumps(changed))
+    out = cosmo("status", "--home", tmp_path).out
+    assert all(word in out for word in (*words, "last: walk (90%) at 2026-01-02T03:04:01+00:00"))
 
 
 def test_where_nobody_may_look_at_the_lock_the_heartbeat_tells(
@@ -86,7 +107,7 @@ def test_where_nobody_may_look_at_the_lock_the_heartbeat_tells(
     assert cosmo("status", "--home", tmp_path).code == 0
     _beat_at(tmp_path, datetime.now(timezone.utc) - timedelta(minutes=10))
     done = cosmo("status", "--home", tmp_path)
-    assert (done.code, "no run with --home is running; its last heartbeat was 60" in done.out) == (1, True)
+    assert (done.code, "no run with --home is running; its last heartbeat was 10 min ago" in done.out) == (1, True)
 
 
 def test_without_a_run_it_says_so_and_fails(cosmo: Run, tmp_path: Path) -> None:
@@ -139,7 +160,7 @@ def test_a_run_is_shown_while_it_runs_and_missed_when_its_heart_stands_still(
     beat["time"] = (datetime.now(timezone.utc) - timedelta(minutes=10)).isoformat(timespec="seconds")
     (home / "health.json").write_text(json.dumps(beat))
     done = cosmo("status", "--home", home)
-    assert (done.code, "its last heartbeat was 60" in done.out) == (1, True)
+    assert (done.code, "its last heartbeat was 10 min ago" in done.out) == (1, True)
 
 
 def test_what_does_not_make_a_run_ill_is_told_all_the_same(cosmo: Run, tmp_path: Path) -> None:
