@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Union
+
+from rich.filesize import decimal
 
 from cosmo_runtime.runtime.cli.common import UsageError, say, version
 from cosmo_runtime.runtime.cli.signals import on_signals, stop_on_signals
@@ -111,8 +113,12 @@ def open_writer(
 
     if not options.keep:
         return SegmentedWriter(path, infos, about, own_metadata=expiry)
-    tidy, segment_bytes = Keeper(asked, options.keep), options.keep.segment_bytes
-    return SegmentedWriter(path, infos, about, own_metadata=expiry, when_turned=tidy, segment_bytes=segment_bytes)
+    keeper, segment_bytes = Keeper(asked, options.keep), options.keep.segment_bytes
+    with suppress(OSError):  # the writer says what is wrong with the folder
+        room = keeper.room_bytes()
+        if room < (options.keep.bytes or 0):
+            say(f"--keep: the disk has room for {decimal(room)} only. When it is full, recording stops. Keep less")
+    return SegmentedWriter(path, infos, about, own_metadata=expiry, when_turned=keeper, segment_bytes=segment_bytes)
 
 
 def run_metadata(options: argparse.Namespace, config: Config, run: Run) -> Dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
 import time
 from contextlib import suppress
 from datetime import timedelta
@@ -82,6 +83,15 @@ class Keeper:
         except OSError as error:
             _log.error("%s cannot be tidied: %s", self._path, error.strerror)
 
+    def room_bytes(self) -> int:
+        """The bytes that the disk has for this recording: what is free, and what earlier runs of it hold.
+
+        Raises:
+            OSError: the folder that the recording is in cannot be read.
+        """
+        held = sum(segment.size for segment in self._segments())
+        return held + shutil.disk_usage(self._path.parent).free
+
     def _tidy(self, writing: Path) -> None:
         segments = sorted(self._segments(writing))
         # the segment that is written, what comes until the next one is open, and one that goes only after a warning
@@ -104,7 +114,7 @@ class Keeper:
             total -= segment.size
             _leave_nothing_of(segment.path.parent)
 
-    def _segments(self, writing: Path) -> Iterator[_Segment]:
+    def _segments(self, writing: Optional[Path] = None) -> Iterator[_Segment]:
         pattern = re.compile(re.escape(self._path.name) + r"(-\d+)?")
         labelled: Dict[Path, bool] = {}
         for folder in self._path.parent.iterdir():

@@ -26,6 +26,7 @@ from cosmo_runtime.sensors.events import Sample, StateChange
 from cosmo_runtime.sensors.recording import Recording, RecordingWriter, SegmentedWriter
 from cosmo_runtime.sensors.recording.segments import segments_of
 from cosmo_runtime.sensors.sensor import SensorInfo
+from tests.full_disk import small_disk
 
 Run = Callable[..., Any]
 Samples = Callable[..., List[Sample]]
@@ -119,6 +120,19 @@ def test_keep_never_touches_a_name_without_the_number_that_the_command_gave(tmp_
     assert segments_of(other)
     assert not earlier.exists()
     assert len(segments_of(tmp_path / "box-7-2")) == 1
+
+
+@pytest.mark.parametrize("disk, said", [(150, "the disk has room for 1"), (300, "")])
+def test_who_keeps_more_than_the_disk_holds_is_told_at_the_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], disk: int, said: str
+) -> None:
+    options = argparse.Namespace(keep=parse_keep("200MB"), expires=None)
+    with small_disk(tmp_path, disk * 10**6):
+        (tmp_path / "box").mkdir()
+        (tmp_path / "box" / "000001-20250101T000000Z.mcap").write_bytes(bytes(120 * 10**6))  # counts as room
+        open_writer(tmp_path / "box", free_recording(tmp_path / "box"), options, {}, {}).close()
+    told = capsys.readouterr().err
+    assert (said in told, "When it is full, recording stops" in told) == (True, bool(said))
 
 
 def _bytes_below(folder: Path) -> int:
