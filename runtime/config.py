@@ -6,7 +6,7 @@ import os
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from typing_extensions import Annotated
@@ -169,17 +169,18 @@ def parse_config(text: str, path: Path) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     except ValidationError as error:
-        raise ConfigError("\n".join(f"{path}: {_explain(item)}" for item in error.errors())) from error
+        lines = [f"{path}: {line}" for item in error.errors() for line in _explain(item)]
+        raise ConfigError("\n".join(lines)) from error
 
 
-def _explain(item: Mapping[str, Any]) -> str:
-    """Describes one of pydantic's errors: which key is wrong, and why."""
+def _explain(item: Mapping[str, Any]) -> List[str]:
+    """Describes one of pydantic's errors: which key is wrong, and why. The sensors' has a line for each key."""
     key, kind = _key(item["loc"]), item["type"]
     if kind == "tuple_type" and isinstance(item["input"], dict):
-        return f"{key}: write [[{key}]], with two brackets on each side, because there may be several"
+        return [f"{key}: write [[{key}]], with two brackets on each side, because there may be several"]
     if kind == "model_type" and isinstance(item["input"], list):
-        return f"{key}: write [{key}], with one bracket on each side, because there is only one"
-    return f"{key}: {in_words(item)}"
+        return [f"{key}: write [{key}], with one bracket on each side, because there is only one"]
+    return [f"{key}: {line}" for line in in_words(item).split("\n")]
 
 
 def _key(where: Sequence[Union[str, int]]) -> str:

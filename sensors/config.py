@@ -158,25 +158,27 @@ class RigConfig(BaseModel):
 
         if not isinstance(tables, dict):
             raise ValueError("expected a table for each sensor: [sensors.NAME]")
-        read = {}
+        read, wrong = {}, []
         for name, table in tables.items():
             if isinstance(table, RigSensor):
                 read[name] = _under(f"sensors.{name}", table.kind, table.config)
                 continue
             if not re.match(SENSOR_NAME, name):
-                raise ValueError(f"{name!r} is not a sensor name: use small letters, digits, - and _")
+                wrong.append(f"{name!r} is not a sensor name: use small letters, digits, - and _")
+                continue
             if not isinstance(table, dict) or not isinstance(table.get("kind"), str):
-                raise ValueError(f'{name}: say which kind of sensor it is, for example kind = "imu"')
+                wrong.append(f'{name}: say which kind of sensor it is, for example kind = "imu"')
+                continue
             rest = {key: value for key, value in table.items() if key != "kind"}
             try:
                 config = SENSORS[table["kind"]].config.model_validate(rest, context=info.context)
+                read[name] = _under(f"sensors.{name}", table["kind"], config)
             except UnknownKind as error:
-                raise ValueError(f"{name}: {error}") from error
+                wrong.append(f"{name}: {error}")
             except ValidationError as error:
-                wrong = error.errors()[0]
-                key = ".".join(map(str, wrong["loc"]))
-                raise ValueError(f"{name}.{key}: {in_words(wrong)}") from error
-            read[name] = _under(f"sensors.{name}", table["kind"], config)
+                wrong += [f"{name}.{'.'.join(map(str, it['loc']))}: {in_words(it)}" for it in error.errors()]
+        if wrong:
+            raise ValueError("\n".join(wrong))  # pydantic takes one error from here
         return read
 
     @property

@@ -151,6 +151,18 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     assert len(str(caught.value).splitlines()) == 2
 
 
+def test_all_that_is_wrong_with_named_sensors_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _load(
+            tmp_path,
+            "[sensors.wrist]\nkind = 'imu'\nbaud = 0\nprotcol = 'xsens'\n"
+            "[sensors.Thigh]\nkind = 'imu'\n[sensors.leg]\nkind = 'sonar'\n[sensors.foot]\nport = 'x'\n",
+        )
+    keys = [line.partition(" sensors: ")[2].partition(":")[0] for line in str(caught.value).splitlines()]
+    assert keys == ["wrist.baud", "wrist.protcol", "'Thigh' is not a sensor name", "leg", "foot"]
+    assert all(line.startswith(f"{tmp_path}/rig.toml: ") for line in str(caught.value).splitlines())
+
+
 @pytest.mark.parametrize("content", [b"[imu\n", b"imu = \n", b"[imu]\nport = '\xff\xfe'\n"])
 def test_a_file_that_is_no_toml_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "rig.toml"
