@@ -13,6 +13,7 @@ from cosmo_runtime.sensors.simulation.motion import Motion
 _PROMPT = b"mmwDemo:/>"
 _MAX_LATE_S = 0.5  # frames later than this are dropped, like on a radar whose line is too slow
 _LONGEST_LINE = 256
+_HARDWARE_TRIGGER = "2"  # in frameCfg: each frame waits for a pulse, and here none comes
 _ARGUMENTS = {  # the commands of SDK 3.5's mmw demo, and how many arguments each takes
     "sensorStart": (0, 1),
     "sensorStop": (0,),
@@ -48,8 +49,9 @@ _NEEDED = ("channelCfg", "profileCfg", "chirpCfg", "frameCfg", "guiMonitor", "cf
 class EmulatedRadar:
     """A radar that sees a motion.
 
-    Its command line starts and stops it and sets its frame period. Unplugging it erases its configuration. Frame k
-    shows the motion k periods after the radar's start, whether or not earlier frames were sent.
+    Its command line starts and stops it, sets its frame period, and says which outputs it sends. Waiting for a hardware
+    trigger, it sends nothing. Unplugging it erases its configuration. Frame k shows the motion k periods after the
+    radar's start, whether or not earlier frames were sent.
 
     Args:
         cli: the cable of the command line.
@@ -119,14 +121,18 @@ class EmulatedRadar:
                 "Error -1",
             ]
         try:
-            frames = int(self._configured["frameCfg"][3])
-            period_s = float(self._configured["frameCfg"][4]) * 1e-3
+            frames, period_s = int(self._configured["frameCfg"][3]), float(self._configured["frameCfg"][4]) * 1e-3
+            detected_objects = int(self._configured["guiMonitor"][1])
         except ValueError:
-            frames, period_s = 0, 0.0
+            frames, period_s, detected_objects = 0, 0.0, 0
         if period_s <= 0:
             return ["Error: Invalid frame periodicity", "Error -1"]
         self._halt.clear()
-        self._sender = threading.Thread(target=self._send, args=(period_s, frames), daemon=True)
+        if self._configured["frameCfg"][5] == _HARDWARE_TRIGGER:
+            self._sender = threading.Thread(target=self._halt.wait, daemon=True)
+        else:
+            arguments = period_s, frames, detected_objects
+            self._sender = threading.Thread(target=self._send, args=arguments, daemon=True)
         self._sender.start()
         return ["Debug: Init Calibration Status = 0x1ffe", "Done"]
 
@@ -139,14 +145,14 @@ class EmulatedRadar:
         self._sender = None
         return True
 
-    def _send(self, period_s: float, frames: int) -> None:
+    def _send(self, period_s: float, frames: int, detected_objects: int) -> None:
         """Sends each frame at its time: ``frames`` of them, or without end if ``frames`` is 0."""
         number = math.ceil(self._now_s() / period_s)
         end = number + frames if frames else math.inf
         while number < end and number * period_s <= self._motion.duration_s:
             if self._halt.wait(max(0.0, number * period_s - self._now_s())):
                 return
-            self._data.write(encode_frame(number, self._motion.radar(number * period_s)))
+            self._data.write(encode_frame(number, self._motion.radar(number * period_s), detected_objects))
             number += 1
             if self._now_s() - number * period_s > _MAX_LATE_S:
                 number = math.ceil(self._now_s() / period_s)

@@ -1,7 +1,7 @@
 """What a chirp configuration (.cfg) means: what the radar can see, how often, and whether its UART can carry it.
 
 References: TI mmWave SDK 3.5 user guide, section 3.4 (configuration file format); V. Dham, "Programming Chirp
-Parameters in TI Radar Devices", TI SWRA553A, 2020.
+Parameters in TI Radar Devices", TI SWRA553A, 2020; TI SWRA574B, 2020 (triggers of frames).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ _LIGHT_MPS = 299_792_458.0
 _BITS_PER_BYTE = 10  # start, eight data, stop
 _COARSE_BIN_MPS = 0.3  # the shipped models learned with less than half of this
 _FAST_MPS = 2.0  # legs of a person who walks, and a person who falls
+_HARDWARE_TRIGGER = 2  # sixth number of frameCfg; 1 is the software trigger
 _BUSY_FRAME_POINTS = 200  # several people nearby; the firmware would send up to 500
 _OUTPUTS = (  # arguments of guiMonitor in order, after the subframe, which SDK 1 does not have
     "detectedObjects",
@@ -106,6 +107,7 @@ class Chirp:
     Attributes:
         frame_period_s: from one frame's start to the next one's.
         frame_count: how many frames the radar sends before it stops; 0 for no end.
+        awaits_pulses: whether each frame waits for a pulse at the board's pin SYNC_IN (hardware trigger).
         range_resolution_m: c / 2B, with B the bandwidth that is sampled.
         max_range_m: where the beat frequency reaches the (complex) sampling rate: fs c / 2S, with S the slope.
         max_velocity_mps: wavelength / 4 T, with T the duration of one loop; faster ones are aliased.
@@ -124,6 +126,7 @@ class Chirp:
 
     frame_period_s: float
     frame_count: int
+    awaits_pulses: bool
     range_resolution_m: float
     max_range_m: float
     max_velocity_mps: float
@@ -160,7 +163,12 @@ class Chirp:
 
     def warnings(self, data_baud: int) -> list[str]:
         """Lists the settings that lose frames, or that the shipped models have not learned, and what to change."""
-        found = [self.uart_warning(data_baud), self._count_warning(), *(self._blind() or self._strange())]
+        found = [
+            self.uart_warning(data_baud),
+            self._count_warning(),
+            self.trigger_warning(),
+            *(self._blind() or self._strange()),
+        ]
         return [warning for warning in found if warning]
 
     def _blind(self) -> list[str]:
@@ -235,6 +243,16 @@ class Chirp:
             f" {self.frame_count * self.frame_period_s:.3g} s. Set its fourth number to 0, so that it runs without end."
         )
 
+    def trigger_warning(self) -> str | None:
+        """Explains that the radar starts no frame by itself, and what to change; None if it does."""
+        if not self.awaits_pulses:
+            return None
+        return (
+            "frameCfg has the hardware trigger: each frame waits for a pulse at the board's pin SYNC_IN, and without"
+            " pulses no frame comes. Set its sixth number to 1, the software trigger, so that the radar starts frames"
+            " by itself."
+        )
+
     def uart_warning(self, data_baud: int) -> str | None:
         """Explains that the data port is too slow for the configuration, and what to change; None if it is not."""
         busy_ms = self.busy_frame_bytes * _BITS_PER_BYTE / data_baud * 1e3
@@ -260,7 +278,7 @@ def parse_chirp(lines: Sequence[str], source: str) -> Chirp:
         SensorError: a command is missing, malformed or not supported, or no command would start the radar.
     """
     commands = _Commands(lines, source)
-    first_chirp, last_chirp, loops, frames, period_ms = commands.latest("frameCfg")[:5]
+    first_chirp, last_chirp, loops, frames, period_ms, *trigger_and_delay = commands.latest("frameCfg")
     if last_chirp < first_chirp:
         raise SensorError(f"{source}: the last chirp of frameCfg comes before its first one.")
     chirps = [values for values in commands.all("chirpCfg") if values[0] <= last_chirp and values[1] >= first_chirp]
@@ -284,6 +302,7 @@ def parse_chirp(lines: Sequence[str], source: str) -> Chirp:
     return Chirp(
         frame_period_s=period_ms * 1e-3,
         frame_count=int(frames),
+        awaits_pulses=trigger_and_delay[:1] == [_HARDWARE_TRIGGER],
         range_resolution_m=_LIGHT_MPS / (2 * slope * 1e6 * sampled_us),
         max_range_m=rate_ksps * 1e3 * _LIGHT_MPS / (2 * slope * 1e12),
         max_velocity_mps=wavelength_m / (4 * loop_s),

@@ -174,7 +174,10 @@ class Radar(Sensor):
         ]
         unasked = cli.unsolicited(cli_port)
         words.append(f"Then it wrote {unasked} on {cli_port.path}." if unasked else "")
-        if MAGIC not in raw:
+        waits = self.chirp.trigger_warning()
+        if not raw and waits:
+            words.append(f"{self._cfg.name}: {waits}")
+        elif MAGIC not in raw:
             words.append(
                 f"Is this its data port, at {self._config.data_baud} baud? Was the .cfg made for its firmware? Press"
                 " the board's reset button and try again."

@@ -182,16 +182,20 @@ class FrameParser:
         return points[seen]
 
 
-def encode_frame(frame_number: int, points: np.ndarray) -> bytes:
+def encode_frame(frame_number: int, points: np.ndarray, detected_objects: int = 1) -> bytes:
     """Returns the bytes of a frame of SDK 3's mmw demo: a 40-byte header, TLVs 1 and 7, padding to 32 bytes.
 
     Args:
         frame_number: the radar's own count.
         points: (n, 5) float32 as in ``Frame``. A frame without points has no TLVs, one without SNR has no TLV 7. SNR
             is sent in steps of 0.1 dB.
+        detected_objects: of guiMonitor: 1 sends points and SNR, 2 no SNR, any other number no points. The header counts
+            the points anyway.
     """
-    tlvs = [(1, points[:, :4].astype("<f4").tobytes())] if len(points) else []
-    if len(points) and np.isfinite(points[:, 4]).all():
+    tlvs = []
+    if len(points) and detected_objects in (1, 2):
+        tlvs.append((1, points[:, :4].astype("<f4").tobytes()))
+    if len(points) and detected_objects == 1 and np.isfinite(points[:, 4]).all():
         side = np.zeros((len(points), 2), "<i2")
         side[:, 0] = np.round(points[:, 4] * 10)
         tlvs.append((7, side.tobytes()))

@@ -120,6 +120,25 @@ def test_it_stops_after_the_number_of_frames_that_it_is_told(bench: Bench) -> No
     assert bench.data.read(0.3) == b""
 
 
+@pytest.mark.parametrize(("detected_objects", "points", "with_snr"), [(0, 0, False), (1, 1, True), (2, 1, False)])
+def test_it_sends_the_points_that_gui_monitor_asks_for(
+    bench: Bench, detected_objects: int, points: int, with_snr: bool
+) -> None:
+    bench.start(guiMonitor=f"guiMonitor -1 {detected_objects} 0 0 0 0 1")
+    frame = bench.frames(1)[0]
+    assert len(frame.points) == points
+    assert np.isfinite(frame.points[:, 4]).any() == with_snr
+    assert frame.complete == (points == 1)  # the header counts the point anyway
+
+
+def test_with_the_hardware_trigger_it_waits_for_a_pulse(bench: Bench) -> None:
+    bench.start(frameCfg="frameCfg 0 2 80 0 50 2 0")
+    assert bench.data.read(0.3) == b""
+    assert "Done" in bench.ask("sensorStop")
+    bench.start()
+    bench.frames(1)
+
+
 def test_frame_k_shows_the_motion_at_k_periods(bench: Bench) -> None:
     before_s = bench.now_s
     bench.start(frameCfg="frameCfg 0 2 80 0 100 1 0")

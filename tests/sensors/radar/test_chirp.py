@@ -184,6 +184,13 @@ def test_a_number_of_frames_is_warned_of() -> None:
     assert "fourth number to 0" in warning
 
 
+def test_a_radar_that_waits_for_pulses_is_warned_of() -> None:
+    (warning,) = parse_chirp(SHIPPED.replace("80 0 50 1 0", "80 0 50 2 0").splitlines(), "mine").warnings(921600)
+    assert "SYNC_IN" in warning
+    assert "sixth number to 1" in warning
+    assert parse_chirp(edited("100 1 0", "100"), "short").trigger_warning() is None
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

@@ -88,6 +88,24 @@ def test_a_data_port_at_the_wrong_speed_is_told_from_a_silent_one(rig: Rig, monk
         Radar(rig.config(data_baud=115200)).connect()
 
 
+def test_a_radar_that_waits_for_pulses_says_so(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cosmo_runtime.sensors.radar.driver._FIRST_FRAME_S", 0.3)
+    cfg = edited_cfg(tmp_path, lambda text: text.replace("80 0 50 1 0", "80 0 50 2 0"))
+    with pytest.raises(SensorError, match=r"No byte came.*edited\.cfg: frameCfg.*sixth number to 1") as caught:
+        Radar(rig.config(cfg=cfg)).connect()
+    assert "reset button" not in str(caught.value)
+
+
+def test_an_emulated_radar_whose_configuration_sends_no_points_does_not_start(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cosmo_runtime.sensors.radar.driver._FIRST_FRAME_S", 0.5)
+    rig.motion.radar = lambda time_s: np.ones((3, 5), np.float32)  # type: ignore[method-assign]
+    cfg = edited_cfg(tmp_path, lambda text: text.replace("guiMonitor -1 1", "guiMonitor -1 0"))
+    with pytest.raises(SensorError, match=r"sends no points.*detectedObjects on"):
+        Radar(rig.config(cfg=cfg)).connect()
+
+
 @contextmanager
 def sending(rig: Rig, packet: Callable[[int], bytes]) -> Iterator[None]:
     """Sends packets 1, 2, ... on the data port in place of the emulated radar's."""
