@@ -93,6 +93,10 @@ class Shelf:
         """Returns the folder of a name in ``bundles`` or of shipped encoders; None if there is none."""
         return {**_encoders(), **self._paths()}.get(name)
 
+    def called(self, path: Path) -> str:
+        """What a command may call a bundle in this folder: its name if that leads here, or else the path."""
+        return path.name if self.find(path.name) == path else str(path)
+
     def sweep(self) -> None:
         """Removes the leftovers of killed processes, and puts back what they had moved aside."""
         if not self.folder.is_dir():

@@ -21,6 +21,7 @@ from serial.tools import list_ports
 
 from cosmo_runtime.models.bundle import STRANGER_TO_PEOPLE, Bundle, BundleError, load_bundle
 from cosmo_runtime.models.features import random_inputs
+from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.runtime.alarms.names import unknown_names
 from cosmo_runtime.runtime.config import Config
@@ -31,6 +32,7 @@ from cosmo_runtime.runtime.mqtt.client import why_no_broker
 from cosmo_runtime.runtime.mqtt.config import MqttConfig
 from cosmo_runtime.runtime.sources.live import connect_all
 from cosmo_runtime.runtime.windows.aligner import Aligner
+from cosmo_runtime.sensors.emulation.rig import EmulatedRig
 from cosmo_runtime.sensors.events import Event, Sample, Tick
 from cosmo_runtime.sensors.rig import open_sensors
 from cosmo_runtime.sensors.sensor import Sensor, SensorError, SensorInfo
@@ -53,7 +55,14 @@ class Finding(NamedTuple):
     words: str
 
 
-def examine(names: Sequence[str], config: Config, bundle: Path, console: Console, words: Sequence[str] = ()) -> bool:
+def examine(
+    names: Sequence[str],
+    config: Config,
+    bundle: Path,
+    console: Console,
+    words: Sequence[str] = (),
+    emulate: Optional[str] = None,
+) -> bool:
     """Prints what it finds and returns whether the named sensors could run.
 
     Args:
@@ -61,10 +70,12 @@ def examine(names: Sequence[str], config: Config, bundle: Path, console: Console
         config: the rig's configuration.
         bundle: the model's folder.
         console: where it prints.
-        words: the options that chose configuration and bundle, to repeat them in suggested commands.
+        words: the options that chose all this, to repeat them in suggested commands.
+        emulate: the motion that emulated devices play instead of real ones.
     """
     model, spec = _model(names, bundle, config)
-    findings = _machine() + model + _named_bundle(config) + _ports() + _cameras() + _sensors(names, config, spec)
+    findings = _machine() + model + _named_bundle(config) + ([] if emulate else _ports() + _cameras())
+    findings += _sensors(names, config, spec, emulate)
     findings += _broker(config.mqtt) if config.mqtt else []
     table = Table.grid(padding=(0, 1))
     for finding in findings:
@@ -77,6 +88,8 @@ def examine(names: Sequence[str], config: Config, bundle: Path, console: Console
     command = " ".join(["cosmo-runtime --sensors", ",".join(names), *map(shlex.quote, words)])
     if well:
         console.print("\n[green]ready:[/]", Text(command))
+    elif emulate:
+        console.print("\n[red]not ready.[/]")
     else:
         console.print("\n[red]not ready.[/] Without hardware:", Text(f"{command} --emulate person"))
     return well
@@ -115,7 +128,7 @@ def _model(names: Sequence[str], path: Path, config: Config) -> Tuple[List[Findi
         bundle = load_bundle(path).at_hop(settings.hop_s)
         unknown = bundle.spec.unknown(names)
         if unknown:
-            raise BundleError(f"{path} {unknown}: see --sensors")
+            raise BundleError(f"{bundle.path.name} {unknown}: see --sensors")
         engine = open_engine(bundle, settings.engine, settings.threads)
         noise = random_inputs(bundle.spec, np.random.default_rng(0))
         window = {name: array[0] for name, array in noise.items()}
@@ -167,7 +180,9 @@ def _engines(bundle: Bundle, threads: int) -> List[Finding]:
         well = f"{record.engine} in {record.precision}: verified, one window in {figures.latency_ms:.2f} ms"
         findings.append(Finding("note", "engine", reason) if reason else Finding("good", "engine", well))
     if gpu and not built:
-        words = f"none was built for this GPU; build one: `cosmo-runtime build {shlex.quote(str(bundle.path))}`"
+        words = (
+            f"none was built for this GPU; build one: `cosmo-runtime build {shlex.quote(Shelf().called(bundle.path))}`"
+        )
         findings.append(Finding("note", "engine", words))
     return findings
 
@@ -228,8 +243,14 @@ def _cameras() -> List[Finding]:
     return cameras or [Finding("note", "camera", "no RealSense camera is attached")]
 
 
-def _sensors(names: Sequence[str], config: Config, spec: Optional[ModelSpec]) -> List[Finding]:
-    """Connects each requested sensor, waits for its first sample, and checks its samples."""
+def _sensors(names: Sequence[str], config: Config, spec: Optional[ModelSpec], emulate: Optional[str]) -> List[Finding]:
+    """Opens each requested sensor, emulated or real, and checks it."""
+    if emulate:
+        try:
+            with EmulatedRig(emulate, names, config) as rig:
+                return _connected(rig.sensors(), config, spec)
+        except SensorError as error:
+            return [Finding("bad", "emulation", str(error))]
     findings = []
     sensors: List[Sensor] = []
     for name in names:
@@ -237,6 +258,12 @@ def _sensors(names: Sequence[str], config: Config, spec: Optional[ModelSpec]) ->
             sensors += open_sensors([name], config)
         except SensorError as error:
             findings.append(Finding("bad", name, str(error)))
+    return findings + _connected(sensors, config, spec)
+
+
+def _connected(sensors: Sequence[Sensor], config: Config, spec: Optional[ModelSpec]) -> List[Finding]:
+    """Connects sensors, waits for the first sample of each, and checks its samples."""
+    findings = []
     errors = connect_all(sensors)
     for sensor in sensors:
         info = sensor.info

@@ -46,6 +46,12 @@ def add_rig(parser: argparse.ArgumentParser, required: bool = True) -> None:
     parser.add_argument(
         "--config", type=Path, metavar="FILE.toml", help="configuration file (default: find the sensors automatically)"
     )
+    add_emulate(parser)
+    parser.add_argument("--duration", type=seconds, metavar="S", help="stop after S seconds")
+
+
+def add_emulate(parser: argparse.ArgumentParser) -> None:
+    """The option of every command that can do without hardware."""
     parser.add_argument(
         "--emulate",
         type=motion,
@@ -54,7 +60,6 @@ def add_rig(parser: argparse.ArgumentParser, required: bool = True) -> None:
         "lies on a table), mocap:FOLDER[:SEED] (motion capture in BVH or DeepMimic's JSON), or utd:PATH[:SUBJECTS] "
         "(real IMU and depth, synthesised radar)",
     )
-    parser.add_argument("--duration", type=seconds, metavar="S", help="stop after S seconds")
 
 
 def add_run_metadata(parser: argparse.ArgumentParser) -> None:

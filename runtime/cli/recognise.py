@@ -255,7 +255,7 @@ def _refuse_other_kinds(run: Run, bundle: Bundle) -> None:
     for name, info in run.infos.items():
         kind = bundle.spec.kinds.get(name, info.kind)
         if kind != info.kind:
-            raise UsageError(f"{name} is of kind {info.kind} here, but {bundle.path} knows it as {kind}")
+            raise UsageError(f"{name} is of kind {info.kind} here, but the model {bundle.path.name} knows it as {kind}")
 
 
 def _open_replay(options: argparse.Namespace, bundle: Bundle, lateness_ms: float) -> Run:

@@ -341,3 +341,15 @@ def test_a_name_means_no_folder_of_the_same_name_where_one_stands(
     named = shelf.named("person")
     assert named is not None and named.is_absolute()
     assert (named != tmp_path / "person", shelf.named("nothing")) == (True, None)
+
+
+def test_a_bundle_is_called_by_its_name_where_that_leads_to_it(
+    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = write(tmp_path / "elsewhere" / "a").path
+    assert shelf.called(SHIPPED_BUNDLE) == "everyday"
+    assert shelf.called(shelf.folder / "a") == "a"
+    assert shelf.called(elsewhere) == str(elsewhere)
+    (tmp_path / "everyday").mkdir()
+    monkeypatch.chdir(tmp_path)  # here, the name leads to another folder
+    assert shelf.called(SHIPPED_BUNDLE) == str(SHIPPED_BUNDLE)
