@@ -41,6 +41,7 @@ from cosmo_runtime.runtime.engines.choose import key_here
 from cosmo_runtime.runtime.engines.onnxruntime import EngineError
 from cosmo_runtime.runtime.labels.rows import SESSION, LabelTable
 from cosmo_runtime.runtime.labels.table import read_labels
+from cosmo_runtime.runtime.labels.truth import Segment
 from cosmo_runtime.runtime.retention.cached_windows import forget
 from cosmo_runtime.runtime.retention.expiry import delete
 from cosmo_runtime.sensors.recording import Recording
@@ -72,6 +73,7 @@ card say what was done, and with how many windows.
 
 examples:
   cosmo-runtime finetune --labels session.csv
+  cosmo-runtime finetune --labels monday.csv tuesday.csv
   cosmo-runtime finetune --labels session.csv --session monday.mcap --delete-after
   cosmo-runtime finetune --labels session.csv --bundle utd --out mine       from the encoders that ship
 """
@@ -86,12 +88,20 @@ def parser() -> argparse.ArgumentParser:
         epilog=_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("--labels", type=Path, required=True, metavar="FILE.csv", help="table of labels, see below")
+    command.add_argument(
+        "--labels",
+        type=Path,
+        nargs="+",
+        action="extend",
+        required=True,
+        metavar="FILE.csv",
+        help="tables of labels, see below",
+    )
     command.add_argument(
         "--session",
         type=Path,
         metavar="FILE.mcap",
-        help="the recording (default: beside the labels, with the same name)",
+        help="the recording of a single table (default: beside the labels, with the same name)",
     )
     command.add_argument(
         "--bundle",
@@ -137,7 +147,7 @@ def run(options: argparse.Namespace) -> int:
     """Runs the command. Returns the exit code."""
     _refuse_nonsense(options)
     _try_outputs(options)
-    labels = read_labels(options.labels, options.session)
+    labels = _read_tables(options.labels, options.session)
     start = options.bundle or chosen_bundle(options, load_config(options.config))
     try:
         from cosmo_runtime.training.adapt import learn
@@ -163,7 +173,7 @@ def run(options: argparse.Namespace) -> int:
     if in_use:
         lost = _lost(Shelf().in_use, bundle)
         Shelf().use(bundle.path.name)
-    personal, undeleted = [*labels, options.labels], ""
+    personal, undeleted = [*labels, *options.labels], ""
     try:
         engine = _build_engine(bundle, next(iter(labels)))
     finally:  # before any output, so that a failing terminal does not prevent it
@@ -245,10 +255,30 @@ def _refuse_nonsense(options: argparse.Namespace) -> None:
         raise UsageError("--aside cannot be used with --out, --force or --delete-after")
     if options.json and not options.json.parent.is_dir():
         raise UsageError(f"--json {options.json}: there is no folder {options.json.parent}")
-    if options.session and SESSION in LabelTable(options.labels).columns:
+    if options.session and len(options.labels) > 1:
+        raise UsageError("--session names the recording of one table; leave it out, or give one table to --labels")
+    if options.session and SESSION in LabelTable(options.labels[0]).columns:
         raise UsageError(
-            f"both the column {SESSION} of {options.labels} and --session name the recording; leave one out"
+            f"both the column {SESSION} of {options.labels[0]} and --session name the recording; leave one out"
         )
+
+
+def _read_tables(tables: Sequence[Path], session: Optional[Path]) -> Dict[Path, List[Segment]]:
+    """The labels of each recording. Two examples of an activity may be in different tables."""
+    if len(tables) == 1:
+        return read_labels(tables[0], session)
+    labels: Dict[Path, List[Segment]] = {}
+    names: Dict[str, None] = {}
+    for table in tables:
+        for recording, segments in read_labels(table, examples=1).items():
+            if recording in labels:
+                raise UsageError(f"--labels: {recording.name} has labels in two tables; put them into one")
+            labels[recording] = []
+            for segment in segments:
+                name = as_known(segment.activity, names)
+                names[name] = None
+                labels[recording].append(segment._replace(activity=name))
+    return labels
 
 
 def _try_outputs(options: argparse.Namespace) -> None:
@@ -327,7 +357,7 @@ def _write_figures(path: Path, figures: Mapping[str, Any]) -> None:
         raise Failure(f"--json {path}: {error.strerror}") from error
 
 
-def _delete(recordings: Sequence[Path], labels: Path, cache: Path) -> str:
+def _delete(recordings: Sequence[Path], tables: Sequence[Path], cache: Path) -> str:
     """Deletes the session, and windows of it that an earlier pretraining may have stored.
 
     Returns:
@@ -340,7 +370,7 @@ def _delete(recordings: Sequence[Path], labels: Path, cache: Path) -> str:
         except OSError as error:
             problems.append(f"{error.filename} cannot be deleted: {error.strerror}")
     try:
-        delete(recordings, [labels.resolve(), labels])  # also a link
+        delete(recordings, [path for table in tables for path in (table.resolve(), table)])  # also a link
     except OSError as error:
         problems.append(f"{error.filename} cannot be deleted: {error.strerror}")
     return "\n".join(problems)

@@ -348,3 +348,28 @@ def test_rows_and_an_option_do_not_both_name_the_recording(cosmo: Run, tmp_path:
     table.write_text("start,end,activity,session\n1,2,wave,a\n3,4,wave,a\n")
     done = cosmo("finetune", "--labels", table, "--session", tmp_path / "b.mcap")
     assert (done.code, f"both the column session of {table} and --session name the recording" in done.err) == (2, True)
+
+
+@pytest.mark.usefixtures("brief_training")
+@pytest.mark.parametrize("again", [[], ["--labels"]])
+def test_several_tables_teach_together(
+    cosmo: Run, base: Bundle, labels: Path, tmp_path: Path, again: List[str]
+) -> None:
+    tuesday = record(tmp_path / "tuesday.mcap", rounds=2, seed=3)
+    tuesday.write_text(tuesday.read_text().replace("shake", "Shake"))
+    done = cosmo("finetune", "--labels", labels, *again, tuesday, "--bundle", base.path, "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    bundle = load_bundle(tmp_path / "out")
+    began = [Recording(table.with_suffix(".mcap")).began for table in (labels, tuesday)]
+    assert bundle.provenance["recordings"] == began
+    assert bundle.spec.classes == ("still", "slow", "fast", "shake"), "Shake is shake in both tables"
+
+
+def test_tables_that_share_a_recording_are_refused(cosmo: Run, base: Bundle, labels: Path, tmp_path: Path) -> None:
+    twin = tmp_path / "twin.csv"
+    twin.write_text(f"start,end,activity,session\n0.5,1.5,shake,{labels.with_suffix('.mcap')}\n")
+    done = cosmo("finetune", "--labels", labels, twin, "--bundle", base.path)
+    assert done.code == 2
+    assert "session.mcap has labels in two tables; put them into one" in done.err
+    done = cosmo("finetune", "--labels", labels, twin, "--session", labels.with_suffix(".mcap"))
+    assert "--session names the recording of one table" in done.err
