@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Union
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -106,11 +106,16 @@ class Recording:
 
     Args:
         path: the ``.mcap`` file, or the folder of a recording in segments.
+
+    Attributes:
+        duration_s: its length.
+        start_ns: its start on the clock of the windows' ``end_ns``.
     """
 
     def __init__(self, path: PathLike) -> None:
         self._file = RecordedFile(Path(path))
         self.duration_s = self._file.duration_s
+        self.start_ns = self._file.start_ns
 
     @property
     def sensors(self) -> Dict[str, str]:
@@ -156,6 +161,25 @@ class Recording:
     def _windows(self, model: Model) -> Iterator[Window]:
         run = open_replay(self._file, model.spec.sensors, model.spec, 300.0, paced=False)
         yield from Aligner(model.spec, run.infos).windows(run.events)
+
+    def labelled_windows(self, model: Model, table: PathLike) -> Iterator[Tuple[Window, str]]:
+        """The windows whose middle has a label in a table, each with its activity, as ``finetune`` takes them.
+
+        Raises:
+            LabelsError: the table cannot be read, or is of another recording.
+            ValueError: the recording has none of the model's sensors.
+        """
+        windows, labels = self.windows(model), self.labels(table)
+        return self._labelled(windows, labels, model.spec.window_s / 2)
+
+    def _labelled(
+        self, windows: Iterator[Window], labels: Sequence[Label], half_s: float
+    ) -> Iterator[Tuple[Window, str]]:
+        for window in windows:
+            middle_s = (window.end_ns - self.start_ns) * 1e-9 - half_s
+            for start_s, end_s, activity in labels:
+                if start_s <= middle_s < end_s:
+                    yield window, activity
 
     def labels(self, table: PathLike) -> List[Label]:
         """Reads a table of labels for this recording. Rows that name another recording are left out."""

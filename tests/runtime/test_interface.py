@@ -103,6 +103,17 @@ def test_labels_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert [label.activity for label in recording.labels(table)] == ["wave"]  # one example, and its own word for whose
 
 
+def test_windows_get_the_label_at_their_middle(tmp_path: Path) -> None:
+    recording, model, table = cosmo.read_recording(_RECORDING), cosmo.load_model("person"), tmp_path / "labels.csv"
+    *_, last = recording.windows(model)
+    middle_s = (last.end_ns - recording.start_ns) * 1e-9 - model.spec.window_s / 2
+    assert 0 < middle_s < recording.duration_s
+    recording.write_labels(table, [cosmo.Label(middle_s - 0.01, middle_s + 0.01, "wave")])
+    ((window, activity),) = recording.labelled_windows(model, table)
+    assert (window.end_ns, activity) == (last.end_ns, "wave")
+    assert window.digest() == last.digest()
+
+
 def test_the_pages_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     shutil.copy(_RECORDING, tmp_path / "session.mcap")
     monkeypatch.chdir(tmp_path)
