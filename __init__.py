@@ -8,7 +8,16 @@ for prediction in cosmo.recognise(emulate="person", seconds=10):
 
 from typing import Any
 
-__all__ = ["Label", "Model", "Recording", "SensorArrays", "load_model", "read_recording", "recognise"]
+__all__ = [
+    "Label",
+    "Model",
+    "Recording",
+    "SensorArrays",
+    "load_model",
+    "read_recording",
+    "recognise",
+    "write_recording",
+]
 
 
 def __getattr__(name: str) -> Any:  # keeps `import cosmo_runtime` cheap for those who need only one of its packages

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from cosmo_runtime.models.shelf import Shelf
 from cosmo_runtime.models.spec import ModelSpec
 from cosmo_runtime.runtime.config import load_config
 from cosmo_runtime.runtime.engines.choose import open_engine
+from cosmo_runtime.runtime.exchange.arrays import SensorArrays, write_arrays
 from cosmo_runtime.runtime.labels.exchange import Label
 from cosmo_runtime.runtime.labels.table import LabelsError
 from cosmo_runtime.runtime.labels.table import read_labels as read_table
@@ -30,31 +31,7 @@ from cosmo_runtime.runtime.windows.aligner import Aligner, Window
 from cosmo_runtime.sensors.events import Correction, Sample
 from cosmo_runtime.sensors.recording import Recording as RecordedFile
 
-_UNITS = {"imu": "m/s², rad/s, µT", "depth": "m", "radar": "m, m, m, m/s, dB"}
-
 PathLike = Union[str, Path]
-
-
-@dataclass(frozen=True)
-class SensorArrays:
-    """What one sensor measured in a recording.
-
-    Attributes:
-        kind: ``imu``, ``depth``, ``radar`` or another.
-        stamps_s: (n,) float64, seconds from the recording's start.
-        values: for an IMU (n, 9) float32: acceleration, angular rate, magnetic field, NaN where not measured. For a
-            camera (n, height, width) float32, 0 where nothing was measured. For a radar a list of n arrays (points, 5):
-            x, y, z, radial speed, SNR.
-        units: the units of the values.
-        taken_off_s: (n,) float64, what ``--auto-sync`` had taken off each stamp. It grows in mid-recording, and then
-            stamps may go back; ``stamps_s + taken_off_s`` never does.
-    """
-
-    kind: str
-    stamps_s: np.ndarray
-    values: Union[np.ndarray, List[np.ndarray]]
-    units: str
-    taken_off_s: np.ndarray
 
 
 class Model:
@@ -145,7 +122,7 @@ class Recording:
             values = np.array(values, np.float32) * np.float32(info.depth_scale_m)
         elif info.kind != "radar":
             values = np.array(values)
-        return SensorArrays(info.kind, stamps_s, values, _UNITS.get(info.kind, ""), np.array(taken_off_s))
+        return SensorArrays(info.kind, stamps_s, values, np.array(taken_off_s))
 
     def windows(self, model: Model) -> Iterator[Window]:
         """The windows that a live run of this model would have seen.
@@ -211,6 +188,32 @@ def load_model(name: Optional[str] = None) -> Model:
 
 def read_recording(path: PathLike) -> Recording:
     """Opens a recording."""
+    return Recording(path)
+
+
+def write_recording(
+    path: PathLike,
+    sensors: Mapping[str, SensorArrays],
+    *,
+    start: Optional[datetime] = None,
+    participant: str = "",
+    note: str = "",
+) -> Recording:
+    """Writes a recording of sensor data that comes from elsewhere, and opens it. All commands take it like any other.
+
+    Args:
+        path: the new ``.mcap`` file.
+        sensors: what each sensor measured, by its name.
+        start: the wall clock at second 0, with a time zone; by default now.
+        participant: whom it shows.
+        note: what else is to be known of it.
+
+    Raises:
+        ValueError: stamps and values do not belong together, stamps do not rise, or values have another form.
+        RecordingError: the file exists or cannot be written.
+    """
+    about = {"source": "arrays", "participant": participant, "note": note}
+    write_arrays(Path(path), sensors, start, {key: words for key, words in about.items() if words})
     return Recording(path)
 
 
