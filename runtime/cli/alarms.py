@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any, Dict
 
 from rich.table import Table
@@ -15,7 +16,7 @@ from cosmo_runtime.runtime.cli.common import DONE, UsageError, say, show_table
 from cosmo_runtime.runtime.cli.options import add_home_folder
 from cosmo_runtime.runtime.cli.parser import Parser
 from cosmo_runtime.runtime.episodes.entries import ALARM, entries, last_alarms, why_behind
-from cosmo_runtime.runtime.state import acknowledge, log_folder, state_folder
+from cosmo_runtime.runtime.state import acknowledge, clips_folder, log_folder, state_folder
 
 _HELP = """\
 examples:
@@ -56,11 +57,11 @@ def run(options: argparse.Namespace) -> int:
         for entry in alarms:
             print(json.dumps(entry))
     else:
-        _show(alarms)
+        _show(alarms, clips_folder(home))
     return DONE
 
 
-def _show(alarms: list[Dict[str, Any]]) -> None:
+def _show(alarms: list[Dict[str, Any]], clips: Path) -> None:
     table = Table("time", "alarm", "state", "activity", "confidence", "sensors", "clip", box=None, header_style="dim")
     for entry in alarms:
         evidence = entry["evidence"]
@@ -70,5 +71,8 @@ def _show(alarms: list[Dict[str, Any]]) -> None:
         sensors = " ".join(evidence.get("sensors", ()))
         if entry["state"] == ACKNOWLEDGED and times(entry):  # the evidence is that of the last one
             state, sure, sensors = f"{state}, but not the last {times(entry)}", "", ""
-        table.add_row(time, entry["name"], state, evidence["activity"], sure, sensors, entry.get("clip", ""))
+        clip = entry.get("clip", "")
+        if clip and not (clips / clip).exists():
+            clip = "not there: deleted, or no room for it"
+        table.add_row(time, entry["name"], state, evidence["activity"], sure, sensors, clip)
     show_table(table)

@@ -93,6 +93,8 @@ def test_a_clip_of_a_replay_is_of_whom_the_recording_shows_and_does_not_outlive_
     }  # fmt: skip
     assert cosmo("purge", clips, "--participant", "P17", "--cache", tmp_path / "none").code == 0
     assert list(clips.iterdir()) == []
+    out = cosmo("alarms", "--home", tmp_path / "home").out
+    assert ("not there: deleted" in out, name in out) == (True, False)
 
 
 def test_a_replay_tells_a_broker_nothing_of_what_is_over(
