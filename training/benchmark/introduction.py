@@ -42,9 +42,9 @@ The methods:
 - *Balanced*, a further addition: labels spread so that each activity gets its share of all windows, as large as among
   the labelled ones. In UTD-MHAD everybody did each action four times, so this is right there. No other row makes use of
   it. Do not use it where activities are not as frequent as their labels.
-- *Balanced by person*, where there is no skeleton: each activity gets its share of each person's windows. Embeddings of
-  each sensor count as a distance of their own, as much as that of warping. Do not use it where people did some
-  activities more often than others.
+- *Balanced by person*: each activity gets its share of each person's windows. Embeddings of each sensor count as a
+  distance of their own, as much as that of warping. Do not use it where people did some activities more often than
+  others.
 - *Mined neighbours* is another addition: stage 1 treats such windows as the same activity.
 - Sensors are concatenated. On USC-HAD, where the sensors are alike and the paper sums them, the sum has its own row.
 
