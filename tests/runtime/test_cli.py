@@ -175,7 +175,7 @@ def test_a_live_run_brings_json_lines_and_its_recording_replays_bit_for_bit(
     ends = [json.loads(line)["window_end_ns"] for line in live.out.splitlines()]
     assert ends == sorted(ends)
     for line in map(json.loads, live.out.splitlines()):
-        assert set(line) == {
+        assert set(line) - {"reason"} == {  # a busy machine may show nobody for a moment, and then the line says why
             *("time", "window_end_ns", "bundle", "activity", "confidence", "probabilities", "weights"),
             *("sensors", "latency_ms", "engine_ms", "truth", "sequence", "losses", "windows_lost", "lines_lost"),
         }
