@@ -146,23 +146,23 @@ class Recording:
             LabelsError: the table cannot be read, or is of another recording.
             ValueError: the recording has none of the model's sensors.
         """
-        windows, labels = self.windows(model), self.labels(table)
-        return self._labelled(windows, labels, model.spec.window_s / 2)
-
-    def _labelled(
-        self, windows: Iterator[Window], labels: Sequence[Label], half_s: float
-    ) -> Iterator[Tuple[Window, str]]:
-        for window in windows:
-            middle_s = (window.end_ns - self.start_ns) * 1e-9 - half_s
-            for start_s, end_s, activity in labels:
-                if start_s <= middle_s < end_s:
-                    yield window, activity
+        windows, segments, half_ns = self.windows(model), self._segments(table), model.spec.window_ns // 2
+        return (
+            (window, activity)
+            for window in windows
+            for start_ns, end_ns, activity in segments
+            if start_ns <= window.end_ns - half_ns < end_ns
+        )
 
     def labels(self, table: PathLike) -> List[Label]:
         """Reads a table of labels for this recording. Rows that name another recording are left out."""
-        segments = read_table(Path(table), self._file, examples=1).get(self._file.path.resolve(), [])
-        start_ns = self._file.start_ns
-        return [Label((s.start_ns - start_ns) * 1e-9, (s.end_ns - start_ns) * 1e-9, s.activity) for s in segments]
+        return [
+            Label((start_ns - self.start_ns) * 1e-9, (end_ns - self.start_ns) * 1e-9, activity)
+            for start_ns, end_ns, activity in self._segments(table)
+        ]
+
+    def _segments(self, table: PathLike) -> List[Segment]:
+        return read_table(Path(table), self._file, examples=1).get(self._file.path.resolve(), [])
 
     def write_labels(self, table: PathLike, labels: Sequence[Label]) -> None:
         """Writes a table of labels that ``finetune`` reads.
@@ -176,8 +176,9 @@ class Recording:
             rows = checked(named, self.duration_s)
         except ValueError as error:
             raise LabelsError(f"{table} was not written: {error}") from error
-        start_ns = self._file.start_ns
-        segments = [Segment(start_ns + round(a * 1e9), start_ns + round(b * 1e9), activity) for a, b, activity in rows]
+        segments = [
+            Segment(self.start_ns + round(a * 1e9), self.start_ns + round(b * 1e9), activity) for a, b, activity in rows
+        ]
         write_table(Path(table), segments, self._file)
 
 

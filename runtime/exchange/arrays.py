@@ -15,6 +15,7 @@ from cosmo_runtime.kinds import SENSOR_NAME
 from cosmo_runtime.sensors.events import Event, Sample, StateChange, Tick
 from cosmo_runtime.sensors.recording.offline_writer import write_events
 from cosmo_runtime.sensors.recording.samples import CODECS
+from cosmo_runtime.sensors.recording.sensor_info import MOST_HZ
 from cosmo_runtime.sensors.sensor import SensorInfo
 
 _START_NS = 20 * 10**9  # the recording's clock at second 0
@@ -81,6 +82,8 @@ def _events(samples: Sequence[Sequence[Sample]]) -> Iterator[Event]:
 def _info(name: str, arrays: SensorArrays) -> SensorInfo:
     steps_s = np.diff(arrays.stamps_s)
     rate_hz = round(1 / float(np.median(steps_s)), 3) if len(steps_s) else 1.0
+    if rate_hz > MOST_HZ:
+        raise ValueError(f"{name}: {rate_hz:g} samples a second are more than {MOST_HZ}; are the stamps in seconds?")
     scale_m = _MILLIMETRE if arrays.kind == "depth" else 0.0
     return SensorInfo(name, "arrays", rate_hz, depth_scale_m=scale_m, kind=arrays.kind)
 

@@ -19,7 +19,7 @@ from cosmo_runtime.sensors.sensor import SensorInfo
 
 SENSOR_METADATA = "cosmo-runtime.sensor."  # followed by the sensor's name
 
-_MOST_HZ = 10_000  # of any sensor; memory for its samples grows with the rate
+MOST_HZ = 10_000  # of any sensor; memory for its samples grows with the rate
 _MOST_SCALE_M = 1.0
 _MOST_LATENCY_MS = 10_000.0  # as in the configuration
 
@@ -53,7 +53,7 @@ def decode_info(name: str, metadata: Mapping[str, str]) -> SensorInfo:
     return SensorInfo(
         name=name,
         device=text_of(metadata, "device"),
-        rate_hz=_number(metadata, "rate_hz", _MOST_HZ),
+        rate_hz=_number(metadata, "rate_hz", MOST_HZ),
         depth_scale_m=_number(metadata, "depth_scale_m", _MOST_SCALE_M),
         intrinsics=intrinsics,
         kind=_kind(name, metadata),

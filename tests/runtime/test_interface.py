@@ -127,6 +127,16 @@ def test_the_pages_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert re.search(r"\d+%", out)
 
 
+def test_the_example_of_the_exported_network_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    shutil.copytree(_ROOT / "models" / "bundles" / "person", tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    (example,) = re.findall(r"```python\n(.*?)```", (_ROOT / "docs" / "models.md").read_text("utf-8"), re.DOTALL)
+    exec(example, {})
+    assert "['imu', 'depth', 'radar']" in capsys.readouterr().out
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         cosmo.nothing  # noqa: B018

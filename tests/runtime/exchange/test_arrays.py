@@ -21,7 +21,7 @@ def _imu(seconds: float = 4.0, hz: float = 50.0) -> SensorArrays:
 
 
 def test_what_was_read_is_written_and_read_again(tmp_path: Path) -> None:
-    """Of a real IMU, a camera and a radar; the model sees the same windows."""
+    """Of an IMU, a camera and a radar."""
     before = read_recording(_RECORDING)
     begin_s = min(before[name].stamps_s[0] for name in before.sensors)
     arrays = {name: before[name]._replace(stamps_s=before[name].stamps_s - begin_s) for name in before.sensors}
@@ -42,7 +42,9 @@ def test_a_recording_says_when_it_was_and_whom_it_shows(cosmo: Run, tmp_path: Pa
     start = datetime(2024, 5, 6, 7, 8, 9, tzinfo=timezone.utc)
     write_recording(tmp_path / "a.mcap", {"wrist": _imu()}, start=start, participant="P 17", note="from a paper")
     out = cosmo("info", tmp_path / "a.mcap").out
-    for words in ("P 17", "from a paper", "wrist", "50", "written to its end"):
+    began = next(line.split()[1] for line in out.splitlines() if line.startswith("began"))
+    assert datetime.fromisoformat(began) == start
+    for words in ("P 17", "from a paper", "imu, arrays, 50 Hz", "written to its end"):
         assert words in out
 
 
@@ -59,6 +61,7 @@ def test_arrays_become_windows_with_labels(tmp_path: Path) -> None:
     ("name", "arrays", "why"),
     [
         ("imu", _imu()._replace(stamps_s=np.arange(3.0)), "imu: expected as many stamps as values"),
+        ("imu", SensorArrays("imu", np.arange(9) * 1e-5, np.zeros((9, 6))), "are the stamps in seconds"),
         ("imu", SensorArrays("imu", np.zeros(0), np.zeros((0, 6))), "at least one"),
         ("imu", SensorArrays("imu", np.zeros(2), np.zeros((2, 6))), "stamps in seconds from the start that rise"),
         ("imu", SensorArrays("imu", np.arange(2) - 1.0, np.zeros((2, 6))), "from the start that rise"),
